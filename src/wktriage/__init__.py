@@ -1,0 +1,3 @@
+"""Evidence-first performance triage for WuKongIM clusters."""
+
+__version__ = "0.1.0"
