@@ -1,0 +1,1 @@
+"""Recorded incidents served again by stand-in nodes and a stand-in simulator."""
