@@ -18,6 +18,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -229,7 +230,8 @@ def _events(rows: list[Row], key: str = "sample_time") -> list[Event]:
     return events
 
 
-def _read_env(path: Path) -> dict[str, str]:
+def read_env(path: Path) -> dict[str, str]:
+    """Return the NAME=value lines of an env.txt; empty when it is missing."""
     if not path.is_file():
         return {}
     lines = path.read_text("utf-8", "replace").splitlines()
@@ -317,7 +319,7 @@ class Recording:
         moved = [
             e.at for e in self.status.events if (e.row.get("status") or {}).get("messages_sent")
         ]
-        env = _read_env(self.root / "env.txt")
+        env = read_env(self.root / "env.txt")
         try:
             seconds = float(self.window_file.get("asked_seconds") or env.get("DURATION", ""))
         except (TypeError, ValueError):
@@ -726,6 +728,11 @@ class NodeSurface(Surface):
     def _goroutines(self, moment: int) -> Answer:
         timeline = self.recording.health[self.name, "goroutines"]
         event = timeline.at(moment) or (timeline.events[0] if timeline.events else None)
+        # The last one has its own file, taken after the window.
+        number = self.recording.node_number(self.name)
+        final = self.recording.root / "pprof" / f"node{number}-goroutine-summary.json"
+        if moment > self.recording.window[1] and final.is_file():
+            return _json(self._shifted(read_object(final), "process_started_at", "generated_at"))
         if event is None:
             return NOT_RECORDED
         with contextlib.suppress(ValueError, TypeError):
@@ -954,10 +961,19 @@ def unpack(archive: Path, target: Path) -> Path:
     return target / tops.pop()
 
 
-def _daemonize(log: Path) -> None:
-    """Leave the caller's session; return in the grandchild only."""
+def _daemonize(pidfile: Path) -> None:
+    """Leave the caller's session; return in the grandchild only.
+
+    The caller's process ends when the grandchild serves, or did not come up within ten seconds.
+    """
+    log = pidfile.with_suffix(".log")
     if os.fork():
-        os._exit(0)
+        for _ in range(200):
+            if pidfile.exists():
+                os._exit(0)
+            time.sleep(0.05)
+        os.write(2, f"replay: did not start, see {log}\n".encode())
+        os._exit(2)
     os.setsid()
     if os.fork():
         os._exit(0)
@@ -998,17 +1014,18 @@ def serve(args: argparse.Namespace) -> None:
     if args.daemon:
         if pidfile is None:
             raise ReplayError("--daemon needs --pidfile")
-        _daemonize(pidfile.with_suffix(".log"))
-    if pidfile:
-        temporary = pidfile.with_suffix(".new")
-        temporary.write_text(json.dumps({"pid": os.getpid(), "shift_ms": clock.shift_ms}))
-        temporary.replace(pidfile)
+        pidfile.unlink(missing_ok=True)
+        _daemonize(pidfile)
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: done.set())
     threads: list[Listener | LogWriter] = [*listeners, *writers]
     for thread in threads:
         thread.start()
+    if pidfile:
+        temporary = pidfile.with_suffix(".new")
+        temporary.write_text(json.dumps({"pid": os.getpid(), "shift_ms": clock.shift_ms}))
+        temporary.replace(pidfile)
     done.wait()
     for thread in threads:
         thread.stopping.set()
@@ -1070,8 +1087,14 @@ def info(args: argparse.Namespace) -> None:
 
 
 def unpack_command(args: argparse.Namespace) -> None:
-    """Unpack an archive and print the bundle directory."""
-    print(unpack(Path(args.archive), Path(args.target)))  # noqa: T201
+    """Unpack an archive; the bundle directory is the (new) target itself."""
+    target = Path(args.target)
+    if target.exists():
+        raise ReplayError(f"{target} exists: name a directory that does not")
+    temporary = target.with_name(target.name + ".new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    unpack(Path(args.archive), temporary).rename(target)
+    temporary.rmdir()
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,0 +1,108 @@
+# Copyright (c) the WuKongIM triage harness authors
+# SPDX-License-Identifier: Apache-2.0
+"""Says which stand-in of a recorded incident runs where, and exports the topology."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: wk_replay
+short_description: Plan a replayed stack
+description:
+  - C(op=plan) finds the incident and says what each host needs.
+  - C(op=export) writes topology.json and stack.json.
+  - Runs on the controller.
+options:
+  op:
+    description: What to do.
+    type: str
+    required: true
+    choices: [plan, export]
+  incident:
+    description: Id of the incident (C(plan)).
+    type: str
+  hosts:
+    description: Inventory names of the hosts that serve it (C(plan)).
+    type: list
+    elements: str
+  plan:
+    description: What C(plan) returned (C(export)).
+    type: dict
+  ports:
+    description: The free ports that each host found (C(export)).
+    type: dict
+  project:
+    description: Name of the stack (C(export)).
+    type: str
+  address:
+    description: Where the stand-ins listen and are reached (C(export)).
+    type: str
+  work_dir:
+    description: Directory of the run's own files (C(export)).
+    type: path
+author:
+  - WuKongIM triage harness authors (@wktriage)
+attributes:
+  check_mode:
+    description: Writes nothing in check mode.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Find the incident
+  wk_replay:
+    op: plan
+    incident: p01
+    hosts: [localhost]
+"""
+
+RETURN = r"""
+plan:
+  description: Incident, archive, and for each host the names and the ports it would like.
+  type: dict
+  returned: op=plan
+listen:
+  description: The listeners of each host, as NAME=ADDRESS:PORT.
+  type: dict
+  returned: op=export, outside check mode
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from wktriage.errors import TriageError
+from wktriage.replay import stack
+
+
+class ActionModule(ActionBase):
+    _requires_connection = False
+    _supports_check_mode = True
+    _VALID_ARGS = frozenset(
+        {"op", "incident", "hosts", "plan", "ports", "project", "address", "work_dir"}
+    )
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        args = self._task.args
+        try:
+            if args["op"] == "plan":
+                root = Path(__file__).resolve().parents[2]
+                return {
+                    "changed": False,
+                    "plan": stack.plan(root, args["incident"], args["hosts"]),
+                }
+            if self._task.check_mode:
+                return {"changed": True}
+            listen = stack.write(
+                args["plan"],
+                args["ports"],
+                project_name=args["project"],
+                address=args["address"],
+                work_dir=Path(args["work_dir"]),
+            )
+            return {"changed": True, "listen": listen}
+        except TriageError as exc:
+            raise AnsibleActionFail(str(exc)) from exc
