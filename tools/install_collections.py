@@ -47,8 +47,10 @@ def satisfied(name: str, version: str | None) -> bool:
 def fetch_wheel(directory: Path) -> Path:
     """Download the community package's wheel with pip and return its path."""
     subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        + ["--dest", str(directory), COMMUNITY_PACKAGE],
+        [
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
+            *("--only-binary=:all:", "--dest", str(directory), COMMUNITY_PACKAGE),
+        ],
         check=True,
     )
     return next(directory.glob("ansible-*.whl"))

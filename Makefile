@@ -1,0 +1,75 @@
+# What a person types: make setup, make triage, make test.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INCIDENT ?=
+JOBS ?= 2
+
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --extra build
+
+.PHONY: help setup triage test lint lint-ruff lint-mypy lint-yaml lint-ansible format docs lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.dev ## Make .venv with the locked dependencies and the collections
+
+triage: $(VENV)/.run ## Triage a recorded incident, no Docker needed: make triage [INCIDENT=p01]
+	@$(BIN)/ansible-playbook -i inventory/replay triage.yml -e fail_on=never \
+	  $(if $(INCIDENT),-e incident=$(INCIDENT))
+
+test: $(VENV)/.dev ## Run every gate and every test that this machine can run
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev ## Run the static gates: ruff, mypy, yamllint, ansible-lint
+	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target \
+	  lint-ansible lint-mypy lint-ruff lint-yaml
+
+lint-ruff:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lint-mypy:
+	$(BIN)/mypy
+
+lint-yaml:
+	$(BIN)/yamllint --strict .
+
+lint-ansible:
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --quiet
+
+format: $(VENV)/.dev ## Put Python files into the project's form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev ## Write the generated pages again: role READMEs, docs/reference
+	$(BIN)/python tools/gen_docs.py
+
+lock: $(VENV)/.dev ## Resolve the dependencies again, newest that pyproject.toml allows
+	$(COMPILE) --upgrade --output-file requirements.lock
+	$(COMPILE) --upgrade --extra dev --output-file requirements-dev.lock
+
+clean: ## Remove what make setup and the tests made (runs/ stays)
+	rm -rf $(VENV) .collections .cache .ansible .mypy_cache .pytest_cache .ruff_cache .hypothesis build
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements.lock requirements.yml pyproject.toml | $(BIN)/python
+	$(PIP_INSTALL) -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python tools/install_collections.py
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	$(PIP_INSTALL) -r requirements-dev.lock
+	@touch $@
