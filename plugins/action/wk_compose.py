@@ -1,0 +1,112 @@
+# Copyright (c) the WuKongIM triage harness authors
+# SPDX-License-Identifier: Apache-2.0
+"""Brings the compose stack of the harness into a state."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: wk_compose
+short_description: Bring the harness's compose stack into a state
+description:
+  - Uses the WuKongIM checkout's own compose file, read-only, with an override file beside the run.
+  - Runs on the controller, where the Docker command line is.
+options:
+  state:
+    description:
+      - C(absent), stopped and removed, data kept.
+      - C(identified), the image is there and known.
+      - C(created), containers exist on the data the mode asks for, and nothing runs.
+      - C(started), all nodes run. C(loaded), the simulator runs too.
+    type: str
+    required: true
+    choices: [absent, identified, created, started, loaded]
+  params:
+    description: The checked request.
+    type: dict
+    required: true
+  work_dir:
+    description: The harness's own folder of the run. Not needed for C(absent).
+    type: path
+  sim_env:
+    description: Variables of the simulator. Needed for C(created).
+    type: dict
+    default: {}
+  host:
+    description: Inventory name of the host where the containers run.
+    type: str
+    default: localhost
+author:
+  - WuKongIM triage harness authors (@wktriage)
+attributes:
+  check_mode:
+    description: Changes nothing and says what would change.
+    support: partial
+"""
+
+EXAMPLES = r"""
+- name: Create the stack
+  wk_compose:
+    state: created
+    params: "{{ wk_params }}"
+    work_dir: /srv/runs/.work/x
+    sim_env: {WK_SIM_USERS: "40"}
+"""
+
+RETURN = r"""
+stack:
+  description: What the stack is (also written to C(work_dir/stack.json)).
+  type: dict
+  returned: state is identified or created
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from wktriage import compose, params, runstate
+from wktriage.engine import DockerCli
+from wktriage.errors import TriageError
+from wktriage.runner import report_failure
+
+
+class ActionModule(ActionBase):
+    _requires_connection = False
+    _supports_check_mode = True
+    _VALID_ARGS = frozenset({"state", "params", "work_dir", "sim_env", "host"})
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        args = self._task.args
+        wanted = params.from_dict(args["params"])
+        if self._task.check_mode:
+            return {"changed": args["state"] not in {"absent", "identified"}}
+        try:
+            if args["state"] == "absent":
+                return {"changed": compose.remove(DockerCli(), wanted.project)}
+            return self._reach(args["state"], wanted)
+        except TriageError as exc:
+            report_failure(exc)
+            raise AnsibleActionFail(str(exc)) from exc
+
+    def _reach(self, state: str, wanted: params.Params) -> dict[str, Any]:
+        args = self._task.args
+        work_dir = Path(args["work_dir"])
+        work_dir.mkdir(parents=True, exist_ok=True)
+        spec = compose.Spec.of(
+            wanted,
+            work_dir=work_dir,
+            sim_env=args.get("sim_env", {}),
+            host=args.get("host", "localhost"),
+        )
+        stack = compose.ComposeStack(spec, DockerCli())
+        if state == "started":
+            return {"changed": stack.started()}
+        if state == "loaded":
+            return {"changed": stack.loaded()}
+        facts = stack.identified() if state == "identified" else stack.created()
+        runstate.write_json(work_dir / "stack.json", facts)
+        changed = state == "created" or bool(facts["image_built"])
+        return {"changed": changed, "stack": facts}

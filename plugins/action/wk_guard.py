@@ -1,0 +1,173 @@
+# Copyright (c) the WuKongIM triage harness authors
+# SPDX-License-Identifier: Apache-2.0
+"""Guards that run on the controller: what was asked, the stack's lock, the baseline gate."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: wk_guard
+short_description: Refuse what cannot or must not be done
+description:
+  - C(check=inputs) validates the extra vars and returns the checked request.
+  - C(check=lock) takes the lock of the stack for this playbook run, C(check=unlock) gives it back.
+  - C(check=baseline) looks for the healthy smoke-default that a stack needs before anything else.
+  - C(check=outcome) fails when the verdict is not healthy, unless C(fail_on=never) was asked.
+  - Runs on the controller and touches no host.
+options:
+  check:
+    description: Which guard.
+    type: str
+    required: true
+    choices: [inputs, lock, unlock, baseline, outcome]
+  params:
+    description: The checked request (all but C(inputs)).
+    type: dict
+  needs_stack:
+    description: Whether a stack will be brought up (C(inputs)); tearing down needs no checkout.
+    type: bool
+    default: true
+  identity_file:
+    description: What the driver tells of the stack (C(baseline)).
+    type: path
+  boot_id:
+    description: Boot of the hosts (C(baseline)).
+    type: str
+author:
+  - WuKongIM triage harness authors (@wktriage)
+attributes:
+  check_mode:
+    description: Only reads, but for the lock, which check mode leaves alone.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Check what was asked
+  wk_guard:
+    check: inputs
+  register: wk_guarded
+"""
+
+RETURN = r"""
+params:
+  description: The checked request.
+  type: dict
+  returned: check=inputs
+ports:
+  description: TCP ports that the stack will listen on.
+  type: list
+  elements: int
+  returned: check=inputs
+baseline:
+  description: Directory of the baseline's bundle, empty when there is none.
+  type: str
+  returned: check=baseline
+rejected:
+  description: Candidates that were no baseline, each with the reason.
+  type: list
+  elements: str
+  returned: check=baseline
+"""
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
+
+from wktriage import gate, judge, lock, outcome, params, preflight, runstate
+from wktriage.errors import TriageError
+from wktriage.runner import report_failure
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class ActionModule(ActionBase):
+    _requires_connection = False
+    _supports_check_mode = True
+    _VALID_ARGS = frozenset({"check", "params", "needs_stack", "identity_file", "boot_id"})
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        args = self._task.args
+        try:
+            match args.get("check"):
+                case "inputs":
+                    return self._inputs(task_vars or {})
+                case "lock":
+                    return self._lock(params.from_dict(args["params"]))
+                case "unlock":
+                    return self._unlock(params.from_dict(args["params"]))
+                case "baseline":
+                    return self._baseline(params.from_dict(args["params"]))
+                case "outcome":
+                    return self._outcome(params.from_dict(args["params"]))
+                case other:
+                    raise AnsibleActionFail(f"wk_guard knows no check {other!r}")
+        except TriageError as exc:
+            report_failure(exc)
+            raise AnsibleActionFail(str(exc)) from exc
+
+    def _inputs(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+        params.check_names(load_extra_vars(self._loader))
+        raw = {
+            name: self._templar.template(task_vars[name])
+            for name in params.KNOWN
+            if name in task_vars
+        }
+        checked = params.validate(
+            raw,
+            driver=self._templar.template(task_vars.get("stack_driver")),
+            benchmark_host=task_vars.get("wk_benchmark_host") is True,
+            root=ROOT,
+            needs_stack=self._task.args.get("needs_stack", True),
+        )
+        return {
+            "changed": False,
+            "params": checked.as_dict(),
+            "ports": preflight.ports_of(checked),
+            "started": runstate.utc_now(),
+        }
+
+    def _lock(self, wanted: params.Params) -> dict[str, Any]:
+        if self._task.check_mode:
+            return {"changed": False}
+        # The worker that runs this ends with the task; the lock is the playbook's.
+        dead = lock.acquire(
+            lock.lock_path(wanted.project),
+            pid=os.getppid(),
+            run_id=wanted.bundle_id,
+            now=runstate.utc_now(),
+        )
+        note = "" if dead is None else f"taken over from {dead.describe()}, which is gone"
+        return {"changed": False, "msg": note}
+
+    def _unlock(self, wanted: params.Params) -> dict[str, Any]:
+        if not self._task.check_mode:
+            lock.release(lock.lock_path(wanted.project), pid=os.getppid())
+        return {"changed": False}
+
+    def _baseline(self, wanted: params.Params) -> dict[str, Any]:
+        identity = json.loads(Path(self._task.args["identity_file"]).read_text())
+        identity["boot_id"] = self._task.args.get("boot_id")
+        found = gate.find_baseline(
+            Path(wanted.runs_dir),
+            gate.Identity.of_run(identity),
+            now=datetime.now(UTC),
+            judge=judge.verdict_of,
+        )
+        return {
+            "changed": False,
+            "baseline": "" if found.baseline is None else str(found.baseline),
+            "rejected": [f"{name}: {why}" for name, why in found.rejected],
+        }
+
+    def _outcome(self, wanted: params.Params) -> dict[str, Any]:
+        ended = outcome.read(Path(wanted.runs_dir) / wanted.bundle_id)
+        if ended.exit_code and wanted.fail_on == "unhealthy":
+            raise AnsibleActionFail(ended.message)
+        return {"changed": False, "msg": ended.message}

@@ -1,0 +1,26 @@
+# Copyright (c) the WuKongIM triage harness authors
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the module of the same name and adds how far the host's clock is from the controller's."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):
+    _supports_check_mode = True
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        before = time.time()
+        result: dict[str, Any] = self._execute_module(task_vars=task_vars)
+        after = time.time()
+        probe = result.get("probe")
+        if isinstance(probe, dict):
+            # The host read its clock somewhere between: half of the way is what can't be told.
+            probe["clock_offset_s"] = float(probe["epoch"]) - (before + after) / 2
+            probe["clock_uncertainty_s"] = (after - before) / 2
+        return result

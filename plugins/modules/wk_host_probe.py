@@ -1,0 +1,193 @@
+#!/usr/bin/python
+# Copyright (c) the WuKongIM triage harness authors
+# SPDX-License-Identifier: Apache-2.0
+"""Look at a host before a run: clock, boot, disk, and who holds the ports."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: wk_host_probe
+short_description: Look at a stack host before a run
+description:
+  - Reports clock, boot id, kernel, disk under a path, and which of some TCP ports are taken.
+  - Reads only. What the host cannot tell (no C(/proc)) is C(null).
+options:
+  path:
+    description: Directory whose disk is asked about. It need not exist yet.
+    type: path
+    required: true
+  ports:
+    description: TCP ports that the stack will listen on.
+    type: list
+    elements: int
+    default: []
+author:
+  - WuKongIM triage harness authors (@wktriage)
+attributes:
+  check_mode:
+    description: Reads only.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Look at the host
+  wk_host_probe:
+    path: /srv/wktriage
+    ports: [15001, 19091]
+"""
+
+RETURN = r"""
+probe:
+  description: What was found.
+  type: dict
+  returned: success
+  sample:
+    boot_id: 3f2b0d3e-9d0c-4b8e-9a57-3f6ad1d4f1b0
+    disk: {free_bytes: 80000000000, total_bytes: 250000000000, filesystem: ext4}
+    epoch: 1760000000.123
+    kernel: 6.1.0
+    python: 3.11.2
+    taken: {"15001": "pid 812 (nginx)"}
+"""
+
+import errno
+import os
+import platform
+import socket
+import subprocess
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+
+
+def read(path):
+    """Return a small text file, stripped, or None."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as handle:
+            return handle.read(65536).strip()
+    except OSError:
+        return None
+
+
+def boot_id():
+    """Return what names this boot of the host, or None."""
+    found = read("/proc/sys/kernel/random/boot_id")
+    if found is None and platform.system() == "Darwin":
+        try:
+            asked = subprocess.run(
+                ["sysctl", "-n", "kern.bootsessionuuid"], capture_output=True, check=False
+            )
+            found = asked.stdout.decode("ascii", "replace").strip() or None
+        except OSError:
+            return None
+    return found
+
+
+def disk(path):
+    """Return free and total bytes and the filesystem type of the nearest existing parent."""
+    path = os.path.abspath(path)
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    stats = os.statvfs(path)
+    return {
+        "free_bytes": stats.f_bavail * stats.f_frsize,
+        "total_bytes": stats.f_blocks * stats.f_frsize,
+        "filesystem": filesystem(path),
+        "writable": os.access(path, os.W_OK),
+        "inspected": path,
+    }
+
+
+def filesystem(path):
+    """Return the filesystem type of the mount that holds path, or None."""
+    mounts = read_mounts()
+    best = ("", None)
+    real = os.path.realpath(path)
+    for where, kind in mounts:
+        if (real + "/").startswith(where.rstrip("/") + "/") and len(where) >= len(best[0]):
+            best = (where, kind)
+    return best[1]
+
+
+def read_mounts():
+    """Return (mount point, type) pairs, empty where the host has no /proc."""
+    try:
+        with open("/proc/self/mounts", encoding="utf-8", errors="replace") as handle:
+            rows = [line.split() for line in handle]
+    except OSError:
+        return []
+    return [(row[1].replace("\\040", " "), row[2]) for row in rows if len(row) > 2]
+
+
+def taken(port):
+    """Return None when the port is free, else who holds it as far as that can be told."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+            # Bound alone is not free: two reusing sockets may bind, only one may listen.
+            probe.listen(1)
+        except OSError as exc:
+            if exc.errno == errno.EACCES:
+                return "reserved for root"
+            return holder(port) or "an unknown process"
+    return None
+
+
+def holder(port):
+    """Name the process that listens on the port, or None where that can't be seen."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in (read_long(table) or "").splitlines()[1:]:
+            row = line.split()
+            if len(row) > 9 and row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port:
+                inodes.add("socket:[%s]" % row[9])
+    if not inodes:
+        return None
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        folder = "/proc/%s/fd" % pid
+        try:
+            links = [os.readlink(os.path.join(folder, fd)) for fd in os.listdir(folder)]
+        except OSError:
+            continue
+        if inodes.intersection(links):
+            return "pid %s (%s)" % (pid, read("/proc/%s/comm" % pid) or "?")
+    return None
+
+
+def read_long(path):
+    """Return a whole /proc table, or None."""
+    try:
+        with open(path, encoding="ascii", errors="replace") as handle:
+            return handle.read()
+    except OSError:
+        return None
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "ports": {"type": "list", "elements": "int", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    found = {str(port): taken(port) for port in module.params["ports"]}
+    module.exit_json(
+        changed=False,
+        probe={
+            "boot_id": boot_id(),
+            "disk": disk(module.params["path"]),
+            "epoch": time.time(),
+            "hostname": socket.gethostname(),
+            "kernel": platform.release(),
+            "python": platform.python_version(),
+            "taken": {port: who for port, who in found.items() if who is not None},
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

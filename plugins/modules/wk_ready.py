@@ -1,0 +1,96 @@
+#!/usr/bin/python
+# Copyright (c) the WuKongIM triage harness authors
+# SPDX-License-Identifier: Apache-2.0
+"""Wait for this host's nodes to be ready for writes."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: wk_ready
+short_description: Wait for the nodes of a host to be ready for writes
+description:
+  - Asks each node's C(/readyz) until it answers 200 or time is up. Never fails, since a node that
+    does not come up is evidence.
+  - A node opens its API only after it can write, so a refused connection means "not yet".
+options:
+  nodes:
+    description: Nodes with C(name) and C(api_url). The action plugin takes them from the topology.
+    type: list
+    elements: dict
+    required: true
+  timeout:
+    description: Seconds to wait for all of them.
+    type: float
+    default: 60
+author:
+  - WuKongIM triage harness authors (@wktriage)
+attributes:
+  check_mode:
+    description: Does not wait.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Wait for the nodes
+  wk_ready:
+    topology_file: /srv/runs/.work/x/topology.json
+    timeout: 60
+"""
+
+RETURN = r"""
+waiting:
+  description: Nodes that were not ready in time, each with the last answer.
+  type: dict
+  returned: success
+seconds:
+  description: How long it took.
+  type: float
+  returned: success
+"""
+
+import time
+import urllib.error
+import urllib.request
+
+from ansible.module_utils.basic import AnsibleModule
+
+PAUSE = 0.25
+# /readyz does a write probe on every slot and may take 5 s.
+ANSWER_SECONDS = 6
+
+
+def ask(url):
+    """Return None when the node is ready, else what it said."""
+    try:
+        with urllib.request.urlopen(url + "/readyz", timeout=ANSWER_SECONDS):
+            return None
+    except urllib.error.HTTPError as exc:
+        return exc.read(300).decode("utf-8", "replace") or "HTTP %d" % exc.code
+    except (OSError, ValueError) as exc:
+        return str(exc)[:300]
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "nodes": {"type": "list", "elements": "dict", "required": True},
+            "timeout": {"type": "float", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    start = time.monotonic()
+    waiting = {node["name"]: "not asked" for node in module.params["nodes"]}
+    urls = {node["name"]: node["api_url"] for node in module.params["nodes"]}
+    while waiting and not module.check_mode:
+        answers = {name: ask(urls[name]) for name in waiting}
+        waiting = {name: said for name, said in answers.items() if said is not None}
+        if not waiting or time.monotonic() - start > module.params["timeout"]:
+            break
+        time.sleep(PAUSE)
+    module.exit_json(changed=False, waiting=waiting, seconds=round(time.monotonic() - start, 2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Bundles that no running playbook will finish: interrupted runs, and runs that may not start."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from wktriage import assemble, compose, gate, judge, runstate
+from wktriage.engine import DockerCli
+from wktriage.errors import TriageError
+from wktriage.runstate import RunPaths
+
+CONTROLLER_GONE = "the controller ended before the run did"
+
+
+def finalise_all(runs_dir: Path, *, reason: str = CONTROLLER_GONE) -> list[Path]:
+    """Finish every interrupted run under ``runs_dir``; return the bundles, oldest first.
+
+    What the collector has gathered goes into the bundle, marked as interrupted, and the stack
+    that the dead run left behind is taken down. Raises TriageError when one can't be finished;
+    its mark stays, so nothing is forgotten.
+    """
+    return [_finalise(paths, reason) for paths in runstate.interrupted(runs_dir)]
+
+
+def _finalise(paths: RunPaths, reason: str) -> Path:
+    pending = _read(paths.pending_file)
+    if pending is None or not paths.topology_file.exists():
+        # Nothing had been created yet: there is no evidence to save.
+        _remove_empty(paths.bundle)
+        runstate.end(paths)
+        return paths.bundle
+    bundle = assemble.finalise_interrupted(paths.pending_file, reason)
+    if pending.get("driver") == "compose":
+        compose.remove(DockerCli(), str(pending["project"]))
+    runstate.end(paths)
+    judge.write_verdict(bundle)
+    return bundle
+
+
+def refer(paths: RunPaths, baseline: Path) -> Path:
+    """Write the reference to the baseline that vouches for a run; return its file."""
+    paths.work.mkdir(parents=True, exist_ok=True)
+    file = paths.work / "baseline.json"
+    runstate.write_json(file, gate.reference(baseline, judge.verdict_of(baseline)))
+    return file
+
+
+def refuse(paths: RunPaths, run: Mapping[str, Any], baseline: Path, *, pid: int) -> Path:
+    """Make the bundle of a run that was not started because its baseline is not healthy.
+
+    It holds what was asked, the baseline's topology, and ``references/baseline.json``.
+    """
+    runstate.begin(paths, {**run, "refused": "baseline"}, pid=pid)
+    assemble.assemble(
+        paths.bundle,
+        {},
+        paths.run_file,
+        baseline / "topology.json",
+        references={"baseline": refer(paths, baseline)},
+    )
+    runstate.end(paths)
+    return paths.bundle
+
+
+def _remove_empty(bundle: Path) -> None:
+    try:
+        bundle.rmdir()
+    except OSError as exc:
+        if bundle.exists():
+            raise TriageError(f"{bundle} is neither empty nor finished: look at it") from exc
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None

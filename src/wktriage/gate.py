@@ -1,0 +1,173 @@
+"""The baseline gate: no scenario runs without a fresh, healthy smoke-default of the same stack."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from wktriage.errors import TriageError
+
+BASELINE_SCENARIO = "smoke-default"
+MAX_AGE = timedelta(hours=24)
+# A lab run has a fault in it by intention, and an experiment a changed knob.
+ACCEPTED_PURPOSES = frozenset({"target", "baseline"})
+
+Judge = Callable[[Path], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a baseline must share with the run it vouches for. None is unknown: nothing matches."""
+
+    driver: str
+    hosts: tuple[str, ...]
+    image_digest: str | None
+    node_config_sha256: str | None
+    node_env: tuple[tuple[str, str], ...]
+    boot_id: str | None
+
+    @classmethod
+    def of_run(cls, run: Mapping[str, Any]) -> Identity:
+        """Return the identity in a run.json (or in what a driver tells of a stack)."""
+        return cls(
+            driver=str(run["driver"]),
+            hosts=tuple(sorted(map(str, run["hosts"]))),
+            image_digest=run.get("image_digest"),
+            node_config_sha256=run.get("node_config_sha256"),
+            node_env=_pairs(run.get("node_env")),
+            boot_id=run.get("boot_id"),
+        )
+
+    @classmethod
+    def of_fingerprint(cls, fingerprint: Mapping[str, Any]) -> Identity:
+        """Return the identity in a bundle's fingerprint.json. Raises KeyError, TypeError."""
+        inputs, derived = fingerprint["inputs"], fingerprint["derived"]
+        return cls(
+            driver=str(inputs["driver"]),
+            hosts=tuple(sorted(map(str, inputs["hosts"]))),
+            image_digest=derived.get("image_digest"),
+            node_config_sha256=inputs.get("node_config_sha256"),
+            node_env=_pairs(inputs.get("node_env")),
+            boot_id=fingerprint["observed"].get("boot_id"),
+        )
+
+    def differs_from(self, other: Identity) -> list[str]:
+        """Name what differs or is not known, in words; empty when the other vouches for this."""
+        words = {
+            "driver": "driver",
+            "hosts": "hosts",
+            "image_digest": "image",
+            "node_config_sha256": "node configuration",
+            "node_env": "node environment",
+            "boot_id": "boot of the hosts",
+        }
+        found = []
+        for name, word in words.items():
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine is None or theirs is None:
+                found.append(f"{word} unknown")
+            elif mine != theirs:
+                found.append(f"other {word}")
+        return found
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Outcome of a search: the baseline's bundle, or why each candidate was no baseline."""
+
+    baseline: Path | None
+    rejected: tuple[tuple[str, str], ...] = ()
+
+
+def _pairs(env: Any) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((str(k), str(v)) for k, v in (env or {}).items()))
+
+
+def find_baseline(runs_dir: Path, wanted: Identity, *, now: datetime, judge: Judge) -> Gate:
+    """Look for a healthy smoke-default bundle that vouches for ``wanted``, newest first.
+
+    ``judge`` returns the verdict of a bundle from its evidence; a verdict.json that lies beside
+    is not trusted.
+    """
+    rejected: list[tuple[str, str]] = []
+    for bundle, manifest in _candidates(runs_dir):
+        why = _refuse(bundle, manifest, wanted, now=now, judge=judge)
+        if why is None:
+            return Gate(bundle, tuple(rejected))
+        rejected.append((bundle.name, why))
+    return Gate(None, tuple(rejected))
+
+
+def _candidates(runs_dir: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    if not runs_dir.is_dir():
+        return
+    # Bundle ids begin with their time, so names sort by age.
+    for bundle in sorted(runs_dir.iterdir(), reverse=True):
+        if bundle.name.startswith("."):
+            continue
+        manifest = _read(bundle / "manifest.json")
+        if manifest is not None and manifest.get("scenario") == BASELINE_SCENARIO:
+            yield bundle, manifest
+
+
+def _refuse(
+    bundle: Path, manifest: Mapping[str, Any], wanted: Identity, *, now: datetime, judge: Judge
+) -> str | None:
+    """Return why this bundle is no baseline for ``wanted``; None when it is one."""
+    if manifest.get("purpose") not in ACCEPTED_PURPOSES:
+        return f"made for {manifest.get('purpose')}"
+    if manifest.get("interrupted") or not manifest.get("complete"):
+        return "interrupted or incomplete"
+    try:
+        created = datetime.fromisoformat(str(manifest.get("created")))
+    except ValueError:
+        return "its time is unknown"
+    age = now - created.astimezone(UTC)
+    if age > MAX_AGE or age < -timedelta(minutes=1):
+        return "older than 24 h" if age > MAX_AGE else "from the future"
+    fingerprint = _read(bundle / "fingerprint.json")
+    try:
+        found = Identity.of_fingerprint(fingerprint or {})
+    except (KeyError, TypeError, AttributeError):
+        return "its fingerprint cannot be read"
+    differing = wanted.differs_from(found)
+    if differing:
+        return ", ".join(differing)
+    try:
+        category = judge(bundle)["category"]
+    except TriageError as exc:
+        return f"cannot be judged: {exc}"
+    return None if category == "healthy" else f"not healthy: {category}"
+
+
+def reference(bundle: Path, verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """Return references/baseline.json: which bundle stood for the stack, and what it said."""
+    manifest = bundle / "manifest.json"
+    created = (_read(manifest) or {}).get("created")
+    digest = hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.exists() else None
+    return {
+        "schema_version": 1,
+        "bundle_id": bundle.name,
+        "created": created,
+        "manifest_sha256": digest,
+        "scenario": BASELINE_SCENARIO,
+        "category": verdict["category"],
+        "component": verdict.get("component"),
+        "nodes": verdict.get("nodes", []),
+        "confidence": verdict.get("confidence"),
+        "healthy": verdict["category"] == "healthy",
+        "reasons": [str(r.get("text", ""))[:500] for r in verdict.get("reasons", [])[:5]],
+    }
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,45 @@
+"""How a triage ended, for people (a sentence) and for shells (an exit code)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wktriage.errors import InfraError
+
+HEALTHY, CLASSIFIED, INCONCLUSIVE, HARD_STOP = 0, 3, 4, 5
+_BY_CATEGORY = {
+    "healthy": HEALTHY,
+    "insufficient_evidence": INCONCLUSIVE,
+    "baseline_health": HARD_STOP,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Exit code of ``wktriage`` and the sentence that a person reads."""
+
+    exit_code: int
+    message: str
+
+
+def exit_code(verdict: Mapping[str, Any]) -> int:
+    """Return the exit code for a verdict: 0 healthy, 3 classified, 4 inconclusive, 5 hard stop."""
+    return _BY_CATEGORY.get(str(verdict["category"]), CLASSIFIED)
+
+
+def read(bundle: Path) -> Outcome:
+    """Return how the triage of that bundle ended. Raises InfraError without a verdict."""
+    path = bundle / "verdict.json"
+    try:
+        verdict = json.loads(path.read_text(encoding="utf-8"))
+        code = exit_code(verdict)
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise InfraError(f"there is no verdict in {bundle}: {exc}") from exc
+    where = f" on {', '.join(map(str, verdict['nodes']))}" if verdict.get("nodes") else ""
+    report = bundle / "report.html"
+    page = report if report.exists() else bundle / "summary.md"
+    return Outcome(code, f"{verdict['category']}{where}: see {page}")

@@ -1,0 +1,85 @@
+"""The one place that starts Ansible: runs a playbook of this project and says how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible_runner.interface import init_command_config
+
+from wktriage.errors import InfraError, TriageError
+
+ROOT = Path(__file__).resolve().parents[2]
+FAILURE_FILE = "WKTRIAGE_FAILURE_FILE"
+PLAIN = "WKTRIAGE_PLAIN"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a playbook ended: Ansible's code, and the exit code that a plugin asked for, if any."""
+
+    rc: int
+    exit_code: int | None
+    message: str | None
+
+
+def report_failure(exc: TriageError) -> None:
+    """Leave a plugin's error where the ``wktriage`` command finds its exit code.
+
+    Without that command (plain ansible-playbook) there is nobody to tell.
+    """
+    where = os.environ.get(FAILURE_FILE)
+    if where:
+        Path(where).write_text(json.dumps({"exit_code": exc.exit_code, "message": str(exc)}))
+
+
+def run_playbook(
+    playbook: str, extra_vars: Mapping[str, Any], *, inventory: Path | None = None
+) -> Outcome:
+    """Run a playbook of the project with the terminal passed through, and wait for it.
+
+    Raises InfraError when the project's files are not where this package was installed from.
+    """
+    path = ROOT / playbook
+    if not path.is_file():
+        raise InfraError(
+            f"{path} is missing: install wktriage from its checkout (make setup), not as a wheel"
+        )
+    # ansible-runner silently takes env/extravars of an earlier run in the same directory.
+    with tempfile.TemporaryDirectory(prefix="wktriage-") as private:
+        failure = Path(private) / "failure.json"
+        extra_file = Path(private) / "extra-vars.json"
+        extra_file.write_text(json.dumps(dict(extra_vars)))
+        argv = [str(path), "--extra-vars", f"@{extra_file}"]
+        if inventory is not None:
+            argv += ["--inventory", str(inventory)]
+        runner = init_command_config(
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            cmdline_args=argv,
+            private_data_dir=private,
+            host_cwd=str(ROOT),
+            runner_mode="subprocess",
+            input_fd=sys.stdin,
+            output_fd=sys.stdout,
+            error_fd=sys.stderr,
+            quiet=True,
+        )
+        env = runner.config.env
+        # The runner's own callback marks its events with control codes in the output. Nobody
+        # reads them here, and the terminal belongs to ours.
+        for name in ("ANSIBLE_STDOUT_CALLBACK", "ANSIBLE_CALLBACK_PLUGINS"):
+            env.pop(name, None)
+        env["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
+        env[FAILURE_FILE] = str(failure)
+        if not sys.stdout.isatty():
+            env[PLAIN] = "1"
+        sys.stdout.flush()
+        runner.run()
+        told = json.loads(failure.read_text()) if failure.exists() else {}
+    return Outcome(runner.rc, told.get("exit_code"), told.get("message"))
