@@ -19,7 +19,7 @@ PLAY = """
   tasks:
     - name: Fail with a cause
       ansible.builtin.command:
-        argv: [sh, -c, "printf 'first\\n\\033[31mlast' >&2; exit 7"]
+        argv: [sh, -c, "printf 'first\\\\n\\\\033[31mlast' >&2; exit 7"]
       ignore_errors: true
     - name: Fail in a loop
       ansible.builtin.fail:
