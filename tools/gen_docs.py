@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""Write the generated pages: role READMEs and docs/reference, from the data they describe.
+
+``gen_docs.py`` writes them, ``gen_docs.py --check`` says which are stale and exits 1.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTE = "<!-- Written by `make docs`; edit the source it names, not this page. -->\n"
+
+
+def load(path: Path) -> Any:
+    """Return a YAML file's content."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def cell(value: Any) -> str:
+    """Return a value as the text of one Markdown table cell."""
+    if isinstance(value, list):
+        value = " ".join(str(v) for v in value)
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
+def markup(text: str) -> str:
+    """Turn Ansible's documentation markup (C(x), O(x), ...) into Markdown."""
+    for letter in "CIBOVREMP":
+        start = f"{letter}("
+        while (at := text.find(start)) >= 0 and (at == 0 or not text[at - 1].isalnum()):
+            end = text.find(")", at)
+            if end < 0:
+                break
+            text = f"{text[:at]}`{text[at + 2 : end]}`{text[end + 1 :]}"
+    return text
+
+
+def prose(value: Any) -> str:
+    """Return a description (text or list of paragraphs) as Markdown."""
+    parts = value if isinstance(value, list) else [value]
+    return "\n\n".join(markup(" ".join(str(p).split())) for p in parts if p)
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """Return a Markdown table."""
+    head = list(header)
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    lines += ["| " + " | ".join(cell(c) for c in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def option_rows(options: Mapping[str, Any]) -> list[list[str]]:
+    """Return name, kind, default and meaning of each option of an argument spec."""
+    rows = []
+    for name, option in options.items():
+        kind = option.get("type", "str")
+        if option.get("elements"):
+            kind += f" of {option['elements']}"
+        if option.get("choices"):
+            kind += ": " + ", ".join(f"`{c}`" for c in option["choices"])
+        if option.get("required"):
+            default = "required"
+        else:
+            default = f"`{option['default']}`" if "default" in option else ""
+        rows.append([f"`{name}`", kind, default, prose(option.get("description", ""))])
+    return rows
+
+
+def role_page(role: Path) -> str:
+    """Return the README of a role, from its meta/ files."""
+    info = load(role / "meta" / "main.yml")["galaxy_info"]
+    specs = load(role / "meta" / "argument_specs.yml")["argument_specs"]
+    text = f"# Role `{role.name}`\n\n{NOTE}\n{prose(info['description'])}.\n"
+    for entry, spec in specs.items():
+        text += f"\n## Entry point `{entry}`\n\n{prose(spec['short_description'])}.\n"
+        if spec.get("description"):
+            text += f"\n{prose(spec['description'])}\n"
+        if spec.get("options"):
+            header = ("variable", "type", "default", "meaning")
+            text += "\n" + table(header, option_rows(spec["options"]))
+    return text
+
+
+def plugin_doc(path: Path) -> dict[str, Any]:
+    """Return the documentation of a plugin file: its DOCUMENTATION, or its sidecar's."""
+    if path.suffix == ".yml":
+        return dict(load(path)["DOCUMENTATION"])
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DOCUMENTATION":
+            return dict(yaml.safe_load(ast.literal_eval(node.value)))
+    return {}
+
+
+def plugin_page() -> str:
+    """Return the page of all plugins and their options."""
+    text = f"# Plugins\n\n{NOTE}\nLogic lives in `src/wktriage`; these adapt it to Ansible.\n"
+    seen = set()
+    for kind in ("modules", "action", "filter", "callback"):
+        for path in sorted((ROOT / "plugins" / kind).glob("wk*")):
+            doc = plugin_doc(path)
+            if not doc or path.stem in seen:
+                continue
+            seen.add(path.stem)
+            text += f"\n## `{path.stem}` ({kind})\n\n{prose(doc['short_description'])}.\n\n"
+            if doc.get("description"):
+                text += f"{prose(doc['description'])}\n\n"
+            if doc.get("options"):
+                header = ("option", "type", "default", "meaning")
+                text += table(header, option_rows(doc["options"]))
+    return text
+
+
+def scenario_page() -> str:
+    """Return the page of scenarios."""
+    text = f"# Scenarios\n\n{NOTE}\nOne file each in `scenarios/`.\n"
+    keys = ("users", "person_channels", "group_channels", "group_members", "rate", "concurrency")
+    rows, purposes = [], ""
+    for path in sorted((ROOT / "scenarios").glob("*.yml")):
+        doc = load(path)
+        load_ = doc.get("workload") or {}
+        rows.append([f"`{doc['name']}`", f"{doc['duration']} s", *(load_.get(k, "") for k in keys)])
+        purposes += f"\n## `{doc['name']}`\n\n{prose(doc['purpose'])}\n"
+        if doc.get("isolates"):
+            purposes += "\nIsolated by: " + ", ".join(f"`{i}`" for i in doc["isolates"]) + ".\n"
+    return text + "\n" + table(["scenario", "window", *keys], rows) + purposes
+
+
+def signal_page() -> str:
+    """Return the page of signals."""
+    doc = load(ROOT / "src" / "wktriage" / "signals" / "catalogue.yml")
+    rows = [
+        [f"`{s['name']}`", s["unit"], s["scope"], s["meaning"], s.get("source", "")]
+        for s in doc["signals"]
+    ]
+    intro = "Named measurements of a bundle; any of them may be unknown, and then says why."
+    header = ("signal", "unit", "scope", "meaning", "source")
+    return f"# Signals\n\n{NOTE}\n{intro}\n\n" + table(header, rows)
+
+
+def command_page() -> str:
+    """Return the page of the command line, from its own help."""
+    from wktriage.cli import group
+
+    text = f"# The `wktriage` command\n\n{NOTE}"
+
+    def describe(command: click.Command, name: str, parent: click.Context | None) -> str:
+        context = click.Context(command, info_name=name, parent=parent, max_content_width=90)
+        out = f"\n## `{context.command_path}`\n\n```text\n{command.get_help(context)}\n```\n"
+        for child in getattr(command, "commands", {}).values():
+            if not child.hidden:
+                out += describe(child, str(child.name), context)
+        return out
+
+    return text + describe(group, "wktriage", None)
+
+
+def pages() -> dict[Path, str]:
+    """Return every generated page, by its path under the project."""
+    found = {}
+    for role in sorted(ROOT.glob("roles/*/meta/argument_specs.yml")):
+        found[role.parents[1].relative_to(ROOT) / "README.md"] = role_page(role.parents[1])
+    reference = Path("docs") / "reference"
+    found[reference / "scenarios.md"] = scenario_page()
+    found[reference / "signals.md"] = signal_page()
+    found[reference / "plugins.md"] = plugin_page()
+    found[reference / "command.md"] = command_page()
+    return found
+
+
+def stale() -> list[Path]:
+    """Return the generated pages that are missing or differ from what would be written now."""
+    return [
+        path
+        for path, text in pages().items()
+        if not (ROOT / path).is_file() or (ROOT / path).read_text(encoding="utf-8") != text
+    ]
+
+
+def main() -> int:
+    """Write the pages, or with ``--check`` only say which are stale."""
+    if "--check" in sys.argv[1:]:
+        for path in (old := stale()):
+            print(f"{path} is stale: run make docs")
+        return 1 if old else 0
+    for path, text in pages().items():
+        (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / path).write_text(text, encoding="utf-8")
+        print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
