@@ -164,7 +164,8 @@ def interrupted(runs_dir: Path) -> list[RunPaths]:
     for mark in sorted((runs_dir / ".pending").glob("*.json")):
         try:
             raw = json.loads(mark.read_text())
-            alive = process_start(int(raw["pid"])) == raw["pid_start"]
+            start = process_start(int(raw["pid"]))
+            alive = start is not None and start == raw["pid_start"]
         except (OSError, ValueError, KeyError, TypeError):
             # A torn mark still names its run by its file name.
             alive = False

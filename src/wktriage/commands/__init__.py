@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+
 import click
 
-from wktriage.commands import incidents, judge, triage
+MODULES = ("triage", "judge", "incidents")
 
 
 def register_all(group: click.Group) -> None:
     """Add every subcommand to the group."""
-    for module in (triage, judge, incidents):
-        module.register(group)
+    for name in MODULES:
+        if importlib.util.find_spec(f"{__name__}.{name}") is not None:
+            importlib.import_module(f"{__name__}.{name}").register(group)

@@ -1,0 +1,129 @@
+"""The baseline gate: what vouches for a stack, and what does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wktriage import gate
+from wktriage.errors import UsageError
+
+NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
+RUN: dict[str, Any] = {
+    "driver": "compose",
+    "hosts": ["localhost"],
+    "image_digest": "sha256:a",
+    "node_config_sha256": "c",
+    "node_env": {"WK_LOG_LEVEL": "info"},
+    "boot_id": "b",
+}
+
+
+def bundle(runs: Path, name: str = "20260102T110000Z-smoke-default-aaaa", **changes: Any) -> Path:
+    path = runs / name
+    path.mkdir(parents=True)
+    manifest = {
+        "scenario": "smoke-default",
+        "purpose": "baseline",
+        "complete": True,
+        "interrupted": None,
+        "created": "2026-01-02T11:00:00.000Z",
+    }
+    run = {**RUN}
+    for key, value in changes.items():
+        (manifest if key in manifest else run)[key] = value
+    fingerprint = {
+        "inputs": {k: run[k] for k in ("driver", "hosts", "node_config_sha256", "node_env")},
+        "derived": {"image_digest": run["image_digest"]},
+        "observed": {"boot_id": run["boot_id"]},
+    }
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    (path / "fingerprint.json").write_text(json.dumps(fingerprint))
+    return path
+
+
+def healthy(_bundle: Path) -> Mapping[str, Any]:
+    return {"category": "healthy"}
+
+
+def look(runs: Path, judge: gate.Judge = healthy, **wanted: Any) -> gate.Gate:
+    return gate.find_baseline(runs, gate.Identity.of_run({**RUN, **wanted}), now=NOW, judge=judge)
+
+
+def test_a_healthy_twin_vouches(tmp_path: Path) -> None:
+    made = bundle(tmp_path)
+    assert look(tmp_path).baseline == made
+
+
+def test_the_newest_is_taken(tmp_path: Path) -> None:
+    bundle(tmp_path, "20260102T100000Z-smoke-default-aaaa")
+    newest = bundle(tmp_path, "20260102T110000Z-smoke-default-bbbb")
+    assert look(tmp_path).baseline == newest
+
+
+def test_no_runs_directory_is_no_baseline(tmp_path: Path) -> None:
+    assert look(tmp_path / "none").baseline is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"image_digest": "sha256:other"}, "other image"),
+        ({"node_config_sha256": "other"}, "other node configuration"),
+        ({"node_env": {}}, "other node environment"),
+        ({"hosts": ["elsewhere"]}, "other hosts"),
+        ({"driver": "processes"}, "other driver"),
+        ({"boot_id": "other"}, "other boot of the hosts"),
+        ({"boot_id": None}, "boot of the hosts unknown"),
+        ({"image_digest": None}, "image unknown"),
+        ({"purpose": "lab"}, "made for lab"),
+        ({"complete": False}, "interrupted or incomplete"),
+        ({"interrupted": "by the user"}, "interrupted or incomplete"),
+        ({"created": "2026-01-01T11:59:59.000Z"}, "older than 24 h"),
+        ({"created": "2026-01-02T13:00:00.000Z"}, "from the future"),
+        ({"created": "yesterday"}, "its time is unknown"),
+    ],
+)
+def test_what_differs_does_not_vouch(tmp_path: Path, changes: dict[str, Any], why: str) -> None:
+    made = bundle(tmp_path, **changes)
+    found = look(tmp_path)
+    assert found.baseline is None
+    assert found.rejected == ((made.name, why),)
+
+
+def test_unknown_on_both_sides_is_not_equal(tmp_path: Path) -> None:
+    bundle(tmp_path, boot_id=None)
+    assert look(tmp_path, boot_id=None).baseline is None
+
+
+def test_a_verdict_file_beside_the_bundle_is_not_trusted(tmp_path: Path) -> None:
+    made = bundle(tmp_path)
+    (made / "verdict.json").write_text('{"category": "healthy"}')
+    found = look(tmp_path, judge=lambda _b: {"category": "send_path"})
+    assert found.rejected == ((made.name, "not healthy: send_path"),)
+
+
+def test_a_bundle_that_cannot_be_judged_does_not_vouch(tmp_path: Path) -> None:
+    bundle(tmp_path)
+
+    def broken(_bundle: Path) -> Mapping[str, Any]:
+        raise UsageError("torn")
+
+    assert "torn" in look(tmp_path, judge=broken).rejected[0][1]
+
+
+def test_other_scenarios_and_work_files_are_no_candidates(tmp_path: Path) -> None:
+    bundle(tmp_path, scenario="mixed-highrate")
+    bundle(tmp_path / ".work")
+    assert look(tmp_path) == gate.Gate(None)
+
+
+def test_age_limit_is_a_day(tmp_path: Path) -> None:
+    created = (NOW - timedelta(hours=23, minutes=59)).isoformat()
+    made = bundle(tmp_path, created=created)
+    assert look(tmp_path).baseline == made
