@@ -13,12 +13,14 @@ from wktriage.readers.times import parse_time
 if TYPE_CHECKING:
     from wktriage.bundle import Bundle
 
-_PREFIX = rb"^(?:[\w.-]+ +\| )?"
+_PREFIX = rb"^(?:[\w.-]+ +\| ?)?(?:\d{4}-\d\d-\d\dT[\d:.]+Z )?"
+_ENGINE_TIME = re.compile(rb"^(?:[\w.-]+ +\| ?)?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3})\d*Z ")
 _CONSOLE = re.compile(
     _PREFIX + rb"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.,]\d{3})\t([A-Z]+)\t(?:\[([^\]\t]*)\]\t)?"
     rb"(?:[^\t]*\.go:\d+\t)?([^\t]*)(?:\t(\{.*))?"
 )
 _JSON = re.compile(_PREFIX + rb"(\{.*\})\s*$")
+SEVERE = ("WARN", "ERROR", "DPANIC", "PANIC", "FATAL")
 _LEVELS = rb"(?:WARN|ERROR|DPANIC|PANIC|FATAL)"
 _SEVERE = re.compile(rb"\t" + _LEVELS + rb'\t|"level": ?"' + _LEVELS + rb'"')
 _MARKERS = re.compile(
@@ -72,7 +74,7 @@ def starts(bundle: Bundle, node: str) -> list[tuple[float, str, int]]:
         rel = f"logs/{kind}/{node}.log"
         path = bundle.path(rel)
         for number, line in grep(path, _STARTING) if path else ():
-            stamp = _classify(line)[0]
+            stamp = _classify(line).stamp
             time = _time(stamp, {}) if stamp else None
             if time is not None:
                 found.setdefault(time, (time, rel, number))
@@ -97,7 +99,7 @@ def scan(
         severe = others[:1]
     logs.files = [*severe, *(f for f in others if f not in severe)]
     for rel in severe:
-        _scan_file(bundle, rel, _SEVERE, logs, window, utc_offset, severe=True)
+        _scan_file(bundle, rel, _SEVERE, logs, window, utc_offset, severe=True, seen=None)
     seen: set[bytes] = set()
     for rel in others:
         _scan_file(bundle, rel, _MARKERS, logs, window, utc_offset, severe=False, seen=seen)
@@ -113,26 +115,28 @@ def _scan_file(
     utc_offset: float,
     *,
     severe: bool,
-    seen: set[bytes] | None = None,
+    seen: set[bytes] | None,
 ) -> None:
     path = bundle.path(rel)
     if path is None:
         return
     cache: dict[bytes, float | None] = {}
     for number, line in grep(path, pattern):
-        stamp, level, key, target = _classify(line)
-        is_severe = level in ("WARN", "ERROR", "DPANIC", "PANIC", "FATAL")
-        if severe != is_severe and stamp:
+        record = _classify(line)
+        is_severe = record.level in SEVERE
+        if record.level and severe != is_severe:
             continue
-        if seen is not None and stamp:
+        if seen is not None and record.level:
             # The compose log repeats the app log: the same line counts once.
-            if line[:400] in seen:
+            text = line[record.begins : record.begins + 400]
+            if text in seen:
                 continue
             if len(seen) < 100_000:
-                seen.add(line[:400])
-        time = _time(stamp, cache) if stamp else None
-        if time is not None:
+                seen.add(text)
+        time = _time(record.stamp, cache) if record.stamp else None
+        if time is not None and record.local:
             time -= utc_offset
+        level, key, target = record.level, record.key, record.target
         for table, name in ((logs.templates, key), (logs.targets, target)):
             if not name:
                 continue
@@ -140,8 +144,8 @@ def _scan_file(
                 name = "other"
             entry = table.get(name)
             if entry is None:
-                text = line.decode("utf-8", errors="replace")[:200]
-                entry = table[name] = Template(name, level, rel, number, time, text)
+                excerpt = line.decode("utf-8", errors="replace")[:200]
+                entry = table[name] = Template(name, level, rel, number, time, excerpt)
             entry.count += 1
             if time is not None and window is not None and window[0] <= time <= window[1]:
                 entry.in_window += 1
@@ -152,45 +156,69 @@ def _scan_file(
                     entry.window_excerpt = line.decode("utf-8", errors="replace")[:200]
 
 
-def _classify(line: bytes) -> tuple[bytes, str, str, str]:
-    """Return (time text, level, template key, target node id) of a log line."""
+@dataclass(frozen=True)
+class _Record:
+    """A classified line. ``level`` is "" for a line that no logger wrote (panic, log.Print)."""
+
+    stamp: bytes = b""
+    local: bool = False
+    level: str = ""
+    key: str = ""
+    target: str = ""
+    begins: int = 0
+
+
+def _classify(line: bytes) -> _Record:
+    """Classify a log line: time, level, template key, WuKongIM id of the node it complains of."""
     console = _CONSOLE.match(line)
+    begins = 0
     if console:
         stamp, level, _, message, rest = console.groups()
         rest = rest or b""
+        begins = console.start(1)
     else:
-        stamp, level, message, rest = _classify_json(line)
+        stamp, level, message, rest, begins = _classify_json(line)
         if not stamp:
-            return b"", "", _plain_key(line), ""
+            engine = _ENGINE_TIME.match(line)
+            return _Record(engine.group(1) if engine else b"", key=_plain_key(line))
     event = _EVENT.search(rest)
     name = event.group(1) if event else _NUMBER.sub(b"N", message[:80])
     parts = [name.decode("utf-8", errors="replace")]
     if name == b"raft.log":
         parts.append(_NUMBER.sub(b"N", message[:80]).decode("utf-8", errors="replace"))
     else:
-        parts += [f"{k.decode()}={v.decode('utf-8', errors='replace')}" for k, v in
-                  _DETAIL.findall(rest[:4000])]
+        parts += [
+            f"{k.decode()}={v.decode('utf-8', errors='replace')}"
+            for k, v in _DETAIL.findall(rest[:4000])
+        ]
     if b"corrupt state" in line:
         parts.append("corrupt state")
     if b"no space left on device" in line or b"input/output error" in line:
         parts.append("disk failure")
-    target = _TARGET.search(rest[:4000])
-    number = target.group(1).decode() if target and target.group(1) != b"0" else ""
-    return stamp, level.decode("ascii", errors="replace"), " ".join(parts), number
+    complaint = _TARGET.search(rest[:4000])
+    return _Record(
+        stamp,
+        True,
+        level.decode("ascii", errors="replace"),
+        " ".join(parts),
+        complaint.group(1).decode() if complaint and complaint.group(1) != b"0" else "",
+        begins,
+    )
 
 
-def _classify_json(line: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+def _classify_json(line: bytes) -> tuple[bytes, bytes, bytes, bytes, int]:
     found = _JSON.match(line)
     try:
         data = json.loads(found.group(1)) if found else None
     except (ValueError, RecursionError):
         data = None
-    if not isinstance(data, dict) or not isinstance(data.get("time"), str):
-        return b"", b"", b"", b""
+    if found is None or not isinstance(data, dict) or not isinstance(data.get("time"), str):
+        return b"", b"", b"", b"", 0
     rest = json.dumps(data, ensure_ascii=False).encode("utf-8", errors="replace")
-    fields = (str(data.get(k, "")).encode("utf-8", errors="replace") for k in ("level", "msg"))
-    level, message = fields
-    return data["time"].encode("utf-8", errors="replace"), level, message, rest
+    stamp, level, message = (
+        str(data.get(k, "")).encode("utf-8", errors="replace") for k in ("time", "level", "msg")
+    )
+    return stamp, level.upper(), message, rest, found.start(1)
 
 
 def _plain_key(line: bytes) -> str:

@@ -10,10 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _PRODUCT = re.compile(r"^github\.com/WuKongIM/WuKongIM/((?:[\w.-]+/)*[\w-]+)")
-_GC = re.compile(r"^runtime\.(?:gcBgMarkWorker|gcDrain|bgsweep|bgscavenge|gcAssist|scanobject|"
-                 r"scanblock|greyobject|markroot|mallocgc|gcStart|sweepone)")
-_SYSCALL = re.compile(r"(?:^syscall\.|^internal/runtime/syscall|^runtime\.futex|^runtime\.epoll|"
-                      r"^golang\.org/x/sys/unix\.|^internal/poll\.|^runtime\.netpoll)")
+_GC = re.compile(
+    r"^runtime\.(?:gcBgMarkWorker|gcDrain|bgsweep|bgscavenge|gcAssist|scanobject|"
+    r"scanblock|greyobject|markroot|mallocgc|gcStart|sweepone)"
+)
+_SYSCALL = re.compile(
+    r"(?:^syscall\.|^internal/runtime/syscall|^runtime\.futex|^runtime\.epoll|"
+    r"^golang\.org/x/sys/unix\.|^internal/poll\.|^runtime\.netpoll)"
+)
 _SAMPLES_CAP = 500_000
 
 

@@ -184,7 +184,7 @@ def histogram(
     before: Scrape | None,
     after: Scrape,
     family: str,
-    **labels: str | Sequence[str],
+    labels: Mapping[str, str | Sequence[str]],
 ) -> Histogram | None:
     """Return the observations between two scrapes (all since start when ``before`` is None).
 

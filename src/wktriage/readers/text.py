@@ -62,9 +62,7 @@ def grep(path: Path, pattern: re.Pattern[bytes]) -> Iterator[tuple[int, bytes]]:
         return
 
 
-def _matches(
-    data: bytes, pattern: re.Pattern[bytes], before: int
-) -> Iterator[tuple[int, bytes]]:
+def _matches(data: bytes, pattern: re.Pattern[bytes], before: int) -> Iterator[tuple[int, bytes]]:
     position = counted = 0
     number = before
     while found := pattern.search(data, position):

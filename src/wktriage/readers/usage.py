@@ -41,6 +41,7 @@ class UsageSample:
     memory_limit: float | None
     state: str | None
     cpu_limit: float | None = None
+    cpu_limited: bool | None = None
     periods: float | None = None
     throttled_periods: float | None = None
     started_at: str | None = None
@@ -75,9 +76,7 @@ def owner(name: object, known: Iterable[str]) -> str | None:
         return None
     name = name.lstrip("/")
     for candidate in sorted(known, key=len, reverse=True):
-        if name == candidate or re.search(
-            rf"(?:^|[-_]){re.escape(candidate)}(?:[-_]|$)", name
-        ):
+        if name == candidate or re.search(rf"(?:^|[-_]){re.escape(candidate)}(?:[-_]|$)", name):
             return candidate
     return None
 
@@ -105,7 +104,7 @@ def _read_resources(bundle: Bundle, known: tuple[str, ...]) -> dict[str, Usage]:
             if then is not None and row.time > then[0] and total >= then[1]:
                 cores = (total - then[1]) / (row.time - then[0])
             last[name] = (row.time, total)
-        oom = row.data.get("oom_killed")
+        oom, limited = row.data.get("oom_killed"), row.data.get("cpu_limited")
         state = row.data.get("state")
         started = row.data.get("started_at")
         usage.samples.append(
@@ -117,6 +116,7 @@ def _read_resources(bundle: Bundle, known: tuple[str, ...]) -> dict[str, Usage]:
                 memory_limit=number(row.data.get("memory_limit_bytes")),
                 state=state if isinstance(state, str) else None,
                 cpu_limit=number(row.data.get("cpu_limit_cores")),
+                cpu_limited=limited if isinstance(limited, bool) else None,
                 periods=number(row.data.get("periods")),
                 throttled_periods=number(row.data.get("throttled_periods")),
                 started_at=started if isinstance(started, str) else None,

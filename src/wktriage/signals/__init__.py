@@ -8,12 +8,44 @@ from __future__ import annotations
 
 from wktriage.bundle import Bundle
 from wktriage.model import SignalSet
-from wktriage.signals import client, cpu, history, load, logs, nodes, path, profiles, window
+from wktriage.signals import (
+    blame,
+    client,
+    connections,
+    cpu,
+    delivery,
+    history,
+    life,
+    load,
+    logs,
+    nodes,
+    path,
+    pools,
+    profiles,
+    trouble,
+    window,
+)
 from wktriage.signals.context import Context, catalogue
 
 __all__ = ["Context", "catalogue", "compute"]
 
-AREAS = (window, load, logs, path, cpu, client, nodes, profiles, history)
+AREAS = (
+    window,
+    load,
+    logs,
+    path,
+    pools,
+    delivery,
+    cpu,
+    client,
+    nodes,
+    life,
+    connections,
+    blame,
+    profiles,
+    history,
+    trouble,
+)
 """In order: later areas use what earlier ones stated."""
 
 _DAMAGE = (ValueError, KeyError, IndexError, TypeError, ArithmeticError, AttributeError, OSError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from wktriage.model import Citation
@@ -17,8 +18,13 @@ LOW_LATENCY_S = 0.02
 limit that cannot carry the offer even at this latency binds whatever the servers do."""
 
 _KINDS = (
-    ("readiness", re.compile(r"target api addr|connection refused|readyz|healthz|readiness|"
-                             r"capabilit|bench api|returned status")),
+    (
+        "readiness",
+        re.compile(
+            r"target api addr|connection refused|readyz|healthz|readiness|"
+            r"capabilit|bench api|returned status"
+        ),
+    ),
     ("connect", re.compile(r"connack|connection manager|target unavailable|dial tcp|i/o timeout")),
     ("prepare", re.compile(r"prepare")),
     ("plan", re.compile(r"invalid dev-sim config|plan|profile")),
@@ -97,8 +103,11 @@ def _config(ctx: Context) -> None:
         ctx.put(
             "workload_mismatch",
             len(different),
-            [*cites, ctx.bundle.cite(source), ctx.cite_row(
-                "status.jsonl", sample.row, "/status/config/total_users")],
+            [
+                *cites,
+                ctx.bundle.cite(source),
+                ctx.cite_row("status.jsonl", sample.row, "/status/config/total_users"),
+            ],
         )
     verify = ctx.config.get("verify_recv", ctx.bundle.workload.get("verify_recv"))
     # Anything but the two known modes acts as "none" in the simulator.
@@ -174,12 +183,14 @@ def _limits(ctx: Context) -> None:
     latency = ctx.number("sendack_mean")
     basis = [*cites[:1], *ctx.cites("attempted_rate")[:2], *ctx.cites("sendack_mean")[:2]]
     cycle = total / rate if total is not None and rate else None
-    ctx.put(
-        "implied_cycle_time", cycle, basis, why="rate or limit is unknown, or nothing was sent"
-    )
+    ctx.put("implied_cycle_time", cycle, basis, why="rate or limit is unknown, or nothing was sent")
     why = "limit, rate or server latency is unknown"
-    ctx.put("concurrency_used", latency / cycle if latency is not None and cycle else None, basis,
-            why=why)
+    ctx.put(
+        "concurrency_used",
+        latency / cycle if latency is not None and cycle else None,
+        basis,
+        why=why,
+    )
     short = ctx.number("offered_to_attempted_ratio")
     ctx.put(
         "client_outside_share",
@@ -192,9 +203,7 @@ def _limits(ctx: Context) -> None:
     if total is None or offered is None or short is None:
         ctx.put("client_limit_bound", None, why="limit or rates are unknown")
     else:
-        ctx.put(
-            "client_limit_bound", short > 1.05 and offered * LOW_LATENCY_S > total, basis
-        )
+        ctx.put("client_limit_bound", short > 1.05 and offered * LOW_LATENCY_S > total, basis)
 
 
 def _cpu(ctx: Context) -> None:
@@ -241,8 +250,9 @@ def _users(ctx: Context) -> None:
     inside: list[Sample] = []
     if ctx.window is not None:
         inside = [
-            s for s in ctx.samples if s.state is not None and
-            ctx.window[0] <= s.time <= ctx.window[1]
+            s
+            for s in ctx.samples
+            if s.state is not None and ctx.window[0] <= s.time <= ctx.window[1]
         ]
     if not inside:
         for name in names:
@@ -252,7 +262,7 @@ def _users(ctx: Context) -> None:
     ctx.put("active_users", inside[-1].active_users, cites)
     changed = [
         (a, b)
-        for a, b in zip(inside, inside[1:], strict=False)
+        for a, b in itertools.pairwise(inside)
         if a.active_users != b.active_users and a.run_id == b.run_id
     ]
     ctx.put(

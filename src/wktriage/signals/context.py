@@ -13,7 +13,11 @@ from wktriage.bundle import Bundle
 from wktriage.model import Citation, Signal, SignalSet, Value
 from wktriage.readers import health, jsonl, logs, status, usage
 from wktriage.readers.times import iso
+from wktriage.readers.usage import UsageSample
 from wktriage.signals.metrics import Metrics
+
+PerNode = dict[str, tuple[Value, list[Citation]]]
+"""Values with their citations, by node name."""
 
 CITE_MAX = 6
 """Citations kept for one signal: enough to check it, few enough to read."""
@@ -62,9 +66,14 @@ class Context:
         return health.read(self.bundle)
 
     @cached_property
-    def events(self) -> list[jsonl.Row]:
-        """Container events that have a time."""
-        return [r for r in jsonl.rows(self.bundle, "events.jsonl") if r.time is not None]
+    def events(self) -> dict[str, list[jsonl.Row]]:
+        """Container events that have a time, by node name and wk-sim."""
+        found: dict[str, list[jsonl.Row]] = {}
+        for row in jsonl.rows(self.bundle, "events.jsonl"):
+            name = usage.owner(row.data.get("name"), (*self.nodes, usage.SIM))
+            if row.time is not None and name is not None:
+                found.setdefault(name, []).append(row)
+        return found
 
     @cached_property
     def log_starts(self) -> dict[str, list[tuple[float, str, int]]]:
@@ -99,9 +108,7 @@ class Context:
     def logs(self) -> dict[str, logs.NodeLogs]:
         """Log templates by node and wk-sim."""
         return {
-            name: logs.scan(
-                self.bundle, name, self.bundle.window, self.utc_offsets.get(name, 0.0)
-            )
+            name: logs.scan(self.bundle, name, self.bundle.window, self.utc_offsets.get(name, 0.0))
             for name in (*self.nodes, usage.SIM)
         }
 
@@ -147,9 +154,7 @@ class Context:
                 Signal(name, unit, None, node, why_unknown="no evidence could be cited")
             )
             return
-        self.signals.add(
-            Signal(name, unit, tidy(value), node, kept, iso(since), iso(not_before))
-        )
+        self.signals.add(Signal(name, unit, tidy(value), node, kept, iso(since), iso(not_before)))
 
     def value(self, name: str, node: str | None = None) -> Any:
         """Return the value of a signal stated before, None when unknown or not stated."""
@@ -170,7 +175,7 @@ class Context:
         name: str,
         how: str = "sum",
         *,
-        per_node: dict[str, tuple[Value, list[Citation]]],
+        per_node: PerNode,
         why: dict[str, str] | None = None,
         default_why: str = "the evidence is missing",
         partial: bool = True,
@@ -209,10 +214,10 @@ class Context:
         """Cite a field of a status sample."""
         if sample.state is None:
             text = str(sample.row.data.get("error", ""))
-            return self.bundle.cite(
-                "status.jsonl", line=sample.row.line, pointer="/error", value=text
-            ) if "error" in sample.row.data else self.bundle.cite(
-                "status.jsonl", line=sample.row.line
+            return (
+                self.bundle.cite("status.jsonl", line=sample.row.line, pointer="/error", value=text)
+                if "error" in sample.row.data
+                else self.bundle.cite("status.jsonl", line=sample.row.line)
             )
         return self.cite_row("status.jsonl", sample.row, f"/status/{field}")
 
@@ -229,7 +234,7 @@ class Context:
         """Cite a line of a text file."""
         return self.bundle.cite(file, line=line, excerpt=excerpt)
 
-    def cite_usage(self, entity: str, samples: Sequence[usage.UsageSample]) -> list[Citation]:
+    def cite_usage(self, entity: str, samples: Sequence[UsageSample]) -> list[Citation]:
         """Cite the first and last of some usage samples."""
         if entity not in self.usage or not samples:
             return []

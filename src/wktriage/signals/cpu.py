@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
-from wktriage.model import Citation, Value
+from wktriage.model import Citation
 from wktriage.readers.jsonl import Row, number, rows
 from wktriage.readers.usage import SIM, UsageSample
-from wktriage.signals.context import Context, median
+from wktriage.signals.context import Context, PerNode, median
 
 NO_CPU = "no CPU samples in the window"
 NO_HOST = "host.jsonl holds no usable sample in the window"
@@ -85,8 +85,10 @@ def limit_of(ctx: Context, entity: str) -> tuple[float | None, list[Citation]]:
     declared = _compose_limit(ctx, entity)
     if declared:
         return declared, [ctx.bundle.cite("compose-config.yml")]
-    if usage is not None and usage.file == "resources.jsonl":
-        return ncpu(ctx)
+    free = [s for s in usage.samples if s.cpu_limited is False] if usage is not None else []
+    if free:
+        cores, cites = ncpu(ctx)
+        return cores, [*cites, *ctx.cite_usage(entity, free[-1:])]
     return None, []
 
 
@@ -114,10 +116,10 @@ def _compose_limit(ctx: Context, entity: str) -> float | None:
 
 
 def _nodes(ctx: Context) -> None:
-    cores: dict[str, tuple[Value, list[Citation]]] = {}
-    highest: dict[str, tuple[Value, list[Citation]]] = {}
-    shares: dict[str, tuple[Value, list[Citation]]] = {}
-    throttling: dict[str, tuple[Value, list[Citation]]] = {}
+    cores: PerNode = {}
+    highest: PerNode = {}
+    shares: PerNode = {}
+    throttling: PerNode = {}
     for node in ctx.nodes:
         inside = cpu_samples(ctx, node)
         mean, cites = cpu_mean(ctx, node)
@@ -160,9 +162,7 @@ def _from_metrics(ctx: Context, node: str) -> tuple[float | None, list[Citation]
     if isinstance(grown, str):
         return None, []
     seconds = ctx.window[1] - ctx.window[0]
-    return grown[0] / seconds, ctx.metrics.cite_counter(
-        node, "process_cpu_seconds_total", grown[1]
-    )
+    return grown[0] / seconds, ctx.metrics.cite_counter(node, "process_cpu_seconds_total", grown[1])
 
 
 @dataclass(frozen=True)
@@ -176,8 +176,9 @@ class _Host:
         """Return the growth of a tick counter over the growth of all ticks."""
         used = total = 0.0
         for a, b in pairwise(self.rows):
-            all_a, all_b = number(a.data.get("cpu_total_ticks")), number(
-                b.data.get("cpu_total_ticks")
+            all_a, all_b = (
+                number(a.data.get("cpu_total_ticks")),
+                number(b.data.get("cpu_total_ticks")),
             )
             part_a, part_b = number(a.data.get(field)), number(b.data.get(field))
             if None in (all_a, all_b, part_a, part_b):
@@ -224,8 +225,10 @@ def _host(ctx: Context, hosts: list[_Host]) -> None:
             _edge_cites(ctx, top[1], field) if top else [],
             why=NO_HOST,
         )
-    for name, field in (("psi_io_avg10", "psi_io_some_avg10"), ("psi_cpu_avg10",
-                                                               "psi_cpu_some_avg10")):
+    for name, field in (
+        ("psi_io_avg10", "psi_io_some_avg10"),
+        ("psi_cpu_avg10", "psi_cpu_some_avg10"),
+    ):
         _extreme(ctx, name, hosts, lambda r, f=field: number(r.data.get(f)), f"/{field}")
     _extreme(ctx, "host_load_per_cpu", hosts, _load_per_cpu, "/load1")
     _extreme(
@@ -241,7 +244,9 @@ def _extreme(
     if not found:
         ctx.put(name, None, why=NO_HOST)
         return
-    value, row = (min if low else max)(found, key=lambda f: (f[0], -f[1].line if low else f[1].line))
+    value, row = (min if low else max)(
+        found, key=lambda f: (f[0], -f[1].line if low else f[1].line)
+    )
     ctx.put(name, value, [ctx.cite_row("host.jsonl", row, pointer)])
 
 

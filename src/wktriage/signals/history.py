@@ -19,11 +19,7 @@ def compute(ctx: Context) -> None:
     size = number(observed.get("data_bytes_at_start")) if isinstance(observed, dict) else None
     mode = inputs.get("mode") if isinstance(inputs, dict) else None
     size_cites = (
-        [
-            ctx.bundle.cite(
-                "fingerprint.json", pointer="/observed/data_bytes_at_start", value=size
-            )
-        ]
+        [ctx.bundle.cite("fingerprint.json", pointer="/observed/data_bytes_at_start", value=size)]
         if size is not None
         else []
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wktriage.model import Citation
 from wktriage.readers import status
 from wktriage.readers.status import Sample
 from wktriage.signals.context import Context
@@ -80,6 +81,23 @@ def steps(samples: list[Sample], window: tuple[float, float] | None) -> list[Ste
     ]
 
 
+def before_window(ctx: Context) -> tuple[Sample, Sample] | None:
+    """Return the first running sample and the one that begins the window, of one run.
+
+    The window begins with the first published counters, so that what failed between warm-up and
+    that publication lies before it: the errors of a cold start.
+    """
+    if ctx.window is None:
+        return None
+    answered = [s for s in ctx.samples if s.state is not None]
+    opening = [s for s in answered if s.time <= ctx.window[0] + 0.001]
+    if not opening:
+        return None
+    last = opening[-1]
+    first = next((s for s in answered if s.state == "running" and s.run_id == last.run_id), None)
+    return (first, last) if first is not None and first.time <= last.time else None
+
+
 def offered_rate(ctx: Context) -> float | None:
     """Return the offered messages per second, from the simulator's own configuration first."""
     found = 0.0
@@ -107,8 +125,12 @@ def compute(ctx: Context) -> None:
         ctx.cite_row("status.jsonl", s.row, f"/status/config/{field}")
         for s in ctx.samples
         if s.config
-        for field in ("person_rate_per_channel", "person_channels", "group_rate_per_channel",
-                      "group_channels")
+        for field in (
+            "person_rate_per_channel",
+            "person_channels",
+            "group_rate_per_channel",
+            "group_channels",
+        )
         if field in s.config
     ][:4]
     if not cites and ctx.bundle.exists("config/workload.json"):
@@ -118,6 +140,7 @@ def compute(ctx: Context) -> None:
     ctx.put("offered_rate", offered, cites, why="the workload is not recorded")
     _rates(ctx, found, offered)
     _errors(ctx, found)
+    _ahead(ctx)
     _timing(ctx, found)
     _run_failed(ctx)
 
@@ -163,9 +186,7 @@ def _rates(ctx: Context, found: list[Step], offered: float | None) -> None:
     else:
         basis = [*ctx.cites("offered_rate")[:2], *ends]
         nothing = 1e6  # a finite stand-in for "nothing was sent": JSON has no infinity
-        ctx.put(
-            "offered_to_sent_ratio", offered * seconds / sent if sent else nothing, basis
-        )
+        ctx.put("offered_to_sent_ratio", offered * seconds / sent if sent else nothing, basis)
         ctx.put(
             "offered_to_attempted_ratio",
             offered * seconds / attempted if attempted else nothing,
@@ -220,9 +241,13 @@ def _errors(ctx: Context, found: list[Step]) -> None:
     }
     for name, total in totals.items():
         failing = [s for s in found if getattr(s, name) > 0]
-        ends = (failing[0].first, failing[0].last, found[-1].last) if failing else (
-            found[0].first,
-            found[-1].last,
+        ends = (
+            (failing[0].first, failing[0].last, found[-1].last)
+            if failing
+            else (
+                found[0].first,
+                found[-1].last,
+            )
         )
         cites = [ctx.cite_status(s, name) for s in ends]
         since = not_before = None
@@ -257,7 +282,7 @@ def _errors(ctx: Context, found: list[Step]) -> None:
     )
 
 
-def _refine(ctx: Context, name: str, start: float, end: float) -> tuple[float, list]:  # type: ignore[type-arg]
+def _refine(ctx: Context, name: str, start: float, end: float) -> tuple[float, list[Citation]]:
     """Return an earlier moment than the counter step's end, if the logs show one inside it."""
     needles = ("send_failed",) if name == "send_errors" else ("plan_incomplete",)
     best: tuple[float, str, int, str] | None = None
@@ -271,6 +296,23 @@ def _refine(ctx: Context, name: str, start: float, end: float) -> tuple[float, l
     return best[0], [ctx.cite_line(best[1], best[2], best[3])]
 
 
+def _ahead(ctx: Context) -> None:
+    edge = before_window(ctx)
+    if edge is None:
+        ctx.put("errors_before_window", None, why="the beginning of the run is not recorded")
+        return
+    first, last = edge
+    failed = last.send_errors + last.recv_errors
+    cites = [ctx.cite_status(last, f) for f in ("send_errors", "recv_errors")]
+    ctx.put(
+        "errors_before_window",
+        failed,
+        cites,
+        since=last.time if failed else None,
+        not_before=first.time if failed else None,
+    )
+
+
 def _timing(ctx: Context, found: list[Step]) -> None:
     names = ("errors_early_share", "error_free_tail", "error_free_head", "error_intervals_ratio")
     if not found or ctx.window is None:
@@ -281,12 +323,16 @@ def _timing(ctx: Context, found: list[Step]) -> None:
     failing = [s for s in found if s.send_errors + s.recv_errors > 0]
     cites = [
         ctx.cite_status(s, "send_errors")
-        for s in ((failing[0].first, failing[0].last, failing[-1].last) if failing
-                  else (found[0].first, found[-1].last))
+        for s in (
+            (failing[0].first, failing[0].last, failing[-1].last)
+            if failing
+            else (found[0].first, found[-1].last)
+        )
     ]
-    total = sum(s.send_errors + s.recv_errors for s in failing)
+    ahead = ctx.number("errors_before_window") or 0.0
+    total = sum(s.send_errors + s.recv_errors for s in failing) + ahead
     third = start + (end - start) / 3
-    early = sum(
+    early = ahead + sum(
         s.send_errors + s.recv_errors for s in failing if (s.first.time + s.last.time) / 2 <= third
     )
     ctx.put(
@@ -307,11 +353,12 @@ def _run_failed(ctx: Context) -> None:
     if ran is False:
         ctx.put("run_failed", True, ctx.cites("workload_ran"))
         return
-    errors = [ctx.number("send_errors"), ctx.number("recv_errors")]
+    names = ("send_errors", "recv_errors", "errors_before_window")
+    failed = [n for n in names if ctx.number(n)]
+    errors = [ctx.number(n) for n in names[:2]]
     ratio = ctx.number("offered_to_sent_ratio")
-    if any(e for e in errors if e is not None):
-        name = "send_errors" if errors[0] else "recv_errors"
-        ctx.put("run_failed", True, ctx.cites(name))
+    if failed:
+        ctx.put("run_failed", True, ctx.cites(failed[0]))
     elif ratio is not None and ratio > 1 / SHORT:
         ctx.put("run_failed", True, ctx.cites("offered_to_sent_ratio"))
     elif None in errors or ratio is None:

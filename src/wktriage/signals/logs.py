@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from wktriage.model import Citation, Value
 from wktriage.readers.logs import NodeLogs, Template
 from wktriage.readers.usage import SIM
-from wktriage.signals.context import Context
-
-PerNode = dict[str, tuple[Value, list[Citation]]]
+from wktriage.signals.context import Context, PerNode
 
 NO_LOG = "no log of this node is in the bundle"
 
@@ -40,7 +39,7 @@ LOGGED = {
 def compute(ctx: Context) -> None:
     """State the log signals."""
     for name, needles in LOGGED.items():
-        _counted(ctx, name, lambda logs, n=needles: logs.matching(*n))
+        _counted(ctx, name, partial(_matching, needles))
     _counted(
         ctx,
         "log_warns",
@@ -68,6 +67,10 @@ def compute(ctx: Context) -> None:
     _starts(ctx)
 
 
+def _matching(needles: tuple[str, ...], logs: NodeLogs) -> list[Template]:
+    return logs.matching(*needles)
+
+
 def _counted(ctx: Context, name: str, of: Callable[[NodeLogs], list[Template]]) -> None:
     """State a count per node with the first occurrence, and the sum."""
     total = 0
@@ -85,16 +88,12 @@ def _counted(ctx: Context, name: str, of: Callable[[NodeLogs], list[Template]]) 
         here = [ctx.cite_line(t.file, t.window_line, t.window_excerpt) for t in hits[:3]]
         count = sum(t.in_window for t in hits)
         since = hits[0].first_in_window if hits else None
-        ctx.put(
-            name, count, here or [ctx.bundle.cite(logs.files[0])], node=node, since=since
-        )
+        ctx.put(name, count, here or [ctx.bundle.cite(logs.files[0])], node=node, since=since)
         total += count
         if since is not None and (first is None or since < first):
             first = since
         cites += here[:2]
-    basis = cites or [
-        ctx.bundle.cite(ctx.logs[n].files[0]) for n in ctx.nodes if ctx.logs[n].files
-    ]
+    basis = cites or [ctx.bundle.cite(ctx.logs[n].files[0]) for n in ctx.nodes if ctx.logs[n].files]
     ctx.put(name, total if known else None, basis, since=first, why="no log is in the bundle")
 
 
@@ -108,9 +107,7 @@ def _texts(ctx: Context) -> None:
             ctx.put("log_top_template", None, node=node, why=NO_LOG)
             ctx.put("send_failed_class", None, node=node, why=NO_LOG)
             continue
-        severe = [
-            t for t in logs.templates.values() if t.in_window and t.level not in ("", "INFO")
-        ]
+        severe = [t for t in logs.templates.values() if t.in_window and t.level not in ("", "INFO")]
         severe.sort(key=lambda t: (-t.in_window, t.key))
         here = [ctx.cite_line(t.file, t.window_line, t.window_excerpt) for t in severe[:1]]
         basis = here or [ctx.bundle.cite(logs.files[0])]
@@ -168,14 +165,18 @@ def _starts(ctx: Context) -> None:
         if failed or (panic is not None and not started):
             bad = [*failed, *([panic] if panic else [])][:2]
             ctx.put(
-                "node_start_failed", True,
-                [ctx.cite_line(t.file, t.line, t.excerpt) for t in bad], node=node,
+                "node_start_failed",
+                True,
+                [ctx.cite_line(t.file, t.line, t.excerpt) for t in bad],
+                node=node,
             )
         elif started:
             first = started[0]
             ctx.put(
-                "node_start_failed", False,
-                [ctx.cite_line(first.file, first.line, first.excerpt)], node=node,
+                "node_start_failed",
+                False,
+                [ctx.cite_line(first.file, first.line, first.excerpt)],
+                node=node,
             )
         else:
             ctx.put("node_start_failed", None, node=node, why="no start-up line in its logs")

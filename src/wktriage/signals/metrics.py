@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -36,7 +37,6 @@ SERIES_FAMILIES = (
 FAMILIES = (
     *SERIES_FAMILIES,
     "go_goroutines",
-    "go_sched_latencies_seconds",
     "process_resident_memory_bytes",
     P + "channelappend_effect_pool_saturated",
     P + "channelappend_effect_pool_submit_total",
@@ -212,7 +212,7 @@ class Metrics:
         ends = self.ends(node, family)
         if isinstance(ends, str):
             return ends
-        result = prom.histogram(*ends, family, **labels)
+        result = prom.histogram(*ends, family, labels)
         return f"{ends[1].file}: {family} is damaged" if result is None else result
 
     def increase(
@@ -234,14 +234,10 @@ class Metrics:
             if s is not None and s.known(family)
         ]
 
-    def steps(
-        self, node: str, family: str
-    ) -> list[tuple[float, float, Scrape, Scrape]]:
+    def steps(self, node: str, family: str) -> list[tuple[float, float, Scrape, Scrape]]:
         """Return (from, to, scrape, next scrape) of neighbouring scrapes of the series."""
         series = [(t, s) for t, s in self.series(node) if s.known(family)]
-        return [
-            (a[0], b[0], a[1], b[1]) for a, b in zip(series, series[1:], strict=False)
-        ]
+        return [(a[0], b[0], a[1], b[1]) for a, b in itertools.pairwise(series)]
 
     def cite(self, scrape: Scrape, point: Point) -> Citation:
         """Cite a series of a scrape."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from wktriage.model import Citation, Value
 from wktriage.readers import goroutines, pprof
-from wktriage.signals.context import Context
-
-PerNode = dict[str, tuple[Value, list[Citation]]]
+from wktriage.signals.context import Context, PerNode
 
 
 def compute(ctx: Context) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from wktriage.model import Citation
 from wktriage.readers.jsonl import number
 from wktriage.readers.status import Sample
@@ -109,9 +111,7 @@ def _coverage(ctx: Context) -> None:
         why="a single status sample",
     )
     times = [start, *(s.time for s in good), end]
-    ctx.put(
-        "status_longest_gap", max(b - a for a, b in zip(times, times[1:], strict=False)), cites
-    )
+    ctx.put("status_longest_gap", max(b - a for a, b in itertools.pairwise(times)), cites)
 
 
 def _life(ctx: Context, answered: list[Sample]) -> None:
@@ -131,8 +131,9 @@ def _life(ctx: Context, answered: list[Sample]) -> None:
     running = [s for s in answered if s.state == "running"]
     ends = [ctx.cite_status(answered[0], "state"), ctx.cite_status(answered[-1], "state")]
     ctx.put(
-        "sim_ever_running", bool(running), [ctx.cite_status(running[0], "state")] if running
-        else ends
+        "sim_ever_running",
+        bool(running),
+        [ctx.cite_status(running[0], "state")] if running else ends,
     )
     if running:
         ctx.put(
@@ -145,7 +146,7 @@ def _life(ctx: Context, answered: list[Sample]) -> None:
     restarts: list[tuple[Sample, Sample]] = []
     retries: list[tuple[Sample, Sample]] = []
     begun = running[0].time if running else float("inf")
-    for before, now in zip(answered, answered[1:], strict=False):
+    for before, now in itertools.pairwise(answered):
         if before.time < begun:
             continue
         if before.run_id != now.run_id or now.total < before.total:
@@ -165,10 +166,8 @@ def _life(ctx: Context, answered: list[Sample]) -> None:
         ctx.put("counters_moved", None, why="no status in the window")
         return
     edges = [ctx.cite_status(s, "state") for s in (inside[0], inside[-1])]
-    ctx.put(
-        "sim_running_ratio", sum(s.state == "running" for s in inside) / len(inside), edges
-    )
-    moved = any(b.total > a.total for a, b in zip(inside, inside[1:], strict=False))
+    ctx.put("sim_running_ratio", sum(s.state == "running" for s in inside) / len(inside), edges)
+    moved = any(b.total > a.total for a, b in itertools.pairwise(inside))
     ctx.put(
         "counters_moved",
         moved,
