@@ -1,0 +1,47 @@
+"""Every Molecule scenario, each from an empty start to a clean end."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCENARIOS = sorted(p.parent.name for p in ROOT.glob("molecule/*/molecule.yml"))
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def needs(scenario: str) -> list[pytest.MarkDecorator]:
+    text = (ROOT / "molecule" / scenario / "molecule.yml").read_text(encoding="utf-8")
+    return [pytest.mark.docker] if "inventory/compose" in text else []
+
+
+def test_there_are_scenarios() -> None:
+    assert SCENARIOS
+
+
+@pytest.mark.molecule
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", [pytest.param(s, marks=needs(s)) for s in SCENARIOS])
+def test_scenario(scenario: str) -> None:
+    tools = Path(sys.executable).parent
+    env = os.environ | {
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+        "MOLECULE_COMMAND_BORDERS": "0",
+        "NO_COLOR": "1",
+    }
+    done = subprocess.run(
+        [str(tools / "molecule"), "test", "--scenario-name", scenario],
+        cwd=ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=300,
+    )
+    shown = COLOUR.sub("", done.stdout.decode("utf-8", errors="replace"))
+    assert done.returncode == 0, shown
