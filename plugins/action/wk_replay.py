@@ -61,8 +61,8 @@ plan:
   description: Incident, archive, and for each host the names and the ports it would like.
   type: dict
   returned: op=plan
-listen:
-  description: The listeners of each host, as NAME=ADDRESS:PORT.
+arguments:
+  description: The arguments with which each host starts the stand-ins.
   type: dict
   returned: op=export, outside check mode
 """
@@ -96,13 +96,13 @@ class ActionModule(ActionBase):
                 }
             if self._task.check_mode:
                 return {"changed": True}
-            listen = stack.write(
+            arguments = stack.write(
                 args["plan"],
                 args["ports"],
                 project_name=args["project"],
                 address=args["address"],
                 work_dir=Path(args["work_dir"]),
             )
-            return {"changed": True, "listen": listen}
+            return {"changed": True, "arguments": arguments}
         except TriageError as exc:
             raise AnsibleActionFail(str(exc)) from exc

@@ -182,21 +182,22 @@ class Timeline:
         return self.events[index] if index < len(self.events) else None
 
 
-def classify_error(text: str | None) -> str:
-    """Return how a caller experienced a failed request: refused, reset, closed or hang.
+# What HTTP clients (Python's, Go's, curl, the harness's own collector) say of a failed request.
+_ERRORS = {
+    HANG: ("timed out", "timeout", "deadline", "no answer within"),
+    RESET: ("reset", "errno 104", "broken pipe"),
+    CLOSED: ("closed connection", "empty reply", "eof", "incomplete"),
+    # No stand-in can be unreachable; a refusal is the nearest thing that fails at once.
+    REFUSED: ("refused", "errno 111", "errno 61", "unreachable", "no route", "no such host"),
+}
 
-    The texts are those of Python's and Go's HTTP clients and of curl.
-    """
+
+def classify_error(text: str | None) -> str:
+    """Return how a caller experienced a failed request: refused, reset, closed or hang."""
     low = (text or "").lower()
-    if "refused" in low or "errno 111" in low or "errno 61" in low:
-        return REFUSED
-    if "reset" in low or "errno 104" in low or "broken pipe" in low:
-        return RESET
-    if "closed connection" in low or "empty reply" in low or "eof" in low or "incomplete" in low:
-        return CLOSED
-    if "timed out" in low or "timeout" in low or "deadline" in low:
-        return HANG
-    return UNKNOWN
+    return next(
+        (state for state, parts in _ERRORS.items() if any(p in low for p in parts)), UNKNOWN
+    )
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -400,7 +401,11 @@ class Recording:
 
     @staticmethod
     def _probe_state(row: Row) -> str:
-        return UP if row.get("http_status") or row.get("ok") else classify_error(row.get("error"))
+        if row.get("http_status") or row.get("ok"):
+            return UP
+        state = classify_error(row.get("error"))
+        # It did not answer, for a reason in words that are not known here.
+        return CLOSED if state == UNKNOWN else state
 
     @staticmethod
     def _scrape_state(event: Event) -> str:
@@ -462,6 +467,10 @@ def _json(value: Any, delay_s: float = 0.0) -> Answer:
 
 
 def _failed(error: Any) -> Answer:
+    """Return the failure that an error text tells of; the harness notes a status as "HTTP 503"."""
+    status = re.search(r"\bHTTP ([1-5]\d\d)\b", str(error))
+    if status:
+        return Answer(int(status[1]), kind="text/plain; charset=utf-8")
     state = classify_error(str(error))
     return NOT_RECORDED if state == UNKNOWN else Answer(state=state)
 
@@ -486,8 +495,6 @@ class Surface:
 
     def answer(self, path: str, query: str, moment: int) -> Answer:
         """Return the answer that is due at that moment."""
-        if path.startswith("/_replay/"):
-            return self._harness(path[len("/_replay/") :], moment)
         state = self.reachable(moment)
         if state not in (UP, UNKNOWN):
             return Answer(state=state)
@@ -495,7 +502,8 @@ class Surface:
 
     # -- paths of the harness: what it reads from engines, files and /proc on a real stack
 
-    def _harness(self, what: str, moment: int) -> Answer:
+    def harness(self, what: str, moment: int) -> Answer:
+        """Return what the harness does not ask the process itself for."""
         if what == "resource":
             return self._resource(moment)
         if what == "host":
@@ -649,6 +657,24 @@ class SimSurface(Surface):
         if not isinstance(status, dict):
             return NOT_RECORDED
         return _json(self._shifted(status, "last_transition_at"), _slow(event.row))
+
+
+class ControlSurface(Surface):
+    """What engine, files and /proc tell of the processes: it answers when they do not."""
+
+    def __init__(self, processes: list[Surface], recording: Recording, clock: Clock) -> None:
+        super().__init__("control", recording, clock)
+        self.processes = {process.name: process for process in processes}
+
+    def reachable(self, moment: int) -> str:
+        """See Surface."""
+        return UP
+
+    def own(self, path: str, query: str, moment: int) -> Answer:
+        """See Surface: /_replay/<process>/<what>."""
+        match = re.fullmatch(r"/_replay/([\w-]+)/(.+)", path)
+        process = self.processes.get(match[1]) if match else None
+        return process.harness(match[2], moment) if match and process else UNKNOWN_PATH
 
 
 def _slow(row: Row) -> float:
@@ -875,6 +901,14 @@ class Handler(BaseHTTPRequestHandler):
         """Stay silent: the stand-in's output is the recorded log, nothing else."""
 
 
+def parse_address(text: str) -> tuple[str, int]:
+    """Return (address, port) of ADDRESS:PORT. Raises ReplayError for anything else."""
+    match = re.fullmatch(r"([\w.-]+):(\d{1,5})", text)
+    if not match or int(match[2]) > 65535:
+        raise ReplayError(f"{text!r}: expected ADDRESS:PORT")
+    return match[1], int(match[2])
+
+
 def bind(address: tuple[str, int]) -> socket.socket:
     """Return a socket bound to the address, not listening yet. Raises ReplayError when taken."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -990,11 +1024,12 @@ def serve(args: argparse.Namespace) -> None:
     clock = Clock(recording, args.start_at if args.start_at is not None else time.time())
     listeners: list[Listener] = []
     writers: list[LogWriter] = []
+    surfaces: list[Surface] = []
     for text in args.listen:
-        match = re.fullmatch(r"([\w-]+)=([\w.-]+):(\d{1,5})", text)
+        match = re.fullmatch(r"([\w-]+)=(.+)", text)
         if not match:
             raise ReplayError(f"--listen {text!r}: expected NAME=ADDRESS:PORT")
-        name, address = match[1], (match[2], int(match[3]))
+        name, address = match[1], parse_address(match[2])
         surface: Surface
         if name == recording.sim_name:
             surface = SimSurface(name, recording, clock)
@@ -1003,11 +1038,16 @@ def serve(args: argparse.Namespace) -> None:
         else:
             known = ", ".join([*recording.node_names, recording.sim_name])
             raise ReplayError(f"not recorded: {name}; incident {args.incident} holds {known}")
+        surfaces.append(surface)
         listeners.append(Listener(surface, args.incident, address, bind(address)))
         if args.log_dir or args.log_stdout:
             directory = Path(args.log_dir) if args.log_dir and name != recording.sim_name else None
             stdout = sys.stdout.buffer if args.log_stdout else None
             writers.append(LogWriter(surface, directory, stdout))
+    if args.control:
+        address = parse_address(args.control)
+        control = ControlSurface(surfaces, recording, clock)
+        listeners.append(Listener(control, args.incident, address, bind(address)))
     pidfile = Path(args.pidfile) if args.pidfile else None
     if pidfile and _running(pidfile):
         raise ReplayError(f"a replay is running already ({pidfile}); stop it first")
@@ -1042,7 +1082,7 @@ def _running(pidfile: Path) -> int | None:
         return None
     with contextlib.suppress(OSError):
         shown = subprocess.run(
-            ["ps", "-o", "args=", "-p", str(pid)], stdout=subprocess.PIPE, check=False
+            ["ps", "-ww", "-o", "args=", "-p", str(pid)], stdout=subprocess.PIPE, check=False
         ).stdout.decode("utf-8", "replace")
         return pid if "server.py" in shown and str(pidfile) in shown else None
     return None
@@ -1105,6 +1145,7 @@ def main(argv: list[str] | None = None) -> int:
     command.add_argument("--bundle", required=True, help="unpacked bundle directory")
     command.add_argument("--incident", required=True, help="its name, said in every answer")
     command.add_argument("--listen", action="append", required=True, metavar="NAME=ADDRESS:PORT")
+    command.add_argument("--control", metavar="ADDRESS:PORT", help="serve /_replay/NAME/... here")
     command.add_argument(
         "--start-at", type=float, help="epoch seconds at which it begins; default now"
     )

@@ -13,13 +13,15 @@ from wktriage.replay import server
 
 PREFERRED_NODE_PORT = 26001
 PREFERRED_SIM_PORT = 29091
+PREFERRED_CONTROL_PORT = 26100
 
 
 def plan(project: Path, incident_id: str, hosts: Sequence[str]) -> dict[str, Any]:
     """Return what the hosts need to serve an incident.
 
     ``hosts`` are inventory names; nodes go round them, the simulator to the first. The result has
-    ``incident``, ``archive``, and for each host ``names`` and the ``ports`` it would like.
+    ``incident``, ``archive``, and for each host ``names`` and the ``ports`` it would like: one for
+    each name, and the last for what engine and files tell on a real stack.
     Raises UsageError when there is no such incident or no host.
     """
     if not hosts:
@@ -32,6 +34,10 @@ def plan(project: Path, incident_id: str, hosts: Sequence[str]) -> dict[str, Any
         placed[hosts[index % len(hosts)]]["ports"].append(PREFERRED_NODE_PORT + index)
     placed[hosts[0]]["names"].append(held.sim)
     placed[hosts[0]]["ports"].append(PREFERRED_SIM_PORT)
+    # A host without a process needs no port either.
+    placed = {host: here for host, here in placed.items() if here["names"]}
+    for here in placed.values():
+        here["ports"].append(PREFERRED_CONTROL_PORT)
     return {
         "incident": request["incident"],
         "archive": request["archive"],
@@ -48,10 +54,10 @@ def write(
     address: str,
     work_dir: Path,
 ) -> dict[str, list[str]]:
-    """Write topology.json and stack.json into ``work_dir``; return the listeners of each host.
+    """Write topology.json and stack.json into ``work_dir``; return each host's server arguments.
 
-    ``ports`` are the free ones that each host found, in the order of its ``names``. ``address`` is
-    where the stand-ins listen and are reached. A listener is ``NAME=ADDRESS:PORT``.
+    ``ports`` are the free ones that each host found, in the order of the planned ones. ``address``
+    is where the stand-ins listen and are reached.
     """
     bundle_dir = Path(planned["bundle_dir"])
     held = incidents.recorded(bundle_dir)
@@ -59,15 +65,22 @@ def write(
     where = {
         name: (host, port)
         for host, placed in planned["hosts"].items()
-        for name, port in zip(placed["names"], ports[host], strict=True)
+        for name, port in zip(placed["names"], ports[host][:-1], strict=True)
     }
+
+    def handle(name: str) -> dict[str, str]:
+        base = f"http://{address}:{ports[where[name][0]][-1]}/_replay/{name}/"
+        urls = {"resource_url": "resource", "logs_url": "logs", "host_url": "host"}
+        urls |= {"events_url": "events", "bundle_url": "bundle/"}
+        return {"kind": "http", **{key: base + path for key, path in urls.items()}}
+
     nodes = tuple(
         topology.Node(
             name=name,
             id=int(recording.node_number(name)),
             host=where[name][0],
             api_url=f"http://{address}:{where[name][1]}",
-            handle=_handle(address, where[name][1]),
+            handle=handle(name),
             data_dir=None,
             log_dir=None,
         )
@@ -84,27 +97,14 @@ def write(
             name=held.sim,
             host=sim_host,
             status_url=f"http://{address}:{sim_port}/status",
-            handle=_handle(address, sim_port),
+            handle=handle(held.sim),
         ),
     ).write(work_dir / "topology.json")
     stack = {**held.stack, "mode_measured": held.mode}
     (work_dir / "stack.json").write_text(json.dumps(stack, indent=2, sort_keys=True) + "\n")
-    return {
-        host: [
-            f"{name}={address}:{port}"
-            for name, port in zip(placed["names"], ports[host], strict=True)
-        ]
-        for host, placed in planned["hosts"].items()
-    }
-
-
-def _handle(address: str, port: int) -> dict[str, str]:
-    base = f"http://{address}:{port}/_replay/"
-    return {
-        "kind": "http",
-        "resource_url": base + "resource",
-        "logs_url": base + "logs",
-        "host_url": base + "host",
-        "events_url": base + "events",
-        "bundle_url": base + "bundle/",
-    }
+    arguments: dict[str, list[str]] = {}
+    for host, placed in planned["hosts"].items():
+        named = zip(placed["names"], ports[host][:-1], strict=True)
+        arguments[host] = [f"--listen={name}={address}:{port}" for name, port in named]
+        arguments[host].append(f"--control={address}:{ports[host][-1]}")
+    return arguments

@@ -1,0 +1,228 @@
+"""Incidents: finding them, what they can answer for, packing and verifying."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wktriage import incidents
+from wktriage.errors import UsageError
+from wktriage.replay import server, stack
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "replay"
+
+
+def incident(root: Path, name: str = "made-up") -> incidents.Incident:
+    return incidents.Incident(
+        bundle=name,
+        label="send_path",
+        fault="wk-node2 paused, wk-node3 killed",
+        scenario="sampled-correctness",
+        title="Two nodes gone",
+        archive=root / f"{name}.tar.xz",
+        must_cite=("wk-node2", "wk-node3"),
+        fault_at_s=26.0,
+        baseline=name,
+        recorded_on="2026-11-01",
+        checks=("docker inspect said paused",),
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project directory with one packed incident."""
+    incidents.pack(FIXTURES / "full", incident(tmp_path / "incidents"))
+    return tmp_path
+
+
+def test_packed_incident_comes_back_whole_but_for_the_heap(project: Path) -> None:
+    found = incidents.find_incident(project / "incidents", "made-up")
+    assert found == incident(project / "incidents")
+    bundle = incidents.unpack(found, project / "out")
+    before = {p.relative_to(FIXTURES / "full") for p in (FIXTURES / "full").rglob("*")}
+    after = {p.relative_to(bundle) for p in bundle.rglob("*")}
+    assert {str(p) for p in before - after} == {
+        "pprof/node1-heap.pb.gz",
+        "pprof/node2-heap.pb.gz.err",
+        "pprof/node3-heap.pb.gz.err",
+    }
+    assert after <= before
+    scrape = next(bundle.glob("metrics/series/node1/*26000.prom.gz"))
+    original = FIXTURES / "full" / scrape.relative_to(bundle)
+    assert gzip.decompress(scrape.read_bytes()) == gzip.decompress(original.read_bytes())
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert manifest["bundle_id"] == "20261101T100000Z-sampled-correctness-0001"
+    assert manifest["collectors"][0]["status"] == "skipped"
+    assert incidents.verify(project / "incidents") == []
+
+
+def test_the_label_is_not_in_the_archive(project: Path) -> None:
+    bundle = incidents.unpack(
+        incidents.find_incident(project / "incidents", "made-up"), project / "out"
+    )
+    everything = b"".join(p.read_bytes() for p in bundle.rglob("*") if p.is_file())
+    assert b"send_path" not in everything
+    assert b"made-up" not in everything
+
+
+def test_packing_twice_gives_the_same_bytes_and_one_label(project: Path) -> None:
+    root = project / "incidents"
+    first = (root / "made-up.tar.xz").read_bytes()
+    incidents.pack(FIXTURES / "full", incident(root))
+    assert (root / "made-up.tar.xz").read_bytes() == first
+    assert [i.bundle for i in incidents.list_incidents(root)] == ["made-up"]
+
+
+def test_packing_leaves_links_and_derived_files_out(tmp_path: Path) -> None:
+    source = shutil.copytree(FIXTURES / "full", tmp_path / "bundle")
+    (source / "verdict.json").write_text("{}")
+    (source / "logs" / "link.log").symlink_to("/etc/hostname")
+    incidents.pack(source, incident(tmp_path / "incidents"))
+    bundle = incidents.unpack(incident(tmp_path / "incidents"), tmp_path / "out")
+    assert not (bundle / "verdict.json").exists()
+    assert not (bundle / "logs" / "link.log").exists()
+    assert (source / "verdict.json").exists()
+
+
+def test_nothing_to_replay_is_not_packed(tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    with pytest.raises(UsageError, match="nothing to replay"):
+        incidents.pack(tmp_path / "bundle", incident(tmp_path / "incidents"))
+    assert not (tmp_path / "incidents").exists()
+
+
+def test_unknown_incident_names_the_known_ones(project: Path) -> None:
+    with pytest.raises(UsageError, match=r"no incident 'p99'; recorded are: made-up"):
+        incidents.find_incident(project / "incidents", "p99")
+
+
+@pytest.mark.parametrize("damage", ["truncate", "missing", "unlabelled", "baseline"])
+def test_verify_finds(project: Path, damage: str) -> None:
+    root = project / "incidents"
+    archive = root / "made-up.tar.xz"
+    if damage == "truncate":
+        archive.write_bytes(archive.read_bytes()[:-400])
+    elif damage == "missing":
+        archive.unlink()
+    elif damage == "unlabelled":
+        shutil.copy(archive, root / "other.tar.xz")
+    else:
+        incidents.pack(FIXTURES / "full", replace(incident(root), baseline="gone"))
+    assert len(incidents.verify(root)) == 1
+
+
+def test_shared_incidents_get_title_and_baseline_from_beside(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    row = {"bundle": "p01", "label": "send_path", "fault": "paused", "scenario": "smoke-small"}
+    (shared / "labels.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "shared.yml").write_text("baseline: h02\ntitles: {p01: One node paused}\n")
+    (found,) = incidents.list_incidents(tmp_path)
+    assert (found.title, found.baseline, found.shared) == ("One node paused", "h02", True)
+
+
+def test_odd_label_row_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "labels.jsonl").write_text('{"bundle": "../x"}\n')
+    with pytest.raises(UsageError, match=r"labels\.jsonl:1 is not a usable label"):
+        incidents.list_incidents(tmp_path)
+
+
+def test_full_recording_says_what_it_holds() -> None:
+    held = incidents.recorded(FIXTURES / "full")
+    assert (held.scenario, held.mode, held.duration_s) == ("sampled-correctness", "clean", 8)
+    assert held.workload["users"] == 20
+    assert "uid_prefix" not in held.workload
+    assert held.node_env == {"WK_LOG_LEVEL": "info"}
+    assert held.connect_rate == 10
+    assert held.stack["git_revision"] == "b249d3a61"
+    assert not held.plain
+
+
+def test_plain_recording_reads_the_workload_from_status() -> None:
+    held = incidents.recorded(FIXTURES / "plain")
+    assert (held.scenario, held.duration_s, held.plain) == ("smoke-small", 8, True)
+    assert held.workload["rate"] == "1/s"
+    assert held.workload["users"] == 20
+    assert held.node_env == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"scenario": "person-hotpath"}, "holds scenario=sampled-correctness"),
+        ({"mode": "accumulated"}, "holds mode=clean"),
+        ({"users": 30}, "holds users=20"),
+        ({"rate": "2/s"}, "holds rate=1/s"),
+        ({"connect_rate": "50"}, "holds connect_rate=10"),
+        ({"duration": 9}, "holds a window of 8 s"),
+        ({"node_env": {}}, "holds WK_LOG_LEVEL=info"),
+        ({"node_env": {"WK_X": "1"}}, "node_env WK_X=1"),
+    ],
+)
+def test_what_was_not_recorded_is_refused(tmp_path: Path, asked: dict[str, Any], says: str) -> None:
+    held = incidents.recorded(FIXTURES / "full")
+    with pytest.raises(UsageError, match="not recorded") as refused:
+        incidents.check_request(incident(tmp_path), held, asked)
+    assert says in str(refused.value)
+
+
+def test_what_was_recorded_may_be_asked_for(tmp_path: Path) -> None:
+    held = incidents.recorded(FIXTURES / "full")
+    asked = {"scenario": "sampled-correctness", "duration": "6", "users": "20"}
+    request = incidents.check_request(incident(tmp_path), held, asked)
+    assert request["duration"] == 6
+    assert incidents.check_request(incident(tmp_path), held, {})["duration"] == 8
+
+
+def test_plain_recording_needs_its_whole_window(tmp_path: Path) -> None:
+    held = incidents.recorded(FIXTURES / "plain")
+    with pytest.raises(UsageError, match="only of the start and the end of its 8 s window"):
+        incidents.check_request(incident(tmp_path), held, {"duration": 5})
+
+
+def test_request_names_the_recorded_baseline(project: Path) -> None:
+    request = incidents.replay_request(project, {"incident": "made-up"})
+    assert request["baseline_dir"] == request["bundle_dir"]
+    assert (Path(request["bundle_dir"]) / "status.jsonl").is_file()
+    assert incidents.replay_request(project, {"incident": "made-up"}) == request
+
+
+def test_plan_spreads_nodes_over_hosts_and_exports_them(project: Path) -> None:
+    planned = stack.plan(project, "made-up", ["a", "b"])
+    assert planned["hosts"]["a"]["names"] == ["wk-node1", "wk-node3", "wk-sim"]
+    assert planned["hosts"]["b"]["names"] == ["wk-node2"]
+    arguments = stack.write(
+        planned,
+        {"a": [1, 2, 3, 4], "b": [5, 6]},
+        project_name="x",
+        address="127.0.0.1",
+        work_dir=project,
+    )
+    assert arguments["b"] == ["--listen=wk-node2=127.0.0.1:5", "--control=127.0.0.1:6"]
+    topology = json.loads((project / "topology.json").read_text())
+    assert (topology["driver"], topology["replay_of"]) == ("replay", "made-up")
+    node = topology["nodes"][1]
+    assert (node["name"], node["host"], node["api_url"]) == ("wk-node2", "b", "http://127.0.0.1:5")
+    assert node["handle"]["logs_url"] == "http://127.0.0.1:6/_replay/wk-node2/logs"
+    assert topology["sim"]["status_url"] == "http://127.0.0.1:3/status"
+    assert json.loads((project / "stack.json").read_text())["mode_measured"] == "clean"
+
+
+def test_more_hosts_than_processes_is_fine(project: Path) -> None:
+    planned = stack.plan(project, "made-up", ["a", "b", "c", "d"])
+    assert sorted(planned["hosts"]) == ["a", "b", "c"]
+    with pytest.raises(UsageError, match="wk_stack is empty"):
+        stack.plan(project, "made-up", [])
+
+
+def test_server_and_controller_agree_on_the_archive(project: Path) -> None:
+    archive = project / "incidents" / "made-up.tar.xz"
+    assert server.main(["unpack", str(archive), str(project / "b")]) == 0
+    assert (project / "b" / "status.jsonl").is_file()
+    assert server.main(["unpack", str(archive), str(project / "b")]) == 2
