@@ -43,7 +43,7 @@ lint-yaml:
 	$(BIN)/yamllint --strict .
 
 lint-ansible:
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --quiet
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint -q
 
 format: $(VENV)/.dev ## Put Python files into the project's form
 	$(BIN)/ruff check --fix .
