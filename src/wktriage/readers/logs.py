@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from wktriage.readers.text import grep
+from wktriage.readers.text import AnyOf, grep
 from wktriage.readers.times import parse_time
 
 if TYPE_CHECKING:
@@ -21,14 +21,21 @@ _CONSOLE = re.compile(
 )
 _JSON = re.compile(_PREFIX + rb"(\{.*\})\s*$")
 SEVERE = ("WARN", "ERROR", "DPANIC", "PANIC", "FATAL")
-_LEVELS = rb"(?:WARN|ERROR|DPANIC|PANIC|FATAL)"
-_SEVERE = re.compile(rb"\t" + _LEVELS + rb'\t|"level": ?"' + _LEVELS + rb'"')
-_MARKERS = re.compile(
-    rb"internal\.app\.(?:starting|started|lifecycle_start_failed)|raft\.log"
-    rb"|panic: |fatal error: |append waiter canceled|unknown config env"
-    rb"|config validation failed|no space left on device|corrupt state|input/output error"
+_SEVERE_TEXTS = (b"\tWARN\t", b"\tERROR\t", b"PANIC\t", b"\tFATAL\t", b'"level":')
+_EVENT_TEXTS = (b"internal.app.sta", b"internal.app.lifecycle_start_failed", b"raft.log")
+_STDERR_TEXTS = (
+    b"panic: ",
+    b"fatal error: ",
+    b"append waiter canceled",
+    b"unknown config env",
+    b"config validation failed",
+    b"no space left on device",
+    b"corrupt state",
+    b"input/output error",
 )
-_STARTING = re.compile(rb"internal\.app\.starting")
+"""What no logger writes and only the compose log can hold."""
+
+_STARTING = b"internal.app.starting"
 _EVENT = re.compile(rb'"event": ?"([^"]{1,120})"')
 _DETAIL = re.compile(rb'"(errorClass|errorCode|phase|result|raftEvent)": ?"([^"]{1,60})"')
 _TARGET = re.compile(rb'"(?:ownerNodeID|targetNodeID|targetNode|peerNodeID)": ?"?(\d+)')
@@ -73,7 +80,7 @@ def starts(bundle: Bundle, node: str) -> list[tuple[float, str, int]]:
     for kind in ("app", "compose"):
         rel = f"logs/{kind}/{node}.log"
         path = bundle.path(rel)
-        for number, line in grep(path, _STARTING) if path else ():
+        for number, line in grep(path, AnyOf(_STARTING)) if path else ():
             stamp = _classify(line).stamp
             time = _time(stamp, {}) if stamp else None
             if time is not None:
@@ -99,17 +106,18 @@ def scan(
         severe = others[:1]
     logs.files = [*severe, *(f for f in others if f not in severe)]
     for rel in severe:
-        _scan_file(bundle, rel, _SEVERE, logs, window, utc_offset, severe=True, seen=None)
+        _scan_file(bundle, rel, _SEVERE_TEXTS, logs, window, utc_offset, severe=True, seen=None)
     seen: set[bytes] = set()
     for rel in others:
-        _scan_file(bundle, rel, _MARKERS, logs, window, utc_offset, severe=False, seen=seen)
+        texts = _EVENT_TEXTS + (_STDERR_TEXTS if rel.startswith("logs/compose/") else ())
+        _scan_file(bundle, rel, texts, logs, window, utc_offset, severe=False, seen=seen)
     return logs
 
 
 def _scan_file(
     bundle: Bundle,
     rel: str,
-    pattern: re.Pattern[bytes],
+    texts: tuple[bytes, ...],
     logs: NodeLogs,
     window: tuple[float, float] | None,
     utc_offset: float,
@@ -121,7 +129,7 @@ def _scan_file(
     if path is None:
         return
     cache: dict[bytes, float | None] = {}
-    for number, line in grep(path, pattern):
+    for number, line in grep(path, AnyOf(*texts)):
         record = _classify(line)
         is_severe = record.level in SEVERE
         if record.level and severe != is_severe:

@@ -91,10 +91,8 @@ def _decode(data: bytes) -> Profile | None:
     names = {f: strings[s] for f, s in functions.items() if s < len(strings)}
     for stack, weight in samples:
         frames = [names.get(f, "?") for location in stack for f in locations.get(location, [])]
-        if not frames:
-            continue
         profile.total += weight
-        leaf = frames[0]
+        leaf = frames[0] if frames else "?"
         profile.flat[leaf] = profile.flat.get(leaf, 0) + weight
         group = _group(frames)
         profile.groups[group] = profile.groups.get(group, 0) + weight

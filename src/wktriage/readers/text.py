@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,11 +26,31 @@ def iter_lines(path: Path, cap: int = LINE_CAP) -> Iterator[tuple[int, bytes]]:
         return
 
 
-def grep(path: Path, pattern: re.Pattern[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield (1-based number, line) of the lines in which ``pattern`` is found.
+class AnyOf:
+    """Finds the next of some literal texts: several times faster than a regular expression."""
 
-    Works on blocks, so that lines that do not match cost next to nothing. Lines are cut at
-    LINE_CAP, so a pattern must match within the first LINE_CAP bytes of its line.
+    def __init__(self, *literals: bytes) -> None:
+        """Take the texts."""
+        self._literals = literals
+        self._data: bytes = b""
+        self._next: list[int] = []
+
+    def __call__(self, data: bytes, start: int) -> int:
+        """Return where the next of the texts begins at or after ``start``, -1 for nowhere."""
+        if data is not self._data:
+            self._data = data
+            self._next = [data.find(text, start) for text in self._literals]
+        for i, text in enumerate(self._literals):
+            if 0 <= self._next[i] < start:
+                self._next[i] = data.find(text, start)
+        return min((n for n in self._next if n >= 0), default=-1)
+
+
+def grep(path: Path, finder: AnyOf) -> Iterator[tuple[int, bytes]]:
+    """Yield (1-based number, line) of the lines in which the finder finds something.
+
+    Works on blocks, so that lines without a match cost next to nothing. Lines are cut at LINE_CAP,
+    so a match must lie within the first LINE_CAP bytes of its line.
     """
     number = 0
     carry = b""
@@ -54,23 +73,23 @@ def grep(path: Path, pattern: re.Pattern[bytes]) -> Iterator[tuple[int, bytes]]:
                 if len(carry) > LINE_CAP:
                     carry = carry[:LINE_CAP]
                     skipping = True
-                yield from _matches(data[:cut], pattern, number)
+                yield from _matches(data[:cut], finder, number)
                 number += data.count(b"\n", 0, cut)
             if carry:
-                yield from _matches(carry, pattern, number)
+                yield from _matches(carry, finder, number)
     except OSError:
         return
 
 
-def _matches(data: bytes, pattern: re.Pattern[bytes], before: int) -> Iterator[tuple[int, bytes]]:
+def _matches(data: bytes, finder: AnyOf, before: int) -> Iterator[tuple[int, bytes]]:
     position = counted = 0
     number = before
-    while found := pattern.search(data, position):
-        start = data.rfind(b"\n", 0, found.start()) + 1
-        end = data.find(b"\n", found.start())
+    while (at := finder(data, position)) >= 0:
+        start = data.rfind(b"\n", 0, at) + 1
+        end = data.find(b"\n", at)
         end = len(data) if end < 0 else end
         number += data.count(b"\n", counted, start)
         counted = start
-        if found.start() - start <= LINE_CAP:
+        if at - start <= LINE_CAP:
             yield number + 1, data[start : min(end, start + LINE_CAP)].rstrip(b"\r")
         position = end + 1

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from wktriage.model import Citation, Value
 from wktriage.readers import goroutines, pprof
 from wktriage.signals.context import Context, PerNode
+
+IDLE = re.compile(
+    r"(?:dequeue|dispatch|pump|ReadFrame|WaitBatchInto|untrackConnWhenDone|newService\.func\d+|[wW]orker\w*"
+    r"|[rR]un|[lL]oop\w*|[sS]erve|Accept|poll\w*|[wW]atch\w*)(?:\.func[\d.]+)*$"
+)
+"""Where goroutines wait for work to come. Those waiting anywhere else wait for work to be done."""
 
 
 def compute(ctx: Context) -> None:
@@ -80,15 +88,18 @@ def _goroutines(ctx: Context) -> None:
     places: dict[str, tuple[str, list[Citation]]] = {}
     for node in ctx.nodes:
         rel = f"pprof/{ctx.bundle.metrics_key(node)}-goroutine.txt"
+        everything = goroutines.groups(ctx.bundle, rel)
         found = [
-            g for g in goroutines.groups(ctx.bundle, rel) if g.state not in ("running", "runnable")
+            g
+            for g in everything
+            if g.state not in ("running", "runnable") and not IDLE.search(g.where)
         ]
-        if not found:
+        if not everything:
             continue
-        top = found[0]
-        cites = [ctx.cite_line(rel, top.line)]
-        counts[node] = (top.count, cites)
-        places[node] = (f"{top.where} [{top.state}]", cites)
+        top = found[0] if found else None
+        cites = [ctx.cite_line(rel, (top or everything[0]).line)]
+        counts[node] = (top.count if top else 0, cites)
+        places[node] = (f"{top.where} [{top.state}]" if top else "none", cites)
     why = "no goroutine dump"
     ctx.gather("goroutines_blocked_max", "max", per_node=counts, default_why=why)
     for node in ctx.nodes:
