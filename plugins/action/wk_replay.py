@@ -10,14 +10,14 @@ module: wk_replay
 short_description: Plan a replayed stack
 description:
   - C(op=plan) finds the incident and says what each host needs.
-  - C(op=export) writes topology.json and stack.json.
+  - C(op=identify) writes stack.json, C(op=export) topology.json too.
   - Runs on the controller.
 options:
   op:
     description: What to do.
     type: str
     required: true
-    choices: [plan, export]
+    choices: [plan, identify, export]
   incident:
     description: Id of the incident (C(plan)).
     type: str
@@ -26,19 +26,19 @@ options:
     type: list
     elements: str
   plan:
-    description: What C(plan) returned (C(export)).
+    description: What C(plan) returned (C(identify), C(export)).
     type: dict
   ports:
     description: The free ports that each host found (C(export)).
     type: dict
   project:
-    description: Name of the stack (C(export)).
+    description: Name of the stack (C(identify), C(export)).
     type: str
   address:
     description: Where the stand-ins listen and are reached (C(export)).
     type: str
   work_dir:
-    description: Directory of the run's own files (C(export)).
+    description: Directory of the run's own files (C(identify), C(export)).
     type: path
 author:
   - WuKongIM triage harness authors (@wktriage)
@@ -95,6 +95,11 @@ class ActionModule(ActionBase):
                     "plan": stack.plan(root, args["incident"], args["hosts"]),
                 }
             if self._task.check_mode:
+                return {"changed": True}
+            if args["op"] == "identify":
+                stack.identify(
+                    args["plan"], project_name=args["project"], work_dir=Path(args["work_dir"])
+                )
                 return {"changed": True}
             arguments = stack.write(
                 args["plan"],

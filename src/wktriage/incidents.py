@@ -239,6 +239,7 @@ def _stack_facts(bundle_dir: Path, inputs: Mapping[str, Any]) -> dict[str, Any]:
         "compose_files": [],
         "compose_config": str(compose) if compose.is_file() else None,
         "env": server.read_env(bundle_dir / "env.txt"),
+        "node_config_sha256": inputs.get("node_config_sha256"),
         "node_configs": node_configs,
         "sim_config": str(sim_config) if sim_config.is_file() else None,
         "data_bytes_at_start": (fingerprint.get("observed") or {}).get("data_bytes_at_start"),

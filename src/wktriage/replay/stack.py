@@ -46,6 +46,21 @@ def plan(project: Path, incident_id: str, hosts: Sequence[str]) -> dict[str, Any
     }
 
 
+def identify(planned: Mapping[str, Any], *, project_name: str, work_dir: Path) -> None:
+    """Write stack.json into ``work_dir``: what the recorded stack was, and where it is replayed."""
+    held = incidents.recorded(Path(planned["bundle_dir"]))
+    document = {
+        **held.stack,
+        "driver": "replay",
+        "project": project_name,
+        "hosts": sorted(planned["hosts"]),
+        "mode_measured": held.mode,
+    }
+    work_dir.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(document, indent=2, sort_keys=True) + "\n"
+    (work_dir / "stack.json").write_text(text, encoding="utf-8")
+
+
 def write(
     planned: Mapping[str, Any],
     ports: Mapping[str, Sequence[int]],
@@ -100,8 +115,7 @@ def write(
             handle=handle(held.sim),
         ),
     ).write(work_dir / "topology.json")
-    stack = {**held.stack, "mode_measured": held.mode}
-    (work_dir / "stack.json").write_text(json.dumps(stack, indent=2, sort_keys=True) + "\n")
+    identify(planned, project_name=project_name, work_dir=work_dir)
     arguments: dict[str, list[str]] = {}
     for host, placed in planned["hosts"].items():
         named = zip(placed["names"], ports[host][:-1], strict=True)
