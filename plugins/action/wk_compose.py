@@ -89,7 +89,7 @@ class ActionModule(ActionBase):
             return self._reach(args["state"], wanted)
         except TriageError as exc:
             report_failure(exc)
-            raise AnsibleActionFail(str(exc)) from exc
+            raise AnsibleActionFail(str(exc)) from None
 
     def _reach(self, state: str, wanted: params.Params) -> dict[str, Any]:
         args = self._task.args

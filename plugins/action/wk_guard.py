@@ -12,7 +12,8 @@ description:
   - C(check=inputs) validates the extra vars and returns the checked request.
   - C(check=lock) takes the lock of the stack for this playbook run, C(check=unlock) gives it back.
   - C(check=baseline) looks for the healthy smoke-default that a stack needs before anything else.
-  - C(check=outcome) fails when the verdict is not healthy, unless C(fail_on=never) was asked.
+  - C(check=outcome) gives the lock back and fails when the verdict is not healthy, unless
+    C(fail_on=never) was asked.
   - Runs on the controller and touches no host.
 options:
   check:
@@ -62,6 +63,10 @@ baseline:
   description: Directory of the baseline's bundle, empty when there is none.
   type: str
   returned: check=baseline
+candidate:
+  description: The baseline that a replayed incident names, healthy or not.
+  type: str
+  returned: check=baseline
 rejected:
   description: Candidates that were no baseline, each with the reason.
   type: list
@@ -79,7 +84,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
-from wktriage import gate, judge, lock, outcome, params, preflight, runstate
+from wktriage import gate, incidents, judge, lock, outcome, params, preflight, runstate
 from wktriage.errors import TriageError
 from wktriage.runner import report_failure
 
@@ -110,7 +115,7 @@ class ActionModule(ActionBase):
                     raise AnsibleActionFail(f"wk_guard knows no check {other!r}")
         except TriageError as exc:
             report_failure(exc)
-            raise AnsibleActionFail(str(exc)) from exc
+            raise AnsibleActionFail(str(exc)) from None
 
     def _inputs(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         params.check_names(load_extra_vars(self._loader))
@@ -152,6 +157,8 @@ class ActionModule(ActionBase):
         return {"changed": False}
 
     def _baseline(self, wanted: params.Params) -> dict[str, Any]:
+        if wanted.driver == "replay":
+            return self._recorded_baseline(wanted)
         identity = json.loads(Path(self._task.args["identity_file"]).read_text())
         identity["boot_id"] = self._task.args.get("boot_id")
         found = gate.find_baseline(
@@ -163,11 +170,27 @@ class ActionModule(ActionBase):
         return {
             "changed": False,
             "baseline": "" if found.baseline is None else str(found.baseline),
+            "candidate": "",
             "rejected": [f"{name}: {why}" for name, why in found.rejected],
+        }
+
+    def _recorded_baseline(self, wanted: params.Params) -> dict[str, Any]:
+        # The incident names its baseline: age, boot and image are those of the recording.
+        held = incidents.replay_request(ROOT, {"incident": wanted.incident})["baseline_dir"]
+        if held is None:
+            return {"changed": False, "baseline": "", "candidate": "", "rejected": []}
+        category = judge.verdict_of(Path(held))["category"]
+        good = category == "healthy"
+        return {
+            "changed": False,
+            "baseline": held if good else "",
+            "candidate": held,
+            "rejected": [] if good else [f"the recorded baseline is not healthy: {category}"],
         }
 
     def _outcome(self, wanted: params.Params) -> dict[str, Any]:
         ended = outcome.read(Path(wanted.runs_dir) / wanted.bundle_id)
+        self._unlock(wanted)
         if ended.exit_code and wanted.fail_on == "unhealthy":
             raise AnsibleActionFail(ended.message)
         return {"changed": False, "msg": ended.message}

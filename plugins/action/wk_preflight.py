@@ -70,7 +70,7 @@ class ActionModule(ActionBase):
             found = preflight.run(wanted, self._task.args["probes"], DockerCli())
         except TriageError as exc:
             report_failure(exc)
-            raise AnsibleActionFail(str(exc)) from exc
+            raise AnsibleActionFail(str(exc)) from None
         for warning in found.warnings:
             self._display.warning(warning)
         boots = {h: p.get("boot_id") for h, p in self._task.args["probes"].items()}

@@ -23,7 +23,7 @@ class ActionModule(ActionBase):
         try:
             stack = topology.load(Path(self._task.args["topology_file"]))
         except TriageError as exc:
-            raise AnsibleActionFail(str(exc)) from exc
+            raise AnsibleActionFail(str(exc)) from None
         here = (task_vars or {})["inventory_hostname"]
         nodes = [{"name": n.name, "api_url": n.api_url} for n in stack.nodes if n.host == here]
         result: dict[str, Any] = self._execute_module(

@@ -139,7 +139,7 @@ class ActionModule(ActionBase):
                     raise AnsibleActionFail(f"wk_run knows no op {other!r}")
         except TriageError as exc:
             report_failure(exc)
-            raise AnsibleActionFail(str(exc)) from exc
+            raise AnsibleActionFail(str(exc)) from None
 
     def _document(self, wanted: params.Params) -> dict[str, Any]:
         args = self._task.args

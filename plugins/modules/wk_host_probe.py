@@ -51,17 +51,19 @@ probe:
     taken: {"15001": "pid 812 (nginx)"}
 """
 
+import contextlib
 import errno
 import os
 import platform
 import socket
 import subprocess
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 
-def read(path):
+def read(path: str) -> str | None:
     """Return a small text file, stripped, or None."""
     try:
         with open(path, encoding="utf-8", errors="replace") as handle:
@@ -70,7 +72,7 @@ def read(path):
         return None
 
 
-def boot_id():
+def boot_id() -> str | None:
     """Return what names this boot of the host, or None."""
     found = read("/proc/sys/kernel/random/boot_id")
     if found is None and platform.system() == "Darwin":
@@ -84,7 +86,7 @@ def boot_id():
     return found
 
 
-def disk(path):
+def disk(path: str) -> dict[str, Any]:
     """Return free and total bytes and the filesystem type of the nearest existing parent."""
     path = os.path.abspath(path)
     while not os.path.exists(path):
@@ -99,10 +101,10 @@ def disk(path):
     }
 
 
-def filesystem(path):
+def filesystem(path: str) -> str | None:
     """Return the filesystem type of the mount that holds path, or None."""
     mounts = read_mounts()
-    best = ("", None)
+    best: tuple[str, str | None] = ("", None)
     real = os.path.realpath(path)
     for where, kind in mounts:
         if (real + "/").startswith(where.rstrip("/") + "/") and len(where) >= len(best[0]):
@@ -110,7 +112,7 @@ def filesystem(path):
     return best[1]
 
 
-def read_mounts():
+def read_mounts() -> list[tuple[str, str]]:
     """Return (mount point, type) pairs, empty where the host has no /proc."""
     try:
         with open("/proc/self/mounts", encoding="utf-8", errors="replace") as handle:
@@ -120,7 +122,7 @@ def read_mounts():
     return [(row[1].replace("\\040", " "), row[2]) for row in rows if len(row) > 2]
 
 
-def taken(port):
+def taken(port: int) -> str | None:
     """Return None when the port is free, else who holds it as far as that can be told."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -135,9 +137,9 @@ def taken(port):
     return None
 
 
-def holder(port):
+def holder(port: int) -> str | None:
     """Name the process that listens on the port, or None where that can't be seen."""
-    inodes = set()
+    inodes: set[str] = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in (read_long(table) or "").splitlines()[1:]:
             row = line.split()
@@ -146,17 +148,27 @@ def holder(port):
     if not inodes:
         return None
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        folder = "/proc/%s/fd" % pid
-        try:
-            links = [os.readlink(os.path.join(folder, fd)) for fd in os.listdir(folder)]
-        except OSError:
-            continue
-        if inodes.intersection(links):
+        if inodes.intersection(open_files(pid)):
             return "pid %s (%s)" % (pid, read("/proc/%s/comm" % pid) or "?")
     return None
 
 
-def read_long(path):
+def open_files(pid: str) -> set[str]:
+    """Return what the process has open, as far as that can be seen."""
+    folder = "/proc/%s/fd" % pid
+    found: set[str] = set()
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return found
+    for name in names:
+        # Files come and go while we look.
+        with contextlib.suppress(OSError):
+            found.add(os.readlink(os.path.join(folder, name)))
+    return found
+
+
+def read_long(path: str) -> str | None:
     """Return a whole /proc table, or None."""
     try:
         with open(path, encoding="ascii", errors="replace") as handle:
@@ -165,7 +177,7 @@ def read_long(path):
         return None
 
 
-def main():
+def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={

@@ -60,18 +60,19 @@ PAUSE = 0.25
 ANSWER_SECONDS = 6
 
 
-def ask(url):
+def ask(url: str) -> str | None:
     """Return None when the node is ready, else what it said."""
     try:
         with urllib.request.urlopen(url + "/readyz", timeout=ANSWER_SECONDS):
             return None
     except urllib.error.HTTPError as exc:
-        return exc.read(300).decode("utf-8", "replace") or "HTTP %d" % exc.code
+        said: str = exc.read(300).decode("utf-8", "replace")
+        return said or "HTTP %d" % exc.code
     except (OSError, ValueError) as exc:
         return str(exc)[:300]
 
 
-def main():
+def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={

@@ -162,7 +162,7 @@ def validate(
             "mode=clean empties data directories, and the inventory does not declare these as "
             "benchmark hosts: set wk_benchmark_host: true there if they are"
         )
-    data_root = _path(given, "data_root", root / ".data", root)
+    data_root = _path(given, "data_root", root / ".data")
     if needs_stack:
         dataroot.check(data_root, wipe=mode == "clean")
     return Params(
@@ -175,9 +175,9 @@ def validate(
         node_env=_node_env(given.get("node_env", {})),
         connect_rate=_connect_rate(given),
         workload=scenarios.effective_workload(scenario.name, _workload(given)),
-        checkout=str(_checkout(given, root)) if driver == "compose" and needs_stack else None,
+        checkout=str(_checkout(given)) if driver == "compose" and needs_stack else None,
         data_root=str(data_root),
-        runs_dir=str(_path(given, "runs_dir", root / "runs", root)),
+        runs_dir=str(_path(given, "runs_dir", root / "runs")),
         fail_on=_choice(given, "fail_on", FAIL_ON, "unhealthy"),
         profile_seconds=_integer(given, "profile_seconds", 10, 0, 300),
         keep_stack=_boolean(given, "keep_stack"),
@@ -208,8 +208,8 @@ def _replay(given: Mapping[str, Any], root: Path) -> Params:
         connect_rate=held["connect_rate"],
         workload=held["workload"],
         checkout=None,
-        data_root=str(_path(given, "data_root", root / ".data", root)),
-        runs_dir=str(_path(given, "runs_dir", root / "runs", root)),
+        data_root=str(_path(given, "data_root", root / ".data")),
+        runs_dir=str(_path(given, "runs_dir", root / "runs")),
         fail_on=_choice(given, "fail_on", FAIL_ON, "unhealthy"),
         profile_seconds=_integer(given, "profile_seconds", 10, 0, 300),
         keep_stack=_boolean(given, "keep_stack"),
@@ -275,10 +275,9 @@ def _boolean(given: Mapping[str, Any], name: str) -> bool:
     raise UsageError(f"{name}={value!r}: must be true or false")
 
 
-def _path(given: Mapping[str, Any], name: str, default: Path, root: Path) -> Path:
-    # Not resolved: a link must still be seen as one where links matter.
-    path = Path(str(given.get(name, default))).expanduser()
-    return path if path.is_absolute() else root / path
+def _path(given: Mapping[str, Any], name: str, default: Path) -> Path:
+    # Relative to where the person is. Not resolved: a link must still be seen as one.
+    return Path.cwd() / Path(str(given.get(name, default))).expanduser()
 
 
 def _workload(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -323,13 +322,13 @@ def _node_env(value: Any) -> dict[str, str]:
     return checked
 
 
-def _checkout(given: Mapping[str, Any], root: Path) -> Path:
+def _checkout(given: Mapping[str, Any]) -> Path:
     if "wukongim_checkout" not in given:
         raise UsageError(
             "no WuKongIM checkout: add -e wukongim_checkout=/path/to/WuKongIM "
             "(or show a recorded incident with -i inventory/replay)"
         )
-    path = _path(given, "wukongim_checkout", root, root).resolve()
+    path = _path(given, "wukongim_checkout", Path()).resolve()
     if not path.is_dir():
         raise UsageError(f"wukongim_checkout {path} is not a directory")
     compose_file = path / "docker-compose.yml"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from wktriage.errors import InfraError, TriageError
 ROOT = Path(__file__).resolve().parents[2]
 FAILURE_FILE = "WKTRIAGE_FAILURE_FILE"
 PLAIN = "WKTRIAGE_PLAIN"
+NOT_STARTED = 254  # what ansible-runner says when the command itself could not run
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,16 @@ def run_playbook(
         extra_file.write_text(json.dumps(dict(extra_vars)))
         argv = [str(path), "--extra-vars", f"@{extra_file}"]
         if inventory is not None:
-            argv += ["--inventory", str(inventory)]
+            # Ours by their short name from anywhere, anybody's by its path.
+            ours = ROOT / inventory
+            argv += ["--inventory", str(inventory if inventory.exists() else ours)]
         runner = init_command_config(
             str(Path(sys.executable).with_name("ansible-playbook")),
             cmdline_args=argv,
             private_data_dir=private,
-            host_cwd=str(ROOT),
+            host_cwd=str(Path.cwd()),
             runner_mode="subprocess",
-            input_fd=sys.stdin,
+            input_fd=subprocess.DEVNULL,
             output_fd=sys.stdout,
             error_fd=sys.stderr,
             quiet=True,
@@ -81,5 +85,7 @@ def run_playbook(
             env[PLAIN] = "1"
         sys.stdout.flush()
         runner.run()
+        if runner.rc == NOT_STARTED:
+            raise InfraError("ansible-playbook could not be started: run make setup again")
         told = json.loads(failure.read_text()) if failure.exists() else {}
     return Outcome(runner.rc, told.get("exit_code"), told.get("message"))

@@ -119,5 +119,4 @@ def _code(ended: Outcome) -> int:
 
 
 def _runs_dir(given: dict[str, Any]) -> Path:
-    path = Path(str(given.get("runs_dir", "runs"))).expanduser()
-    return path if path.is_absolute() else ROOT / path
+    return Path.cwd() / Path(str(given.get("runs_dir", ROOT / "runs"))).expanduser()

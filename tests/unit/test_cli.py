@@ -1,0 +1,127 @@
+"""The command: what it hands to the playbook, and exit codes that say how it ended."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from wktriage import cli
+from wktriage.commands import triage
+from wktriage.errors import UsageError
+from wktriage.runner import Outcome
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        (("duration=15", "node_env="), {"duration": "15", "node_env": ""}),
+        (("a=b=c",), {"a": "b=c"}),
+        (('{"node_env": {"WK_X": "1"}}', "a=1"), {"node_env": {"WK_X": "1"}, "a": "1"}),
+        (("a=1", "a=2"), {"a": "2"}),
+    ],
+)
+def test_extra_vars(values: tuple[str, ...], found: dict[str, Any]) -> None:
+    assert triage.parse_extra_vars(values) == found
+
+
+def test_extra_vars_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "vars.yml"
+    file.write_text("scenario: custom\nusers: 40\n")
+    assert triage.parse_extra_vars((f"@{file}",)) == {"scenario": "custom", "users": 40}
+
+
+@pytest.mark.parametrize("value", ["duration", "=1", "a b=1", "{", "{[", "@/nonexistent"])
+def test_bad_extra_vars_are_usage_errors(value: str) -> None:
+    with pytest.raises(UsageError):
+        triage.parse_extra_vars((value,))
+
+
+def play(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ended: Outcome, category: str | None
+) -> tuple[int, dict[str, Any]]:
+    """Run ``wktriage triage`` with a playbook that ends so and leaves that verdict."""
+    seen: dict[str, Any] = {}
+
+    def playbook(_name: str, given: dict[str, Any], **_kw: object) -> Outcome:
+        seen.update(given)
+        if category is not None:
+            bundle = tmp_path / given["bundle_id"]
+            bundle.mkdir()
+            (bundle / "verdict.json").write_text(json.dumps({"category": category, "nodes": []}))
+        return ended
+
+    monkeypatch.setattr(triage, "run_playbook", playbook)
+    monkeypatch.setattr(
+        "sys.argv", ["wktriage", "triage", "-e", f"runs_dir={tmp_path}", "-e", "scenario=custom"]
+    )
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert isinstance(caught.value.code, int)
+    return caught.value.code, seen
+
+
+@pytest.mark.parametrize(
+    ("category", "code"),
+    [
+        ("healthy", 0),
+        ("send_path", 3),
+        ("client_bottleneck", 3),
+        ("insufficient_evidence", 4),
+        ("baseline_health", 5),
+    ],
+)
+def test_the_verdict_sets_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, category: str, code: int
+) -> None:
+    ended = Outcome(rc=0 if category == "healthy" else 2, exit_code=None, message=None)
+    found, seen = play(monkeypatch, tmp_path, ended, category)
+    assert found == code
+    assert "-custom-" in seen["bundle_id"]
+
+
+@pytest.mark.parametrize(
+    ("ended", "code"),
+    [
+        (Outcome(rc=2, exit_code=2, message="bad"), 2),
+        (Outcome(rc=2, exit_code=6, message="no docker"), 6),
+        (Outcome(rc=4, exit_code=None, message=None), 6),
+    ],
+)
+def test_without_a_verdict_the_failure_sets_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ended: Outcome, code: int
+) -> None:
+    assert play(monkeypatch, tmp_path, ended, None)[0] == code
+
+
+def test_ctrl_c_finishes_the_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[Path] = []
+
+    def finalise(runs_dir: Path, *, reason: str) -> list[Path]:
+        assert "user" in reason
+        asked.append(runs_dir)
+        return []
+
+    monkeypatch.setattr("wktriage.finish.finalise_all", finalise)
+    ended = Outcome(rc=99, exit_code=None, message=None)
+    assert play(monkeypatch, tmp_path, ended, None)[0] == 130
+    assert asked == [tmp_path]
+
+
+def test_our_errors_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["wktriage", "triage", "-e", "nonsense"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("wktriage: -e 'nonsense': write key=value")
+
+
+def test_help_says_the_exit_codes() -> None:
+    text = CliRunner().invoke(cli.group, ["--help"]).output
+    for word in ("0 healthy", "2 usage", "3 a problem", "4 inconclusive", "5 hard stop", "6 infra"):
+        assert word in text.replace("\n ", "")

@@ -1,0 +1,38 @@
+"""Running a playbook: exit codes of plugins come back, nothing of an earlier run does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from wktriage import runner
+from wktriage.errors import InfraError, UsageError
+
+
+def test_a_plugins_error_comes_back_with_its_exit_code(tmp_path: Path) -> None:
+    ended = runner.run_playbook(
+        "triage.yml", {"scenario": "nope", "runs_dir": str(tmp_path), "stack_project": "unit-test"}
+    )
+    assert ended.rc != 0
+    assert ended.exit_code == 2
+    assert "unknown scenario 'nope'" in str(ended.message)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_playbook_says_how_to_install() -> None:
+    with pytest.raises(InfraError, match="make setup"):
+        runner.run_playbook("playbooks/none.yml", {})
+
+
+def test_without_the_command_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(runner.FAILURE_FILE, raising=False)
+    runner.report_failure(UsageError("x"))
+
+
+def test_failure_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "failure.json"
+    monkeypatch.setenv(runner.FAILURE_FILE, str(file))
+    runner.report_failure(InfraError("no docker"))
+    assert json.loads(file.read_text()) == {"exit_code": 6, "message": "no docker"}
