@@ -111,6 +111,7 @@ class ActionModule(ActionBase):
                 case "begin":
                     document = self._document(wanted)
                     runstate.begin(paths, document, pid=os.getppid(), since=args.get("since"))
+                    finish.guard_run(paths, os.getppid())
                     return {"changed": True, "paths": paths.as_dict()}
                 case "mark":
                     wall = runstate.mark(paths, args["phase"], failed=args.get("failed"))

@@ -1,8 +1,17 @@
-"""Bundles that no running playbook will finish: interrupted runs, and runs that may not start."""
+"""Bundles that no running playbook will finish: interrupted runs, and runs that may not start.
+
+``python -m wktriage.finish RUNS_DIR BUNDLE_ID PID`` is the run's own guard: it waits, detached,
+until the run is closed or its controller is gone, and then finishes the bundle at once. Should it
+be gone too (a reboot), the next command does the same.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,19 +19,50 @@ from typing import Any
 from wktriage import assemble, compose, gate, judge, runstate
 from wktriage.engine import DockerCli
 from wktriage.errors import TriageError
+from wktriage.lock import process_start
 from wktriage.runstate import RunPaths
 
+WATCH_SECONDS = 1.0
 CONTROLLER_GONE = "the controller ended before the run did"
 
 
 def finalise_all(runs_dir: Path, *, reason: str = CONTROLLER_GONE) -> list[Path]:
     """Finish every interrupted run under ``runs_dir``; return the bundles, oldest first.
 
+    Waits for another process that is at it, so that a stack is never taken down under a new run.
+
     What the collector has gathered goes into the bundle, marked as interrupted, and the stack
     that the dead run left behind is taken down. Raises TriageError when one can't be finished;
     its mark stays, so nothing is forgotten.
     """
-    return [_finalise(paths, reason) for paths in runstate.interrupted(runs_dir)]
+    marks = runs_dir / ".pending"
+    if not marks.is_dir():
+        return []
+    with (marks / ".finishing").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        return [_finalise(paths, reason) for paths in runstate.interrupted(runs_dir)]
+
+
+def guard_run(paths: RunPaths, pid: int) -> None:
+    """Start the run's guard, detached from this process and its terminal."""
+    argv = [sys.executable, "-m", __name__, str(paths.runs_dir), paths.bundle_id, str(pid)]
+    subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd="/",
+    )
+
+
+def _watch(paths: RunPaths, pid: int) -> None:
+    start = process_start(pid)
+    while paths.pending_file.exists():
+        if start is None or process_start(pid) != start:
+            finalise_all(paths.runs_dir)
+            return
+        time.sleep(WATCH_SECONDS)
 
 
 def _finalise(paths: RunPaths, reason: str) -> Path:
@@ -79,3 +119,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
+
+
+if __name__ == "__main__":
+    _watch(RunPaths(Path(sys.argv[1]), sys.argv[2]), int(sys.argv[3]))

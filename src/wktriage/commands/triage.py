@@ -51,17 +51,15 @@ def _mapping(text: str, shown: str) -> dict[str, Any]:
     return {str(k): v for k, v in value.items()}
 
 
-def _finish_interrupted(given: dict[str, Any]) -> list[Path]:
-    return finish.finalise_all(_runs_dir(given), reason="interrupted by the user")
-
-
 def _run(playbook: str, given: dict[str, Any], inventory: Path | None) -> Outcome:
     try:
         ended = run_playbook(playbook, given, inventory=inventory)
     except KeyboardInterrupt:
         ended = Outcome(INTERRUPTED_RC, None, None)
     if ended.rc in {INTERRUPTED_RC, -2, 130}:
-        for bundle in _finish_interrupted(given):
+        finish.finalise_all(_runs_dir(given), reason="interrupted by the user")
+        bundle = _runs_dir(given) / str(given.get("bundle_id", ""))
+        if (bundle / "manifest.json").exists():
             click.echo(f"interrupted: what was collected is in {bundle}", err=True)
         raise click.exceptions.Exit(130)
     return ended
