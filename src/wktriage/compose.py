@@ -247,6 +247,7 @@ class ComposeStack:
         self.topology().write(self.spec.work_dir / "topology.json")
         return {
             **facts,
+            "compose_config": str(self._write_config()),
             "data_bytes_at_start": found,
             "mode_measured": dataroot.measured_mode(found),
         }
@@ -262,8 +263,7 @@ class ComposeStack:
     def topology(self) -> Topology:
         """Return the stack as it was created. Raises InfraError when a container is missing."""
         by_service = self._containers()
-        rendered = json.loads(self.docker.run(self.compose_args("config", "--format", "json")))
-        services = rendered["services"]
+        services = self._rendered()["services"]
         nodes = []
         for name in self.nodes:
             config = self.configs[name]
@@ -304,6 +304,17 @@ class ComposeStack:
         if idle:
             self.docker.run(["start", *idle], timeout=UP_SECONDS)
         return bool(idle)
+
+    def _rendered(self) -> dict[str, Any]:
+        document = json.loads(self.docker.run(self.compose_args("config", "--format", "json")))
+        return {str(key): value for key, value in document.items()}
+
+    def _write_config(self) -> Path:
+        """Keep the effective configuration for the bundle, which takes the secrets out of it."""
+        path = self.spec.work_dir / "compose-config.yml"
+        path.touch(mode=0o600)
+        path.write_text(yaml.safe_dump(self._rendered(), sort_keys=False))
+        return path
 
     def _containers(self) -> dict[str, dict[str, Any]]:
         found = {
