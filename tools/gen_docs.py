@@ -145,6 +145,62 @@ def signal_page() -> str:
     return f"# Signals\n\n{NOTE}\n{intro}\n\n" + table(header, rows)
 
 
+def categories() -> list[str]:
+    """Return the categories in the order in which they are decided."""
+    from wktriage import rules
+
+    return list(rules.CATEGORIES)
+
+
+def category_page() -> str:
+    """Return the page of categories and their rules."""
+    text = f"# Categories and rules\n\n{NOTE}\n"
+    text += "Decided in this order; the first that holds wins, the others that hold are listed.\n"
+    for name in categories():
+        doc = load(ROOT / "rules" / f"{name}.yml")
+        text += f"\n## `{name}`\n\n"
+        if (ROOT / "rules" / f"{name}.md").is_file():
+            text += f"[What it means and what it is confused with](../../rules/{name}.md).\n\n"
+        rows = (
+            [f"`{r['id']}`", r["role"], r.get("component", ""), f"{r['message']}"]
+            for r in doc["rules"]
+        )
+        text += table(("rule", "role", "component", "message"), rows)
+    return text
+
+
+def knob_page() -> str:
+    """Return the page of knobs."""
+    text = f"# Knobs\n\n{NOTE}\nWhat an experiment may change, one at a time. "
+    text += "Workload before configuration before code.\n"
+    for path in sorted((ROOT / "knobs").glob("*.yml"), reverse=True):
+        doc = load(path)
+        rows = (
+            [
+                f"`{k['name']}`",
+                f"`{k['env']}`",
+                k["type"],
+                f"`{k.get('default', '')}`",
+                k["affects"],
+            ]
+            for k in doc["knobs"]
+        )
+        header = ("knob", "variable", "type", "default", "affects")
+        text += f"\n## {str(doc['kind']).capitalize()}\n\n{table(header, rows)}"
+    return text
+
+
+def fault_page() -> str:
+    """Return the page of faults."""
+    text = f"# Faults of the lab\n\n{NOTE}\n"
+    text += "Each is declared in `faults/`; its label says what happened, not what was meant.\n\n"
+    rows = []
+    for path in sorted((ROOT / "faults").glob("*.yml")):
+        doc = load(path)
+        rows.append([f"`{path.stem}`", doc["mechanism"], doc["targets"], doc["purpose"]])
+    return text + table(("fault", "mechanism", "targets", "purpose"), rows)
+
+
 def command_page() -> str:
     """Return the page of the command line, from its own help."""
     from wktriage.cli import group
@@ -172,6 +228,9 @@ def pages() -> dict[Path, str]:
     found[reference / "signals.md"] = signal_page()
     found[reference / "plugins.md"] = plugin_page()
     found[reference / "command.md"] = command_page()
+    found[reference / "categories.md"] = category_page()
+    found[reference / "knobs.md"] = knob_page()
+    found[reference / "faults.md"] = fault_page()
     return found
 
 
