@@ -1,0 +1,224 @@
+"""``wktriage lab``: inject declared faults into runs on the user's own stack, and label them."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wktriage import incidents, params, predicates, scenarios, signals
+from wktriage.bundle import Bundle
+from wktriage.commands.triage import parse_extra_vars
+from wktriage.errors import InfraError, UsageError
+from wktriage.judge import judge
+from wktriage.lab import faults
+from wktriage.lab.actions import require_tools
+from wktriage.lab.injector import Injector, Record
+from wktriage.model import SignalSet, Tri
+from wktriage.readers import status, times
+from wktriage.runner import ROOT, run_playbook
+from wktriage.runstate import RunPaths
+
+# 200 users at 50 msg/s leave room on a small host, so that the fault is the only thing wrong.
+DEFAULT_RUN: dict[str, Any] = {
+    "scenario": "custom",
+    "users": 200,
+    "person_channels": 100,
+    "group_channels": 100,
+    "group_members": 10,
+    "rate": "0.25/s",
+    "concurrency": 128,
+    "connect_rate": 100,
+    "duration": 45,
+    "profile_seconds": 5,
+}
+HEAL_MARGIN_S = 4.0
+STRENGTH_SPREAD = 1.5
+"""Drawn strengths lie between a parameter's default divided by this and times this."""
+
+
+@click.group()
+def lab() -> None:
+    """Inject declared faults into runs on your own stack, and label what happened."""
+
+
+def register(group: click.Group) -> None:
+    """Add the commands to the group."""
+    group.add_command(lab)
+
+
+@lab.command("list")
+def list_faults() -> None:
+    """List the faults."""
+    for name in faults.names():
+        fault = faults.load(name)
+        given = "".join(f"  [{k}={v}]" for k, v in sorted(fault.parameters.items()))
+        click.echo(f"{name:20} {fault.targets:8} {fault.purpose}{given}")
+
+
+@lab.command("draw")
+@click.option("--seed", type=int, required=True)
+@click.option("--count", type=int, default=20, show_default=True)
+def draw(seed: int, count: int) -> None:
+    """Draw runs over faults, nodes and strengths by a seed; prints one command a line."""
+    chosen = random.Random(seed)  # noqa: S311 (a draw that can be repeated, no secret)
+    names = faults.names()
+    for number in range(1, count + 1):
+        fault = faults.load(chosen.choice(names))
+        words = [f"wktriage lab run {fault.name}", f"--seed {chosen.randrange(1 << 16)}"]
+        for key, value in sorted(fault.parameters.items()):
+            if isinstance(value, int | float):
+                factor = STRENGTH_SPREAD ** chosen.uniform(-1, 1)
+                drawn = type(value)(round(value * factor, 3))
+                words.append(f"--set {key}={max(drawn, 1) if isinstance(value, int) else drawn}")
+        words.append(f"--id s{seed}-{number:02d}")
+        click.echo(" ".join(words))
+
+
+@lab.command("run")
+@click.argument("name", metavar="FAULT")
+@click.option("-e", "--extra-vars", "extra", multiple=True, help="Extra vars of the run.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Fault parameters.")
+@click.option("--node", help="The node to hit; default: drawn by the seed.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--id", "identity", help="Store the run as an incident under this id.")
+@click.option(
+    "--incidents",
+    "store",
+    type=click.Path(path_type=Path),
+    default=ROOT / "incidents",
+    help="Where incidents are stored.",
+)
+@click.option("--baseline", help="The incident that is this one's recorded baseline.")
+def run(
+    name: str,
+    extra: tuple[str, ...],
+    settings: tuple[str, ...],
+    node: str | None,
+    seed: int,
+    identity: str | None,
+    store: Path,
+    baseline: str | None,
+) -> None:
+    """Run one FAULT inside a triage window; say what happened and what the verdict was."""
+    fault = faults.load(name, parse_extra_vars(settings))
+    require_tools([step.do for step in fault.inject])
+    given = _given(fault.run, parse_extra_vars(extra))
+    given["bundle_id"] = bundle_id = params.new_bundle_id(f"lab-{name}")
+    paths = RunPaths(_runs_dir(given), bundle_id)
+    hold = float(given["duration"]) + float(given["profile_seconds"]) + HEAL_MARGIN_S
+    injector = Injector(fault, paths.topology_file, hold_s=hold, node=node, seed=seed)
+    injector.start()
+    try:
+        run_playbook("triage.yml", {**given, "fail_on": "never"})
+    finally:
+        injector.end()
+    if not (paths.bundle / "manifest.json").exists():
+        raise InfraError(f"the run left no bundle in {paths.bundle}; its output says why")
+    report(fault, injector.record, paths.bundle, identity, store, baseline)
+
+
+def _given(of_fault: Mapping[str, Any], of_caller: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge defaults, fault and caller. A named scenario takes no workload but its own."""
+    given = {**DEFAULT_RUN, **of_fault, **of_caller}
+    if given["scenario"] != "custom":
+        for key in scenarios.KEYS:
+            given.pop(key, None)
+    return given
+
+
+def _runs_dir(given: Mapping[str, Any]) -> Path:
+    path = Path(str(given.get("runs_dir", "runs"))).expanduser()
+    return path if path.is_absolute() else ROOT / path
+
+
+def report(
+    fault: faults.Fault,
+    record: Record,
+    directory: Path,
+    identity: str | None,
+    store: Path,
+    baseline: str | None,
+) -> None:
+    """Label the run by what was measured, compare with the verdict, and store it when asked.
+
+    Raises UsageError when the fault did not take hold or no label fits: that is no incident.
+    """
+    bundle = Bundle.open(directory)
+    measured = signals.compute(bundle)
+    verdict = judge(bundle)
+    label = _label(fault, measured)
+    outcome = {
+        "fault": record.fault,
+        "parameters": record.parameters,
+        "targets": record.targets,
+        "injected_at": record.injected_at,
+        "took_hold": record.took_hold,
+        "problems": record.problems,
+        "label": label.label if label else None,
+        "also_ok": list(label.also_ok) if label else [],
+        "must_cite": sorted(record.targets) if label and label.names_target else [],
+        "verdict": verdict["category"],
+        "confidence": verdict["confidence"],
+        "nodes": verdict["nodes"],
+        "bundle": directory.name,
+    }
+    click.echo(json.dumps(outcome, sort_keys=True))
+    if record.took_hold is not True or label is None:
+        why = "; ".join(record.problems) or "nothing measured fits one of its labels"
+        raise UsageError(f"no incident: {why}. The bundle stays in {directory}")
+    if identity is not None:
+        archive = incidents.pack(
+            directory,
+            incidents.Incident(
+                bundle=identity,
+                label=label.label,
+                fault=_what_happened(fault, record),
+                scenario=bundle.scenario or "custom",
+                title=fault.purpose,
+                also_ok=label.also_ok,
+                must_cite=tuple(outcome["must_cite"]),
+                fault_at_s=_offset(bundle, record.injected_at),
+                archive=store / f"{identity}.tar.xz",
+                baseline=baseline,
+                recorded_on=(record.injected_at or "")[:10] or None,
+                checks=tuple(_checks(fault, record)),
+            ),
+        )
+        click.echo(f"stored as {archive}")
+
+
+def _label(fault: faults.Fault, measured: SignalSet) -> faults.Label | None:
+    """Return the first label whose condition holds for what was measured."""
+    for label in fault.labels:
+        where = f"faults/{fault.name}.yml, label {label.label}"
+        condition = predicates.parse(label.when, where, signals.catalogue())
+        if condition.evaluate(measured).tri is Tri.YES:
+            return label
+    return None
+
+
+def _what_happened(fault: faults.Fault, record: Record) -> str:
+    words = [fault.name, *(f"{k}={v}" for k, v in sorted(record.parameters.items()))]
+    if record.targets:
+        words.append("on " + ", ".join(record.targets))
+    return " ".join(words)
+
+
+def _checks(fault: faults.Fault, record: Record) -> list[str]:
+    if fault.check is None:
+        return []
+    arguments = " ".join(f"{k}={v}" for k, v in sorted(fault.check.arguments.items()))
+    where = ", ".join(record.targets) or "host"
+    return [f"{fault.check.do} {arguments}".strip() + f" on {where}"]
+
+
+def _offset(bundle: Bundle, at: str | None) -> float | None:
+    """Return seconds from the first status sample to the injection; None when nothing was."""
+    samples = status.samples(bundle)
+    moment = times.parse_time(at)
+    return round(moment - samples[0].time, 1) if samples and moment is not None else None

@@ -1,0 +1,169 @@
+"""Follows one run from outside and injects a fault into its window."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from wktriage import topology as topologies
+from wktriage.errors import InfraError, TriageError, UsageError
+from wktriage.lab.actions import Actions, Target, inspect
+from wktriage.lab.faults import Fault, Step
+
+POLL_SECONDS = 0.5
+CHECK_AFTER_SECONDS = 6  # longer than one cycle and than a counter of the firewall needs
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass
+class Record:
+    """What was really done, and when (ISO UTC)."""
+
+    fault: str
+    parameters: dict[str, Any]
+    targets: list[str] = field(default_factory=list)
+    injected_at: str | None = None
+    healed_at: str | None = None
+    took_hold: bool | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+class Injector(threading.Thread):
+    """Waits for the stack and its load, injects, checks, and always heals.
+
+    ``hold_s`` is how long the fault stays when it names no end itself: window and profile.
+    """
+
+    def __init__(
+        self, fault: Fault, topology_file: Path, *, hold_s: float, node: str | None, seed: int
+    ) -> None:
+        super().__init__(daemon=True, name=f"fault-{fault.name}")
+        self.fault = fault
+        self.record = Record(fault.name, dict(fault.parameters))
+        self._topology_file = topology_file
+        self._hold_s = hold_s
+        self._node = node
+        self._seed = seed
+        self._ended = threading.Event()
+
+    def end(self) -> None:
+        """Say that the run is over; returns when everything is healed."""
+        self._ended.set()
+        self.join(timeout=60)
+
+    def run(self) -> None:
+        """Inject at the declared moment and heal again; problems go into the record."""
+        if self.fault.at == "run":
+            self.record.took_hold = True
+            return
+        try:
+            topology = self._await_topology()
+            targets = self._targets(topology)
+            self.record.targets = [t.name for t in targets]
+            if self.fault.at == "start":
+                self._await_running(targets)
+            else:
+                self._await_load(topology.sim.status_url)
+            self._ended.wait(self.fault.after_s)
+        except TriageError as exc:
+            self._problem(str(exc))
+            return
+        actions = Actions(topology.data_root)
+        try:
+            self._inject(actions, targets)
+        except TriageError as exc:
+            self._problem(str(exc))
+        finally:
+            self._heal(actions, targets)
+
+    def _problem(self, text: str) -> None:
+        self.record.took_hold = False
+        self.record.problems.append(text)
+
+    def _inject(self, actions: Actions, targets: list[Target]) -> None:
+        if self.fault.check is not None and self.fault.check.do == "restarted":
+            actions.remember(targets)
+        self.record.injected_at = _now()
+        for step in self.fault.inject:
+            actions.perform(step.do, step.arguments, targets)
+        length = self._hold_s if self.fault.for_s is None else self.fault.for_s
+        end = time.monotonic() + length
+        self._ended.wait(min(CHECK_AFTER_SECONDS, length))
+        if self.fault.check is not None:
+            self.record.problems += actions.check(
+                self.fault.check.do, self.fault.check.arguments, targets
+            )
+        self.record.took_hold = not self.record.problems
+        self._ended.wait(max(0.0, end - time.monotonic()))
+
+    def _heal(self, actions: Actions, targets: list[Target]) -> None:
+        for step in (*self.fault.heal, Step("end_cycle"), Step("end_hogs")):
+            try:
+                actions.perform(step.do, step.arguments, targets)
+            except TriageError as exc:
+                # After the run its containers are gone, and the fault with them.
+                if not self._ended.is_set():
+                    self.record.problems.append(f"healing: {exc}")
+        self.record.healed_at = _now()
+
+    def _await_topology(self) -> topologies.Topology:
+        while not self._ended.is_set():
+            if self._topology_file.exists():
+                try:
+                    return topologies.load(self._topology_file)
+                except InfraError:
+                    pass  # still being written
+            self._ended.wait(POLL_SECONDS)
+        raise InfraError("the run ended before its stack existed: nothing was injected")
+
+    def _targets(self, topology: topologies.Topology) -> list[Target]:
+        kind, _, count = self.fault.targets.partition(":")
+        if kind == "none":
+            return []
+        if kind == "sim":
+            return [topology.sim]
+        if kind == "all":
+            return list(topology.nodes)
+        nodes = {n.name: n for n in topology.nodes}
+        if self._node is not None and self._node not in nodes:
+            raise UsageError(f"no node {self._node}: there are {', '.join(sorted(nodes))}")
+        drawn = random.Random(self._seed)  # noqa: S311 (a draw that can be repeated, no secret)
+        first = self._node or drawn.choice(sorted(nodes))
+        others = [n for n in sorted(nodes) if n != first]
+        return [nodes[n] for n in [first, *others][: int(count or 1)]]
+
+    def _await_running(self, targets: list[Target]) -> None:
+        while not self._ended.is_set():
+            if all(inspect(t, "{{.State.Status}}") == "running" for t in targets):
+                return
+            self._ended.wait(POLL_SECONDS)
+        raise InfraError("the run ended before its containers ran: nothing was injected")
+
+    def _await_load(self, status_url: str) -> None:
+        """Wait as the collector does: running, and a counter has moved since."""
+        while not self._ended.is_set():
+            status = _status(status_url)
+            counters = ("messages_sent", "send_errors", "recv_errors")
+            if status.get("state") == "running" and any(status.get(c, 0) for c in counters):
+                return
+            self._ended.wait(POLL_SECONDS)
+        raise InfraError("the load never ran: nothing was injected")
+
+
+def _status(url: str) -> dict[str, Any]:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as reply:  # noqa: S310 (the topology's)
+            found = json.loads(reply.read(1 << 20))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
