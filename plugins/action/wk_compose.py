@@ -108,5 +108,10 @@ class ActionModule(ActionBase):
             return {"changed": stack.loaded()}
         facts = stack.identified() if state == "identified" else stack.created()
         runstate.write_json(work_dir / "stack.json", facts)
+        if state == "created" and facts["mode_measured"] not in {None, wanted.mode}:
+            self._display.warning(
+                f"mode={wanted.mode} was asked, and the data makes this run "
+                f"{facts['mode_measured']}: it is recorded as that"
+            )
         changed = state == "created" or bool(facts["image_built"])
         return {"changed": changed, "stack": facts}

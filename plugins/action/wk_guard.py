@@ -59,6 +59,10 @@ ports:
   type: list
   elements: int
   returned: check=inputs
+wall:
+  description: Seconds that each phase took.
+  type: dict
+  returned: check=outcome
 baseline:
   description: Directory of the baseline's bundle, empty when there is none.
   type: str
@@ -189,8 +193,10 @@ class ActionModule(ActionBase):
         }
 
     def _outcome(self, wanted: params.Params) -> dict[str, Any]:
-        ended = outcome.read(Path(wanted.runs_dir) / wanted.bundle_id)
+        paths = runstate.RunPaths(Path(wanted.runs_dir), wanted.bundle_id)
+        ended = outcome.read(paths.bundle)
+        wall = runstate.mark(paths, "judge")
         self._unlock(wanted)
         if ended.exit_code and wanted.fail_on == "unhealthy":
             raise AnsibleActionFail(ended.message)
-        return {"changed": False, "msg": ended.message}
+        return {"changed": False, "msg": ended.message, "wall": wall}

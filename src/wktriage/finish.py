@@ -56,7 +56,8 @@ def guard_run(paths: RunPaths, pid: int) -> None:
     )
 
 
-def _watch(paths: RunPaths, pid: int) -> None:
+def watch(paths: RunPaths, pid: int) -> None:
+    """Wait until the run is closed; finish it when process ``pid`` is gone before that."""
     start = process_start(pid)
     while paths.pending_file.exists():
         if start is None or process_start(pid) != start:
@@ -122,4 +123,4 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 if __name__ == "__main__":
-    _watch(RunPaths(Path(sys.argv[1]), sys.argv[2]), int(sys.argv[3]))
+    watch(RunPaths(Path(sys.argv[1]), sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,155 @@
+"""Runs that nobody finishes: their evidence is kept, said to be interrupted, and judged."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.test_topology import sample
+
+from wktriage import finish, runstate
+
+RUN: dict[str, Any] = {
+    "schema_version": 1,
+    "bundle_id": "20260101T000000Z-custom-abcd",
+    "scenario": "custom",
+    "mode": "clean",
+    "driver": "compose",
+    "purpose": "target",
+    "project": "wktriage-unit-test",
+    "duration": 15,
+    "profile_seconds": 0,
+    "connect_rate": None,
+    "workload": {
+        "scenario": "custom",
+        "users": 40,
+        "person_channels": 10,
+        "group_channels": 3,
+        "group_members": 10,
+        "rate": "0.25/s",
+        "concurrency": 128,
+        "warmup": "10s",
+        "verify_recv": "none",
+        "uid_prefix": "t1-u",
+        "connect_rate": None,
+    },
+    "node_env": {},
+    "boot_id": "b",
+    "wall": {},
+}
+FAILED = {
+    "category": "send_path",
+    "component": "node_process",
+    "nodes": ["wk-node2"],
+    "confidence": 0.9,
+    "reasons": [{"text": "it does not answer"}],
+}
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> runstate.RunPaths:
+    return runstate.RunPaths(tmp_path / "runs", str(RUN["bundle_id"]))
+
+
+@pytest.fixture(autouse=True)
+def no_docker(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    removed: list[str] = []
+
+    def remove(_docker: object, project: str) -> bool:
+        removed.append(project)
+        return True
+
+    monkeypatch.setattr(finish.compose, "remove", remove)
+    return removed
+
+
+def dead_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_an_interrupted_run_becomes_a_judged_bundle(
+    paths: runstate.RunPaths, no_docker: list[str]
+) -> None:
+    runstate.begin(paths, RUN, pid=dead_pid())
+    sample().write(paths.topology_file)
+    assert finish.finalise_all(paths.runs_dir) == [paths.bundle]
+    manifest = json.loads((paths.bundle / "manifest.json").read_text())
+    assert manifest["interrupted"] == finish.CONTROLLER_GONE
+    assert manifest["complete"] is False
+    verdict = json.loads((paths.bundle / "verdict.json").read_text())
+    assert verdict["category"] == "insufficient_evidence"
+    assert no_docker == ["wktriage-unit-test"]
+    assert not paths.work.exists()
+    assert finish.finalise_all(paths.runs_dir) == []
+
+
+def test_a_run_that_had_created_nothing_leaves_nothing(paths: runstate.RunPaths) -> None:
+    runstate.begin(paths, RUN, pid=dead_pid())
+    finish.finalise_all(paths.runs_dir)
+    assert not paths.bundle.exists()
+    assert not paths.pending_file.exists()
+
+
+def test_a_running_run_is_left_alone(paths: runstate.RunPaths) -> None:
+    runstate.begin(paths, RUN, pid=os.getpid())
+    sample().write(paths.topology_file)
+    assert finish.finalise_all(paths.runs_dir) == []
+    assert paths.pending_file.exists()
+
+
+def test_no_runs_directory_is_nothing_to_do(tmp_path: Path) -> None:
+    assert finish.finalise_all(tmp_path / "none") == []
+
+
+def test_a_refused_run_points_at_its_baseline(
+    paths: runstate.RunPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    baseline = tmp_path / "20260101T000000Z-smoke-default-beef"
+    baseline.mkdir()
+    sample().write(baseline / "topology.json")
+    (baseline / "manifest.json").write_text(json.dumps({"created": "2026-01-01T00:00:00.000Z"}))
+    monkeypatch.setattr(finish.judge, "verdict_of", lambda _b: FAILED)
+    bundle = finish.refuse(paths, RUN, baseline, pid=os.getpid())
+    reference = json.loads((bundle / "references" / "baseline.json").read_text())
+    assert reference["bundle_id"] == baseline.name
+    assert reference["healthy"] is False
+    assert reference["nodes"] == ["wk-node2"]
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert "refused by baseline" in manifest["interrupted"]
+    assert not paths.pending_file.exists()
+    monkeypatch.undo()
+    assert finish.judge.verdict_of(bundle)["category"] == "baseline_health"
+
+
+def test_the_guard_finishes_when_the_controller_is_gone(
+    paths: runstate.RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    runstate.begin(paths, RUN, pid=controller.pid)
+    asked: list[Path] = []
+
+    def finalise(runs_dir: Path) -> list[Path]:
+        asked.append(runs_dir)
+        return []
+
+    def end(_seconds: float) -> None:
+        controller.kill()
+        controller.communicate()
+
+    monkeypatch.setattr(finish, "finalise_all", finalise)
+    monkeypatch.setattr(finish.time, "sleep", end)
+    finish.watch(paths, controller.pid)
+    assert asked == [paths.runs_dir]
+
+
+def test_the_guard_ends_with_the_run(paths: runstate.RunPaths) -> None:
+    runstate.begin(paths, RUN, pid=os.getpid())
+    runstate.end(paths)
+    finish.watch(paths, os.getpid())
