@@ -89,7 +89,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from wktriage import finish, params, planning, runstate
+from wktriage import finish, gate, params, planning, runstate
 from wktriage.errors import TriageError
 from wktriage.runner import report_failure
 
@@ -127,12 +127,9 @@ class ActionModule(ActionBase):
                     bundle = finish.refuse(
                         paths, self._document(wanted), Path(args["baseline"]), pid=os.getppid()
                     )
-                    return {
-                        "changed": True,
-                        "refused": True,
-                        "reference": "",
-                        "msg": f"not started, its baseline is not healthy: {bundle}",
-                    }
+                    why = f"not started, its baseline is not healthy: {bundle}"
+                    report_failure(gate.BaselineFailedError(why))
+                    return {"changed": True, "refused": True, "reference": "", "msg": why}
                 case "finalise":
                     done = finish.finalise_all(Path(wanted.runs_dir))
                     return {"changed": bool(done), "finalised": [str(b) for b in done]}

@@ -17,6 +17,12 @@ MAX_AGE = timedelta(hours=24)
 # A lab run has a fault in it by intention, and an experiment a changed knob.
 ACCEPTED_PURPOSES = frozenset({"target", "baseline"})
 
+class BaselineFailedError(TriageError):
+    """High-rate work stops here: the stack's smoke-default is not healthy."""
+
+    exit_code = 5
+
+
 Judge = Callable[[Path], Mapping[str, Any]]
 
 
