@@ -1,4 +1,4 @@
-"""Hold what a triage needs while the file ``held`` is there: ``port NUMBER`` or ``lock PROJECT``."""
+"""Hold what a triage needs while the file ``held`` is there: ``port N`` or ``lock PROJECT``."""
 
 from __future__ import annotations
 

@@ -1,0 +1,50 @@
+"""Check a bundle of a run on stand-ins: whole, valid, hashes right. ``check_bundle.py DIR``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from wktriage import manifest
+
+FILES = (
+    "window.json",
+    "topology.json",
+    "fingerprint.json",
+    "status.jsonl",
+    "health.jsonl",
+    "resources.jsonl",
+    "host.jsonl",
+    "compose-config.yml",
+    "config/workload.json",
+    "metrics/node1-before.prom",
+    "metrics/node3.prom",
+    "logs/app/wk-node2.log",
+    "logs/compose/wk-sim.log",
+    "redaction.json",
+)
+
+
+def main() -> None:
+    """Exit with what is wrong with it, if anything is."""
+    bundle = Path(sys.argv[1])
+    wrong = [f"missing: {name}" for name in FILES if not (bundle / name).is_file()]
+    wrong += manifest.verify(bundle)
+    listed = manifest.read(bundle)
+    if listed is None or not listed["complete"]:
+        wrong.append("the manifest is missing or says that the bundle is not complete")
+    if not wrong:
+        window = json.loads((bundle / "window.json").read_text())
+        if not window["valid"]:
+            wrong.append(f"the window is not valid: {window['reason']}")
+        rows = [json.loads(r) for r in (bundle / "resources.jsonl").read_text().splitlines()]
+        seen = {row["name"] for row in rows if row["state"] == "running"}
+        if seen != {"wk-node1", "wk-node2", "wk-node3", "wk-sim"}:
+            wrong.append(f"resources of {sorted(seen)} only")
+    if wrong:
+        sys.exit("\n".join(wrong))
+
+
+if __name__ == "__main__":
+    main()
