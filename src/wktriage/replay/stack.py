@@ -36,8 +36,9 @@ def plan(project: Path, incident_id: str, hosts: Sequence[str]) -> dict[str, Any
     placed[hosts[0]]["ports"].append(PREFERRED_SIM_PORT)
     # A host without a process needs no port either.
     placed = {host: here for host, here in placed.items() if here["names"]}
-    for here in placed.values():
-        here["ports"].append(PREFERRED_CONTROL_PORT)
+    # Inventory names may be of one machine: each has its own preference.
+    for index, here in enumerate(placed.values()):
+        here["ports"].append(PREFERRED_CONTROL_PORT + index)
     return {
         "incident": request["incident"],
         "archive": request["archive"],
