@@ -76,7 +76,6 @@ class Watch:
     Times are seconds on the caller's monotonic clock.
     """
 
-    live: bool
     state: dict[str, Any] = field(default_factory=dict)
     _changed: float | None = None
     _printed: float | None = None

@@ -1,0 +1,119 @@
+# Copyright (c) the WuKongIM triage harness authors
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the bundle of a run from what its hosts have packed."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: wk_assemble
+short_description: Make the bundle of a run
+description:
+  - Unpacks what the collectors packed, adds configuration, fingerprint and manifest, and takes out
+    secrets. Runs on the controller.
+options:
+  bundle_dir:
+    description: Where the bundle goes; the directory may exist, a finished bundle may not.
+    type: path
+    required: true
+  tars_dir:
+    description:
+      - Directory on the controller with C(<host>.tar.gz) of each host, as C(collector.py pack)
+        made it. A host of the stack without one is recorded as failed.
+    type: path
+    required: true
+  run_file:
+    description: The run's run.json.
+    type: path
+    required: true
+  topology_file:
+    description: The stack's topology.json.
+    type: path
+    required: true
+  references:
+    description: Name and file of each reference that the bundle carries.
+    type: dict
+    default: {}
+  secrets_file:
+    description: File on the controller with one secret a line, to be hidden in all evidence.
+    type: path
+  interrupted:
+    description: Why the run did not end by itself.
+    type: str
+author:
+  - WuKongIM triage harness authors (@wktriage)
+attributes:
+  check_mode:
+    description: Does nothing in check mode.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Make the bundle
+  wk_assemble:
+    bundle_dir: /path/runs/20260101T000000Z-custom-abcd
+    tars_dir: /path/packed
+    run_file: /path/run.json
+    topology_file: /path/topology.json
+"""
+
+RETURN = r"""
+manifest_file:
+  description: The bundle's manifest.
+  type: path
+complete:
+  description: Whether the run ended by itself and every host handed in its evidence.
+  type: bool
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from wktriage import assemble, manifest
+from wktriage.errors import TriageError
+
+SUFFIX = ".tar.gz"
+
+
+class ActionModule(ActionBase):
+    _requires_connection = False
+    _supports_check_mode = True
+    _VALID_ARGS = frozenset(
+        {
+            "bundle_dir",
+            "tars_dir",
+            "run_file",
+            "topology_file",
+            "references",
+            "secrets_file",
+            "interrupted",
+        }
+    )
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        args = self._task.args
+        if self._task.check_mode:
+            return {"changed": False, "skipped": True}
+        bundle = Path(args["bundle_dir"])
+        secrets = args.get("secrets_file")
+        try:
+            document = assemble.assemble(
+                bundle,
+                {p.name.removesuffix(SUFFIX): p for p in Path(args["tars_dir"]).glob(f"*{SUFFIX}")},
+                Path(args["run_file"]),
+                Path(args["topology_file"]),
+                references={str(k): Path(v) for k, v in (args.get("references") or {}).items()},
+                secrets=Path(secrets).read_text(encoding="utf-8").splitlines() if secrets else (),
+                interrupted=args.get("interrupted") or None,
+            )
+        except (TriageError, OSError) as exc:
+            raise AnsibleActionFail(str(exc)) from None
+        return {
+            "changed": True,
+            "manifest_file": str(bundle / manifest.NAME),
+            "complete": document["complete"],
+        }

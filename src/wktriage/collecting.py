@@ -1,0 +1,95 @@
+"""What the controller asks of the collector on each host, and how it looks after it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from wktriage import schema
+from wktriage.topology import Topology
+
+SCHEMA_VERSION = 1
+COLLECTOR = Path(__file__).resolve().parents[2] / "roles" / "evidence" / "files" / "collector.py"
+
+# What comes on top of readiness, settling, window and profile: scrapes, heap dumps and logs, each
+# with its own time limit in the collector.
+SLACK_SECONDS = 150.0
+
+
+def out_dir(host_dir: str, host: str) -> str:
+    """Return a host's directory under ``host_dir``: several hosts may be one machine."""
+    return f"{host_dir.rstrip('/')}/{re.sub(r'[^A-Za-z0-9_.-]', '_', host)}"
+
+
+def spec(topology: Topology, host: str, directory: str, **wanted: Any) -> dict[str, Any] | None:
+    """Return what the collector of a host is to do; None when nothing of the stack is there.
+
+    ``wanted`` holds run_id, stack_started_at, window_seconds, profile_seconds, ready_timeout,
+    settle, docker_socket, interval, series_interval and hide_proc. Raises SchemaError when a value
+    is wrong.
+    """
+    nodes = [n.as_dict() for n in topology.nodes if n.host == host]
+    lead = topology.sim.host == host
+    if not nodes and not lead:
+        return None
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": wanted["run_id"],
+        "out_dir": directory,
+        "host": host,
+        "lead": lead,
+        "nodes": nodes,
+        "sim": topology.sim.as_dict() if lead else None,
+        "project": topology.project,
+        "stack_started_at": wanted["stack_started_at"],
+        "status_url": topology.sim.status_url,
+        "window": {"seconds": float(wanted["window_seconds"])},
+        "interval": float(wanted["interval"]),
+        "series_interval": float(wanted["series_interval"]),
+        "ready_timeout": float(wanted["ready_timeout"]),
+        "settle": float(wanted["settle"]),
+        "profile_seconds": float(wanted["profile_seconds"]),
+        "docker_socket": wanted["docker_socket"],
+        "disk_paths": [topology.data_root] if topology.data_root else [],
+        "hide_proc": bool(wanted["hide_proc"]),
+    }
+    schema.validate("collector_spec", document)
+    return document
+
+
+def deadline_seconds(document: dict[str, Any]) -> float:
+    """Return the seconds from its start after which a collector should long have finished."""
+    waits = (
+        float(document["ready_timeout"]),
+        float(document["settle"]),
+        float(document["window"]["seconds"]),
+        # A profile of a node that hangs waits a few seconds longer than the profile itself.
+        2 * float(document["profile_seconds"]),
+    )
+    return sum(waits) + SLACK_SECONDS
+
+
+def parse_state(text: str) -> dict[str, Any] | None:
+    """Return the collector's state document, None when the text is none."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def outcome(state: dict[str, Any], *, stalled: bool) -> dict[str, Any]:
+    """Return what the playbook is told of a collector: flags and texts, no evidence."""
+    return {
+        "phase": state.get("phase"),
+        "done": bool(state.get("done")),
+        "alive": not state.get("done") and not stalled,
+        "valid": state.get("valid"),
+        "reason": state.get("reason"),
+        "interrupted": state.get("interrupted"),
+        "elapsed_s": state.get("elapsed_s"),
+        "samples_taken": state.get("samples_taken"),
+        "samples_due": state.get("samples_due"),
+    }
