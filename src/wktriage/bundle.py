@@ -6,7 +6,6 @@ own script writes. What a plain bundle does not say is inferred, and each infere
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import os
@@ -121,7 +120,7 @@ class Bundle:
                 with path.open("rb") as handle:
                     return handle.read(cap)
             return _gunzip(path, cap)
-        except (OSError, EOFError, zlib.error):
+        except OSError:
             return None
 
     def read_text(self, rel: str, cap: int = READ_CAP) -> str | None:
@@ -159,7 +158,22 @@ class Bundle:
                     self._hashes[rel] = hashlib.file_digest(handle, "sha256").hexdigest()
             except OSError:
                 return ""
+            listed = self._listed.get(rel)
+            if listed is not None and listed != self._hashes[rel]:
+                self.problems.append(f"{rel} is not the file that the manifest lists")
         return self._hashes[rel]
+
+    @cached_property
+    def _listed(self) -> dict[str, str]:
+        """The manifest's hashes by path."""
+        entries = (self.manifest or {}).get("files")
+        return {
+            e["path"]: e["sha256"]
+            for e in (entries if isinstance(entries, list) else [])
+            if isinstance(e, dict)
+            and isinstance(e.get("path"), str)
+            and isinstance(e.get("sha256"), str)
+        }
 
     @cached_property
     def bundle_id(self) -> str:
@@ -192,7 +206,7 @@ class Bundle:
 
     def metrics_key(self, node: str) -> str:
         """Return the stem of a node's metrics and pprof files: ``node<id>``."""
-        for entry in self._topology_nodes:
+        for entry in self.topology_nodes:
             if entry.get("name") == node and isinstance(entry.get("id"), int):
                 return f"node{entry['id']}"
         digits = _DIGITS.search(node)
@@ -207,7 +221,8 @@ class Bundle:
     # -- loading ------------------------------------------------------------------------------
 
     @cached_property
-    def _topology_nodes(self) -> tuple[dict[str, Any], ...]:
+    def topology_nodes(self) -> tuple[dict[str, Any], ...]:
+        """The node entries of topology.json, () without a usable one."""
         topology = self.read_json("topology.json") or {}
         nodes = topology.get("nodes")
         if not isinstance(nodes, list):
@@ -217,7 +232,7 @@ class Bundle:
     @cached_property
     def _by_id(self) -> dict[str, str]:
         found = {self.metrics_key(n).removeprefix("node"): n for n in self.nodes}
-        found.update({str(n["id"]): str(n["name"]) for n in self._topology_nodes if "id" in n})
+        found.update({str(n["id"]): str(n["name"]) for n in self.topology_nodes if "id" in n})
         return found
 
     def _load(self) -> None:
@@ -250,7 +265,7 @@ class Bundle:
                 self.problems.append(f"{rel[:EXCERPT_CAP]} differs in size from the manifest")
 
     def _find_nodes(self) -> tuple[str, ...]:
-        named = tuple(dict.fromkeys(str(n["name"]) for n in self._topology_nodes))
+        named = tuple(dict.fromkeys(str(n["name"]) for n in self.topology_nodes))
         if named:
             return named
         found: set[str] = set()
@@ -340,21 +355,22 @@ def _walk(root: Path) -> Iterator[str]:
                 yield rel
 
 
-def _gunzip(path: Path, cap: int) -> bytes:
+def _gunzip(path: Path, cap: int) -> bytes | None:
+    """Return at most ``cap`` decompressed bytes; what was readable of a damaged file, else None."""
     chunks: list[bytes] = []
     total = 0
-    with gzip.open(path, "rb") as handle:
+    stream = zlib.decompressobj(wbits=31)
+    with path.open("rb") as handle:
         try:
-            while total < cap:
-                chunk = handle.read(min(256 * 1024, cap - total))
-                if not chunk:
+            while total < cap and not stream.eof:
+                data = stream.unconsumed_tail or handle.read(64 * 1024)
+                if not data:
                     break
-                chunks.append(chunk)
-                total += len(chunk)
-        except (EOFError, OSError, zlib.error):
-            if not chunks:
-                raise
-    return b"".join(chunks)
+                chunks.append(stream.decompress(data, cap - total))
+                total += len(chunks[-1])
+        except zlib.error:
+            pass
+    return b"".join(chunks) if total or stream.eof else None
 
 
 def _natural(name: str) -> tuple[str, int]:

@@ -39,15 +39,13 @@ def groups(bundle: Bundle, rel: str) -> list[Group]:
             count = 1 if header else int(many.group(1)) if many else 0
             start, placed = number, False
             continue
-        if placed or _PRODUCT not in line:
+        if placed or _PRODUCT not in line or line.startswith(b"created by "):
             continue
         stripped = line.strip().lstrip(b"#").strip()
         if not stripped.startswith(_PRODUCT):
             # debug=1 writes "#  0x… function+0x… file:line"
             at = stripped.find(_PRODUCT)
             stripped = _OFFSET.sub(b"", stripped[at:])
-        if stripped.startswith(b"created by "):
-            continue
         name = _ARGUMENTS.sub(b"", stripped)[len(_PRODUCT) :].decode("utf-8", errors="replace")
         placed = True
         key = (name[:120], state[:40])

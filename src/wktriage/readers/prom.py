@@ -100,7 +100,7 @@ def parse(
 
 def _parse_block(block: str) -> list[Point] | None:
     lines = [line for line in block.split("\n")[1:] if line and line[0] != "#"]
-    if len(lines) > _SAMPLE_CAP:
+    if len(lines) > _SAMPLE_CAP or "\ufffd" in block:
         return None
     try:
         samples = [s for f in text_string_to_metric_families(block) for s in f.samples]

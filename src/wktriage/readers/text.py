@@ -32,7 +32,7 @@ class AnyOf:
     def __init__(self, *literals: bytes) -> None:
         """Take the texts."""
         self._literals = literals
-        self._data: bytes = b""
+        self._data: bytes | None = None
         self._next: list[int] = []
 
     def __call__(self, data: bytes, start: int) -> int:

@@ -32,8 +32,8 @@ def compute(ctx: Context) -> None:
 
 
 def _expected(ctx: Context) -> None:
-    if ctx.bundle.exists("topology.json") and ctx.nodes:
-        cites = [ctx.bundle.cite("topology.json", pointer="/nodes/0/name", value=ctx.nodes[0])]
+    if ctx.bundle.topology_nodes:
+        cites = [ctx.bundle.cite("topology.json")]
     else:
         cites = [c for n in ctx.nodes for c in ctx.cites("node_never_up", n)[:1]]
     ctx.put("nodes_expected", len(ctx.nodes), cites, why="the bundle names no node")
