@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,11 +65,15 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Outcome of a predicate: its truth, the leaves looked at, and the nodes it holds for."""
+    """Outcome of a predicate: its truth, the leaves looked at, and the nodes it holds for.
+
+    ``undecided`` names the signals that keep it unknown, and is empty when it is not.
+    """
 
     tri: Tri
     leaves: tuple[Leaf, ...] = ()
     nodes: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -208,7 +212,8 @@ def _evaluate(p: Predicate, signals: SignalSet, node: str | None) -> Evaluation:
         return _quantifier(p, signals)
     if p.form == "signal":
         leaf = _compare(p, signals, node)
-        return Evaluation(leaf.result, (leaf,))
+        undecided = (p.name,) if leaf.result is Tri.UNKNOWN else ()
+        return Evaluation(leaf.result, (leaf,), undecided=undecided)
     if p.form == "known":
         found = _lookup(p, p.name, signals, node)
         known = found is not None and found.value is not None
@@ -218,11 +223,17 @@ def _evaluate(p: Predicate, signals: SignalSet, node: str | None) -> Evaluation:
     leaves = tuple(leaf for part in parts for leaf in part.leaves)
     if p.form == "not":
         # Nodes for which the inner predicate holds are not those for which its negation does.
-        return Evaluation(~parts[0].tri, leaves)
+        return Evaluation(~parts[0].tri, leaves, undecided=parts[0].undecided)
     tris = [part.tri for part in parts]
     tri = kleene_and(tris) if p.form == "all" else kleene_or(tris)
     names = dict.fromkeys(n for part in parts if part.tri is Tri.YES for n in part.nodes)
-    return Evaluation(tri, leaves, tuple(names))
+    return Evaluation(tri, leaves, tuple(names), _undecided(tri, parts))
+
+
+def _undecided(tri: Tri, parts: Iterable[Evaluation]) -> tuple[str, ...]:
+    if tri is not Tri.UNKNOWN:
+        return ()
+    return tuple(dict.fromkeys(name for part in parts for name in part.undecided))
 
 
 def _quantifier(p: Predicate, signals: SignalSet) -> Evaluation:
@@ -241,7 +252,8 @@ def _quantifier(p: Predicate, signals: SignalSet) -> Evaluation:
         high = low + tris.count(Tri.UNKNOWN)
         outcomes = {OPERATORS[p.op](n, p.value) for n in range(low, high + 1)}
         tri = Tri.of(outcomes.pop()) if len(outcomes) == 1 else Tri.UNKNOWN
-    return Evaluation(tri, leaves, tuple(n for n, e in parts.items() if e.tri is Tri.YES))
+    names = tuple(n for n, e in parts.items() if e.tri is Tri.YES)
+    return Evaluation(tri, leaves, names, _undecided(tri, parts.values()))
 
 
 def _lookup(p: Predicate, name: str, signals: SignalSet, node: str | None) -> Signal | None:

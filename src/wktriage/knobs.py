@@ -1,0 +1,81 @@
+"""The catalogue of variables that an experiment may change, and the hypotheses that use them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from wktriage import schema
+from wktriage.errors import UsageError
+
+DIRECTORY = Path(__file__).resolve().parents[2] / "knobs"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One variable. ``kind`` is workload (the simulator's) or config (the nodes')."""
+
+    name: str
+    kind: str
+    env: str
+    type: str
+    default: str | int | bool
+    minimum: float | None
+    maximum: float | None
+    allowed: tuple[str | int | bool, ...]
+    affects: str
+    components: tuple[str, ...]
+    note: str
+
+
+@cache
+def load(directory: Path = DIRECTORY) -> dict[str, Knob]:
+    """Return all knobs by name. Raises UsageError naming the file for a broken catalogue."""
+    found: dict[str, Knob] = {}
+    for name in ("workload", "node"):
+        path = directory / f"{name}.yml"
+        raw = _read(path)
+        try:
+            schema.validate("knob", raw)
+        except schema.SchemaError as exc:
+            raise UsageError(f"{path.name}: {exc}") from exc
+        for entry in raw["knobs"]:
+            if entry["name"] in found:
+                raise UsageError(f"{path.name}: knob {entry['name']} is there twice")
+            found[entry["name"]] = Knob(
+                name=entry["name"],
+                kind=raw["kind"],
+                env=entry["env"],
+                type=entry["type"],
+                default=entry["default"],
+                minimum=entry.get("min"),
+                maximum=entry.get("max"),
+                allowed=tuple(entry.get("allowed", ())),
+                affects=entry["affects"],
+                components=tuple(entry["components"]),
+                note=entry.get("note", ""),
+            )
+    return found
+
+
+@cache
+def hypotheses(directory: Path = DIRECTORY) -> Mapping[str, Mapping[str, Any]]:
+    """Return the hypotheses that rules name, by id."""
+    found: Mapping[str, Mapping[str, Any]] = _read(directory / "hypotheses.yml")["hypotheses"]
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 (safe)
+    except (OSError, yaml.YAMLError) as exc:
+        raise UsageError(f"{path}: cannot be read: {exc}") from exc
+    if not isinstance(raw, dict):
+        raise UsageError(f"{path}: expected a mapping")
+    return raw
