@@ -175,6 +175,8 @@ def knob_page() -> str:
     text += "Workload before configuration before code.\n"
     for path in sorted((ROOT / "knobs").glob("*.yml"), reverse=True):
         doc = load(path)
+        if "knobs" not in doc:
+            continue
         rows = (
             [
                 f"`{k['name']}`",
