@@ -7,7 +7,7 @@ import importlib.util
 
 import click
 
-MODULES = ("triage", "judge", "incidents")
+MODULES = ("triage", "judge", "incidents", "lab")
 
 
 def register_all(group: click.Group) -> None:
