@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-
 import click
 
-MODULES = ("triage", "judge", "incidents", "lab")
+from wktriage.commands import incidents, judge, lab, triage
 
 
 def register_all(group: click.Group) -> None:
     """Add every subcommand to the group."""
-    for name in MODULES:
-        if importlib.util.find_spec(f"{__name__}.{name}") is not None:
-            importlib.import_module(f"{__name__}.{name}").register(group)
+    for module in (triage, judge, incidents, lab):
+        module.register(group)
