@@ -13,7 +13,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 # In pieces, so that this file does not hold what it looks for.
 FORBIDDEN = {
-    "path of one machine": "|".join(["/wo" + r"rk/(?:main|shared|\.)", "/op" + "t/scratch", r"/hom" + r"e/\w+/"]),
+    "path of one machine": "|".join(
+        ["/wo" + r"rk/(?:main|shared|\.)", "/op" + "t/scratch", r"/hom" + r"e/\w+/"]
+    ),
     "package registry": "|".join(["py" + r"pi\.org", "pythonho" + "sted", r"galaxy\.ansi" + "ble"]),
     "note to oneself": r"\b(?:TO" + "DO|FIX" + r"ME|XX" + r"X)\b",
 }
