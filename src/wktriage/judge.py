@@ -26,6 +26,7 @@ ABSTAIN = "insufficient_evidence"
 REASON_CITATIONS = 4
 ALTERNATIVES = 3
 UNKNOWNS = 12
+_CITATION = frozenset(Citation("", "").as_dict())
 SHORTEST = 20
 """Shortest window (s) worth proposing: two publications of the simulator's counters."""
 INNER = frozenset(CATEGORIES[3:-1])
@@ -583,6 +584,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     if isinstance(value, Mapping):
+        if set(value) == _CITATION:
+            # Verbatim: it is checked again against the file.
+            return dict(value)
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]

@@ -1,0 +1,83 @@
+"""Every rule: valid, named after its category, with a page, and with fixtures that hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from wktriage import knobs, rules, scenarios, schema, signals
+from wktriage.model import Signal, SignalSet, Tri
+
+ROOT = Path(__file__).resolve().parents[2]
+FIXTURES = ROOT / "tests" / "fixtures" / "rules"
+NODES = ("wk-node1", "wk-node2", "wk-node3")
+RULES = rules.load(signals.catalogue(), scenarios.load(scenarios.CUSTOM).success, validate=True)
+EXPECTED = {"fires": Tri.YES, "not_fires": Tri.NO, "unknown": Tri.UNKNOWN}
+
+
+def fixture_signals(given: dict[str, Any]) -> SignalSet:
+    found = SignalSet(nodes=NODES)
+    for name, value in given.get("signals", {}).items():
+        found.add(Signal(name, signals.catalogue()[name]["unit"], value))
+    for node, values in given.get("nodes", {}).items():
+        for name, value in values.items():
+            found.add(Signal(name, signals.catalogue()[name]["unit"], value, node=node))
+    return found
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.id)
+def test_rule_has_fixtures_that_hold(rule: rules.Rule) -> None:
+    path = FIXTURES / f"{rule.id}.yml"
+    assert path.is_file(), f"{path.name} is missing: a case that fires, one not, one unknown"
+    given = yaml.safe_load(path.read_text("utf-8"))
+    assert given["rule"] == rule.id
+    for case, tri in EXPECTED.items():
+        assert rules.evaluate(rule, fixture_signals(given[case])).tri is tri, case
+
+
+def test_no_fixture_without_rule() -> None:
+    assert {p.stem for p in FIXTURES.glob("*.yml")} == {r.id for r in RULES}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.id)
+def test_rule_belongs_to_its_category_and_knows_its_hypotheses(rule: rules.Rule) -> None:
+    prefix = rule.id.partition(".")[0]
+    assert prefix == rule.category
+    assert set(rule.hypotheses) <= set(knobs.hypotheses())
+
+
+@pytest.mark.parametrize("category", rules.CATEGORIES)
+def test_category_can_be_decided_and_has_a_page(category: str) -> None:
+    assert [r for r in RULES if r.category == category and r.role == "decides"]
+    page = (ROOT / "rules" / f"{category}.md").read_text("utf-8")
+    for heading in ("## Means", "## Proof", "## Confused with", "## Experiments"):
+        assert heading in page
+    mentioned = {r.id for r in RULES if r.category == category and r.role == "decides"}
+    assert [r for r in mentioned if r.split(".")[1] not in page] == []
+
+
+def test_every_hypothesis_is_used_and_names_a_knob_of_the_catalogue() -> None:
+    used = {h for r in RULES for h in r.hypotheses} | {"unexplained"}
+    assert set(knobs.hypotheses()) == used
+    for name, entry in knobs.hypotheses().items():
+        plan = entry["experiment"]
+        if plan["kind"] != "state":
+            assert knobs.load()[plan["knob"]].kind == plan["kind"], name
+
+
+@pytest.mark.parametrize("name", scenarios.names())
+def test_scenario_fits_its_schema(name: str) -> None:
+    raw = yaml.safe_load((ROOT / "scenarios" / f"{name}.yml").read_text("utf-8"))
+    schema.validate("scenario", raw)
+    assert raw["name"] == name
+    assert set(raw["isolates"]) <= set(scenarios.names())
+
+
+def test_support_counts_are_of_rules_that_exist() -> None:
+    raw = yaml.safe_load((ROOT / "rules" / "support.yml").read_text("utf-8"))
+    assert set(raw["support"]) <= {r.id for r in RULES if r.role == "decides"}
+    for counts in raw["support"].values():
+        assert 0 <= counts["right"] <= counts["fired"]
