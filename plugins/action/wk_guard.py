@@ -90,7 +90,7 @@ from ansible.utils.vars import load_extra_vars
 
 from wktriage import gate, incidents, judge, lock, outcome, params, preflight, runstate
 from wktriage.errors import TriageError
-from wktriage.runner import report_failure
+from wktriage.runner import report_failure, tell
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -135,6 +135,7 @@ class ActionModule(ActionBase):
             root=ROOT,
             needs_stack=self._task.args.get("needs_stack", True),
         )
+        tell(bundle=str(runstate.RunPaths(Path(checked.runs_dir), checked.bundle_id).bundle))
         return {
             "changed": False,
             "params": checked.as_dict(),

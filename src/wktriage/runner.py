@@ -17,28 +17,48 @@ from ansible_runner.interface import init_command_config
 from wktriage.errors import InfraError, TriageError
 
 ROOT = Path(__file__).resolve().parents[2]
-FAILURE_FILE = "WKTRIAGE_FAILURE_FILE"
+RESULT_FILE = "WKTRIAGE_RESULT_FILE"
 PLAIN = "WKTRIAGE_PLAIN"
 NOT_STARTED = 254  # what ansible-runner says when the command itself could not run
+INTERRUPTED = frozenset({99, 130, -2})  # ansible-playbook's own code for Ctrl-C, and the shell's
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a playbook ended: Ansible's code, and the exit code that a plugin asked for, if any."""
+    """How a playbook ended: Ansible's code, and what its plugins told us.
+
+    ``exit_code`` and ``message`` are of the last error of ours, ``bundle`` is where the run's
+    evidence goes.
+    """
 
     rc: int
-    exit_code: int | None
-    message: str | None
+    exit_code: int | None = None
+    message: str | None = None
+    bundle: Path | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user ended it."""
+        return self.rc in INTERRUPTED
 
 
-def report_failure(exc: TriageError) -> None:
-    """Leave a plugin's error where the ``wktriage`` command finds its exit code.
+def tell(**facts: Any) -> None:
+    """Leave facts of a plugin where the ``wktriage`` command finds them; later ones win.
 
     Without that command (plain ansible-playbook) there is nobody to tell.
     """
-    where = os.environ.get(FAILURE_FILE)
+    where = os.environ.get(RESULT_FILE)
     if where:
-        Path(where).write_text(json.dumps({"exit_code": exc.exit_code, "message": str(exc)}))
+        Path(where).write_text(json.dumps({**_told(Path(where)), **facts}))
+
+
+def report_failure(exc: TriageError) -> None:
+    """Leave a plugin's error, with its exit code."""
+    tell(exit_code=exc.exit_code, message=str(exc))
+
+
+def _told(where: Path) -> dict[str, Any]:
+    return dict(json.loads(where.read_text())) if where.exists() else {}
 
 
 def run_playbook(
@@ -55,7 +75,7 @@ def run_playbook(
         )
     # ansible-runner silently takes env/extravars of an earlier run in the same directory.
     with tempfile.TemporaryDirectory(prefix="wktriage-") as private:
-        failure = Path(private) / "failure.json"
+        result = Path(private) / "result.json"
         extra_file = Path(private) / "extra-vars.json"
         extra_file.write_text(json.dumps(dict(extra_vars)))
         argv = [str(path), "--extra-vars", f"@{extra_file}"]
@@ -80,12 +100,19 @@ def run_playbook(
         for name in ("ANSIBLE_STDOUT_CALLBACK", "ANSIBLE_CALLBACK_PLUGINS"):
             env.pop(name, None)
         env["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
-        env[FAILURE_FILE] = str(failure)
+        env[RESULT_FILE] = str(result)
         if not sys.stdout.isatty():
             env[PLAIN] = "1"
         sys.stdout.flush()
-        runner.run()
-        if runner.rc == NOT_STARTED:
+        try:
+            runner.run()
+            rc = int(runner.rc)
+        except KeyboardInterrupt:
+            rc = -2
+        if rc == NOT_STARTED:
             raise InfraError("ansible-playbook could not be started: run make setup again")
-        told = json.loads(failure.read_text()) if failure.exists() else {}
-    return Outcome(runner.rc, told.get("exit_code"), told.get("message"))
+        told = _told(result)
+    bundle = told.get("bundle")
+    return Outcome(
+        rc, told.get("exit_code"), told.get("message"), None if bundle is None else Path(bundle)
+    )

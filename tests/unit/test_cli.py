@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +46,14 @@ def play(
 ) -> tuple[int, dict[str, Any]]:
     """Run ``wktriage triage`` with a playbook that ends so and leaves that verdict."""
     seen: dict[str, Any] = {}
+    bundle = tmp_path / "bundle"
 
     def playbook(_name: str, given: dict[str, Any], **_kw: object) -> Outcome:
         seen.update(given)
         if category is not None:
-            bundle = tmp_path / given["bundle_id"]
             bundle.mkdir()
             (bundle / "verdict.json").write_text(json.dumps({"category": category, "nodes": []}))
-        return ended
+        return replace(ended, bundle=bundle)
 
     monkeypatch.setattr(triage, "run_playbook", playbook)
     monkeypatch.setattr(
@@ -80,7 +81,7 @@ def test_the_verdict_sets_the_exit_code(
     ended = Outcome(rc=0 if category == "healthy" else 2, exit_code=None, message=None)
     found, seen = play(monkeypatch, tmp_path, ended, category)
     assert found == code
-    assert "-custom-" in seen["bundle_id"]
+    assert seen == {"runs_dir": str(tmp_path), "scenario": "custom"}
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ def test_a_plugins_error_comes_back_with_its_exit_code(tmp_path: Path) -> None:
     assert ended.rc != 0
     assert ended.exit_code == 2
     assert "unknown scenario 'nope'" in str(ended.message)
+    assert ended.bundle is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -27,12 +28,17 @@ def test_a_missing_playbook_says_how_to_install() -> None:
 
 
 def test_without_the_command_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(runner.FAILURE_FILE, raising=False)
+    monkeypatch.delenv(runner.RESULT_FILE, raising=False)
     runner.report_failure(UsageError("x"))
 
 
-def test_failure_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    file = tmp_path / "failure.json"
-    monkeypatch.setenv(runner.FAILURE_FILE, str(file))
+def test_later_facts_win_and_earlier_ones_stay(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "result.json"
+    monkeypatch.setenv(runner.RESULT_FILE, str(file))
+    runner.tell(bundle="/b")
+    runner.report_failure(UsageError("first"))
     runner.report_failure(InfraError("no docker"))
-    assert json.loads(file.read_text()) == {"exit_code": 6, "message": "no docker"}
+    told = json.loads(file.read_text())
+    assert told == {"bundle": "/b", "exit_code": 6, "message": "no docker"}

@@ -8,11 +8,9 @@ from typing import Any
 import click
 import yaml
 
-from wktriage import finish, outcome, params
+from wktriage import finish, outcome
 from wktriage.errors import InfraError, UsageError
-from wktriage.runner import ROOT, Outcome, run_playbook
-
-INTERRUPTED_RC = 99  # ansible-playbook's own code for Ctrl-C
+from wktriage.runner import Outcome, run_playbook
 
 
 def parse_extra_vars(values: tuple[str, ...]) -> dict[str, Any]:
@@ -52,15 +50,12 @@ def _mapping(text: str, shown: str) -> dict[str, Any]:
 
 
 def _run(playbook: str, given: dict[str, Any], inventory: Path | None) -> Outcome:
-    try:
-        ended = run_playbook(playbook, given, inventory=inventory)
-    except KeyboardInterrupt:
-        ended = Outcome(INTERRUPTED_RC, None, None)
-    if ended.rc in {INTERRUPTED_RC, -2, 130}:
-        finish.finalise_all(_runs_dir(given), reason="interrupted by the user")
-        bundle = _runs_dir(given) / str(given.get("bundle_id", ""))
-        if (bundle / "manifest.json").exists():
-            click.echo(f"interrupted: what was collected is in {bundle}", err=True)
+    ended = run_playbook(playbook, given, inventory=inventory)
+    if ended.interrupted:
+        if ended.bundle is not None:
+            finish.finalise_all(ended.bundle.parent, reason="interrupted by the user")
+            if (ended.bundle / "manifest.json").exists():
+                click.echo(f"interrupted: what was collected is in {ended.bundle}", err=True)
         raise click.exceptions.Exit(130)
     return ended
 
@@ -87,12 +82,9 @@ def register(group: click.Group) -> None:
 @_INVENTORY
 def triage(extra: tuple[str, ...], inventory: Path | None) -> int:
     """Run a scenario, judge it and write the report."""
-    given = parse_extra_vars(extra)
-    given.setdefault("bundle_id", params.new_bundle_id(str(given.get("scenario", "run"))))
-    ended = _run("triage.yml", given, inventory)
-    bundle = _runs_dir(given) / str(given["bundle_id"])
-    if (bundle / "verdict.json").exists():
-        return outcome.read(bundle).exit_code
+    ended = _run("triage.yml", parse_extra_vars(extra), inventory)
+    if ended.bundle is not None and (ended.bundle / "verdict.json").exists():
+        return outcome.read(ended.bundle).exit_code
     return ended.exit_code or InfraError.exit_code
 
 
@@ -114,7 +106,3 @@ def teardown(extra: tuple[str, ...], inventory: Path | None) -> int:
 
 def _code(ended: Outcome) -> int:
     return 0 if ended.rc == 0 else ended.exit_code or InfraError.exit_code
-
-
-def _runs_dir(given: dict[str, Any]) -> Path:
-    return Path.cwd() / Path(str(given.get("runs_dir", ROOT / "runs"))).expanduser()
