@@ -25,11 +25,11 @@ triage: $(VENV)/.run ## Triage a recorded incident, no Docker needed: make triag
 	  $(if $(INCIDENT),-e incident=$(INCIDENT))
 
 test: $(VENV)/.dev ## Run every gate and every test that this machine can run
-	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+	@gates=0; $(MAKE) --no-print-directory lint || gates=1; \
+	  $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS) && exit $$gates
 
 lint: $(VENV)/.dev ## Run the static gates: ruff, mypy, yamllint, ansible-lint
-	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target \
+	@$(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) --output-sync=target \
 	  lint-ansible lint-mypy lint-ruff lint-yaml
 
 lint-ruff:

@@ -51,10 +51,12 @@ NEEDS = {"docker": missing_docker, "browser": missing_browser}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what shares the Docker engine on one worker, one after the other."""
+    """Keep what shares an engine, ports or a stack's lock on one worker, one after the other."""
     for item in items:
         if item.get_closest_marker("docker"):
             item.add_marker(pytest.mark.xdist_group("docker"))
+        elif item.path.parent.name == "e2e" and not item.get_closest_marker("molecule"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
