@@ -315,7 +315,9 @@ class Bundle:
 
     def _env(self) -> dict[str, str]:
         found: dict[str, str] = {}
-        for line in (self.read_text("env.txt", 64 * 1024) or "").splitlines():
+        text = self.read_text("env.txt", 64 * 1024) or ""
+        # A last line that does not end may be cut: half a number is worse than none.
+        for line in text[: text.rfind("\n") + 1].splitlines():
             key, sep, value = line.partition("=")
             if sep and key.replace("_", "").isalnum():
                 found[key.strip()] = value.strip()[:EXCERPT_CAP]

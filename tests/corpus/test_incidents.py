@@ -1,0 +1,112 @@
+"""The recorded incidents: right class, right node, cited, reproducible, honest about gaps."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wktriage import judge, robustness, schema, score
+from wktriage.bundle import Bundle
+from wktriage.commands.judge import citations
+from wktriage.verify import verify_citation
+
+ROOT = Path(__file__).resolve().parents[2] / "incidents"
+CASES = [
+    case
+    for directory in (ROOT, ROOT / "shared")
+    if (directory / "labels.jsonl").is_file()
+    for case in score.cases(directory)
+]
+SHARED = [c for c in CASES if c.path.parent.name == "shared"]
+SEED = 7
+SAMPLE = 16
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("incidents")
+    found = {}
+    for case in CASES:
+        with score.opened(case) as path:
+            # A name that tells nothing: labels never reach judging.
+            found[case.name] = root / f"b{len(found)}"
+            shutil.copytree(path, found[case.name])
+    return found
+
+
+@pytest.fixture(scope="module")
+def verdicts(unpacked: dict[str, Path]) -> dict[str, dict[str, Any]]:
+    return {name: judge.verdict_of(path) for name, path in unpacked.items()}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_class_and_nodes(case: score.Case, verdicts: dict[str, dict[str, Any]]) -> None:
+    said = verdicts[case.name]
+    assert said["category"] in (case.label, *case.also_ok)
+    if case.nodes:
+        assert set(said["nodes"]) == set(case.nodes)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_verdict_fits_its_schema(case: score.Case, verdicts: dict[str, dict[str, Any]]) -> None:
+    schema.validate("verdict", verdicts[case.name])
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_every_claim_is_cited_and_every_citation_holds(
+    case: score.Case, verdicts: dict[str, dict[str, Any]], unpacked: dict[str, Path]
+) -> None:
+    bundle = Bundle.open(unpacked[case.name])
+    verdict = verdicts[case.name]
+    assert all(reason["citations"] for reason in verdict["reasons"])
+    wrong = {c: w for c in citations(verdict) if (w := verify_citation(bundle, c)) is not None}
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("name", ["p01", "b01"])
+def test_same_bytes_elsewhere(name: str, unpacked: dict[str, Path], tmp_path: Path) -> None:
+    copy = tmp_path / "renamed and moved"
+    shutil.copytree(unpacked[name], copy)
+    here = judge.dump_verdict(judge.verdict_of(unpacked[name]))
+    assert judge.dump_verdict(judge.verdict_of(copy)) == here
+
+
+def test_foreign_bundle_is_not_written_into(unpacked: dict[str, Path], tmp_path: Path) -> None:
+    before = sorted(p for p in unpacked["b01"].rglob("*"))
+    with pytest.raises(judge.UsageError, match="--out"):
+        judge.write_verdict(unpacked["b01"])
+    assert judge.write_verdict(unpacked["b01"], tmp_path).parent == tmp_path
+    assert sorted(p for p in unpacked["b01"].rglob("*")) == before
+
+
+def test_client_limit_gates_the_servers(verdicts: dict[str, dict[str, Any]]) -> None:
+    said = verdicts["c02"]
+    assert "client_is_the_limit" in [s["id"] for s in said["hard_stops"]]
+    assert said["fix_eligibility"]["code_change_needed"] == "no"
+
+
+def test_paused_node_is_dated_by_evidence_and_not_before(
+    verdicts: dict[str, dict[str, Any]],
+) -> None:
+    # The pause was injected 46.2 s after the first status sample, at 06:06:24.5.
+    assert verdicts["p01"]["since_not_before"] <= "2026-11-24T06:06:24.600Z"
+    assert verdicts["p01"]["since"] >= "2026-11-24T06:06:24.500Z"
+
+
+@pytest.mark.slow
+def test_damaged_evidence_is_never_a_confident_lie() -> None:
+    chosen = random.Random(SEED).sample(list(robustness.trials(SHARED)), SAMPLE)
+    for finding in robustness.run(sorted(chosen, key=lambda t: t.case.name), SEED):
+        assert finding.error is None, finding
+        assert not finding.lie, finding
+
+
+def test_dropping_what_does_not_decide_keeps_the_category() -> None:
+    drops = [t for t in robustness.trials(SHARED, ["drop"]) if t.file not in robustness.DECIDING]
+    chosen = sorted(random.Random(SEED).sample(drops, SAMPLE), key=lambda t: t.case.name)
+    kept = [finding.kept for finding in robustness.run(chosen, SEED)]
+    assert sum(kept) >= 0.8 * len(kept)

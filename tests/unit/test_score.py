@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from wktriage import score
+from wktriage.commands import judge as commands
+from wktriage.errors import UsageError
+
+INCIDENTS = Path(__file__).resolve().parents[2] / "incidents" / "shared"
+
+
+def result(
+    label: str,
+    said: str,
+    confidence: float = 0.9,
+    nodes: tuple[str, ...] = (),
+    named: tuple[str, ...] = (),
+    also: tuple[str, ...] = (),
+) -> score.Result:
+    case = score.Case(f"{label}-{said}-{confidence}", Path(), label, also, nodes)
+    return score.Result(case, said, confidence, named)
+
+
+def test_figures_count_what_they_say() -> None:
+    found = score.summary(
+        [
+            result("healthy", "healthy"),
+            result("healthy", "send_path"),
+            result("send_path", "healthy", nodes=("wk-node2",)),
+            result(
+                "online_churn",
+                "send_path",
+                also=("send_path",),
+                nodes=("wk-node3",),
+                named=("wk-node3",),
+            ),
+            result("client_bottleneck", "server_hot_path"),
+            result("client_bottleneck", "insufficient_evidence"),
+        ]
+    )
+    values = {name: interval.value for name, interval in found.items()}
+    assert values["category is the label"] == pytest.approx(1 / 6)
+    assert values["category accepted"] == pytest.approx(2 / 6)
+    assert values["nodes right"] == pytest.approx(1 / 2)
+    assert values["failing called healthy"] == pytest.approx(1 / 4)
+    assert values["healthy called failing"] == pytest.approx(1 / 2)
+    assert values["client limit blamed on the server"] == pytest.approx(1 / 2)
+    assert values["abstentions"] == pytest.approx(1 / 6)
+
+
+def test_naming_one_node_too_many_is_wrong() -> None:
+    said = result("send_path", "send_path", nodes=("wk-node2",), named=("wk-node2", "wk-node1"))
+    assert said.nodes_right is False
+    assert "WRONG" in score.report([said])
+
+
+def test_calibration_is_zero_when_confidence_is_the_hit_rate() -> None:
+    honest = [(0.95, True)] * 19 + [(0.95, False)]
+    assert score.expected_calibration_error(honest) == pytest.approx(0.0)
+    assert score.expected_calibration_error([(0.95, False)] * 4) == pytest.approx(0.95)
+    assert score.brier([(1.0, True), (0.0, False)]) == 0.0
+    assert score.brier([(1.0, False)]) == 1.0
+
+
+def test_intervals_hold_their_value_and_repeat() -> None:
+    interval = score.wilson(9, 10)
+    # Reference value of the Wilson interval for 9 of 10.
+    assert (interval.low, interval.high) == pytest.approx((0.5958, 0.9821), abs=1e-4)
+    assert score.wilson(0, 0).value is None
+    said = [(0.8, True)] * 8 + [(0.8, False)] * 2
+    assert score.bootstrap(said, score.brier) == score.bootstrap(said, score.brier)
+
+
+def test_labels_that_do_not_fit_are_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--labels"):
+        score.cases(tmp_path)
+    (tmp_path / "labels.jsonl").write_text(json.dumps({"bundle": "x9", "label": "healthy"}))
+    with pytest.raises(UsageError, match=r"x9\.tar\.xz"):
+        score.cases(tmp_path)
+
+
+def unpacked(name: str, target: Path) -> Path:
+    case = next(c for c in score.cases(INCIDENTS) if c.name == name)
+    with score.opened(case) as path:
+        path.rename(target)
+    return target
+
+
+def run(*words: str | Path) -> tuple[int, str]:
+    ended = CliRunner().invoke(
+        commands.classify
+        if words[0] == "classify"
+        else commands.explain
+        if words[0] == "explain"
+        else commands.verify_citations
+        if words[0] == "verify-citations"
+        else commands.score_command,
+        [str(w) for w in words[1:]],
+        standalone_mode=False,
+        catch_exceptions=False,
+    )
+    return int(ended.return_value), ended.output
+
+
+def test_classify_says_it_in_words_json_and_exit_code(tmp_path: Path) -> None:
+    bundle = unpacked("b01", tmp_path / "b")
+    before = sorted(bundle.rglob("*"))
+    code, text = run("classify", bundle)
+    assert code == 5
+    assert "baseline_health" in text
+    code, text = run("classify", bundle, "--json")
+    assert json.loads(text)["category"] == "baseline_health"
+    assert sorted(bundle.rglob("*")) == before
+
+
+def test_explain_lists_every_rule_with_evidence(tmp_path: Path) -> None:
+    _, text = run("explain", unpacked("b01", tmp_path / "b"))
+    assert "+ baseline_health.never_ran" in text
+    assert "<- status.jsonl:" in text
+    assert "? send_path" in text
+
+
+def test_changed_evidence_fails_the_citations_of_a_written_verdict(tmp_path: Path) -> None:
+    bundle = unpacked("b01", tmp_path / "b")
+    assert run("verify-citations", bundle)[0] == 0
+    _, text = run("classify", bundle, "--json")
+    (bundle / "verdict.json").write_text(text)
+    assert run("verify-citations", bundle)[0] == 0
+    status = bundle / "status.jsonl"
+    status.write_text(status.read_text().replace("waiting", "running"))
+    code, text = run("verify-citations", bundle)
+    assert code == 3
+    assert "sha256 differs" in text
+
+
+def test_score_takes_a_directory_and_what_others_said(tmp_path: Path) -> None:
+    unpacked("b01", tmp_path / "b01")
+    row = {"bundle": "b01", "label": "baseline_health", "also_ok": [], "must_cite": []}
+    (tmp_path / "labels.jsonl").write_text(json.dumps(row))
+    (tmp_path / "beside.json").write_text(json.dumps({"wkbench": {"b01": "no_pressure"}}))
+    _, text = run("score", tmp_path, "--beside", tmp_path / "beside.json")
+    assert "category is the label               1.000" in text
+    assert "no_pressure" in text
