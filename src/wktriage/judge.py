@@ -130,6 +130,23 @@ def verdict_of(path: Path) -> dict[str, Any]:
     return judge(Bundle.open(path))
 
 
+def write(directory: Path, verdict: Mapping[str, Any], *, dry: bool = False) -> bool:
+    """Write verdict.json into ``directory``; tell whether it differs from what was there.
+
+    ``dry`` only tells. Raises UsageError when the file cannot be written.
+    """
+    file = directory / "verdict.json"
+    data = dump_verdict(verdict)
+    try:
+        changed = not file.is_file() or file.read_bytes() != data
+        if changed and not dry:
+            directory.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+    except OSError as exc:
+        raise UsageError(f"{file}: cannot be written: {exc}") from exc
+    return changed
+
+
 def write_verdict(path: Path, out: Path | None = None) -> Path:
     """Judge the bundle at ``path`` and write verdict.json into ``out``, else into the bundle.
 
@@ -137,10 +154,8 @@ def write_verdict(path: Path, out: Path | None = None) -> Path:
     """
     bundle = Bundle.open(path)
     target = writable(bundle, out)
-    target.mkdir(parents=True, exist_ok=True)
-    file = target / "verdict.json"
-    file.write_bytes(dump_verdict(judge(bundle)))
-    return file
+    write(target, judge(bundle))
+    return target / "verdict.json"
 
 
 def writable(bundle: Bundle, out: Path | None) -> Path:

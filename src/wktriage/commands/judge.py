@@ -51,9 +51,8 @@ def _write(bundle: Bundle, verdict: Mapping[str, Any], where: Path) -> None:
     # Rendering needs templates and plots, which judging alone does without.
     from wktriage import report
 
+    judge.write(where, verdict)
     try:
-        where.mkdir(parents=True, exist_ok=True)
-        (where / "verdict.json").write_bytes(judge.dump_verdict(verdict))
         report.write_all(bundle, verdict, where)
     except OSError as exc:
         raise UsageError(f"{where}: cannot be written: {exc}") from exc

@@ -1,0 +1,42 @@
+"""What is derived from a bundle for people: summary.md and report.html.
+
+Both are rebuilt identically from the bundle and its verdict, and lie outside the manifest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from wktriage.bundle import Bundle
+from wktriage.errors import UsageError
+from wktriage.report import page, summary
+
+
+def write_all(bundle: Bundle, verdict: Mapping[str, Any], out: Path) -> list[Path]:
+    """Write summary.md and report.html into ``out`` and return their paths. Raises OSError."""
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, text in (
+        ("summary.md", summary.render(verdict)),
+        ("report.html", page.render(bundle, dict(verdict))),
+    ):
+        path = out / name
+        path.write_bytes(text.encode("utf-8", errors="backslashreplace"))
+        written.append(path)
+    return written
+
+
+def write_for(bundle: Path, out: Path) -> list[Path]:
+    """Write the reports of the bundle in ``bundle`` from the verdict.json in ``out``.
+
+    Raises UsageError when there is no verdict yet.
+    """
+    file = out / "verdict.json"
+    try:
+        verdict = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise UsageError(f"{file}: no usable verdict, classify the bundle first ({exc})") from exc
+    return write_all(Bundle.open(bundle), verdict, out)

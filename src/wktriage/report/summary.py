@@ -1,0 +1,76 @@
+"""summary.md: exactly the headings and fields that WuKongIM's triage skill asks for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from wktriage.wording import clean
+
+CAP = 700
+_SPECIAL = re.compile(r"[\\`*\[\]<>|~#]|(?<!\w)_|_(?!\w)")
+
+
+def markdown(value: object) -> str:
+    """Return a value as one line of Markdown text that is shown as it is written."""
+    return _SPECIAL.sub(lambda m: "\\" + m.group(), clean(value, CAP)) or "none"
+
+
+def workload_line(scenario: Mapping[str, Any]) -> str:
+    """Return the scenario's name and its workload, in the simulator's own terms."""
+    load = scenario["workload"]
+    shown = [f"{k}={load[k]}" for k in sorted(load) if k != "scenario" and load[k] is not None]
+    return f"{scenario['name']}: {', '.join(shown)}" if shown else str(scenario["name"])
+
+
+def duration_line(scenario: Mapping[str, Any]) -> str:
+    """Return the window's length; without a window there is none to state."""
+    seconds = scenario["duration_s"]
+    return "unknown: there was no measured window" if seconds is None else f"{seconds:.0f} s"
+
+
+def place(citation: Mapping[str, Any]) -> str:
+    """Return where a citation points, short: file, line, series."""
+    where = str(citation["file"])
+    if citation.get("line") is not None:
+        where += f":{citation['line']}"
+    if citation.get("series"):
+        where += f" {citation['series']}"
+    return where
+
+
+def reason_line(verdict: Mapping[str, Any]) -> str:
+    """Return why, where and since when, with the first citations of every reason."""
+    parts = []
+    for reason in verdict["reasons"]:
+        places = list(dict.fromkeys(place(c) for c in reason["citations"]))[:3]
+        parts.append(
+            str(reason["text"]).rstrip(".") + (f" ({', '.join(places)})" if places else "")
+        )
+    since = verdict["since"]
+    if since:
+        not_before = verdict["since_not_before"]
+        parts.append(f"since {since}" + (f", not before {not_before}" if not_before else ""))
+    return "; ".join(parts) or "no rule fired"
+
+
+def render(verdict: Mapping[str, Any]) -> str:
+    """Return summary.md for a verdict. Deterministic; nothing from evidence is templated."""
+    environment = Environment(
+        loader=PackageLoader("wktriage.report"),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 (Markdown: every value goes through the md filter)
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["md"] = markdown
+    return environment.get_template("summary.md.j2").render(
+        v=verdict,
+        workload=workload_line(verdict["scenario"]),
+        duration=duration_line(verdict["scenario"]),
+        reason=reason_line(verdict),
+    )
