@@ -28,6 +28,7 @@ options:
   work_dir:
     description: The harness's own folder of the run. Not needed for C(absent).
     type: path
+    default: ''
   sim_env:
     description: Variables of the simulator. Needed for C(created).
     type: dict
@@ -71,35 +72,46 @@ from wktriage.engine import DockerCli
 from wktriage.errors import TriageError
 from wktriage.runner import report_failure
 
+SPEC = {
+    "state": {
+        "type": "str",
+        "required": True,
+        "choices": ["absent", "identified", "created", "started", "loaded"],
+    },
+    "params": {"type": "dict", "required": True},
+    "work_dir": {"type": "path", "default": ""},
+    "sim_env": {"type": "dict", "default": {}},
+    "host": {"type": "str", "default": "localhost"},
+}
+
 
 class ActionModule(ActionBase):
     _requires_connection = False
     _supports_check_mode = True
-    _VALID_ARGS = frozenset({"state", "params", "work_dir", "sim_env", "host"})
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        args = self._task.args
+        _, args = self.validate_argument_spec(SPEC)
         wanted = params.from_dict(args["params"])
         if self._task.check_mode:
             return {"changed": args["state"] not in {"absent", "identified"}}
         try:
             if args["state"] == "absent":
                 return {"changed": compose.remove(DockerCli(), wanted.project)}
-            return self._reach(args["state"], wanted)
+            return self._reach(args, wanted)
         except TriageError as exc:
             report_failure(exc)
             raise AnsibleActionFail(str(exc)) from None
 
-    def _reach(self, state: str, wanted: params.Params) -> dict[str, Any]:
-        args = self._task.args
+    def _reach(self, args: dict[str, Any], wanted: params.Params) -> dict[str, Any]:
+        state = args["state"]
         work_dir = Path(args["work_dir"])
         work_dir.mkdir(parents=True, exist_ok=True)
         spec = compose.Spec.of(
             wanted,
             work_dir=work_dir,
-            sim_env=args.get("sim_env", {}),
-            host=args.get("host", "localhost"),
+            sim_env=args["sim_env"],
+            host=args["host"],
         )
         stack = compose.ComposeStack(spec, DockerCli())
         if state == "started":

@@ -94,34 +94,45 @@ from wktriage.runner import report_failure, tell
 
 ROOT = Path(__file__).resolve().parents[2]
 
+SPEC: dict[str, Any] = {
+    "check": {
+        "type": "str",
+        "required": True,
+        "choices": ["inputs", "lock", "unlock", "baseline", "outcome"],
+    },
+    "params": {"type": "dict"},
+    "needs_stack": {"type": "bool", "default": True},
+    "identity_file": {"type": "path"},
+    "boot_id": {"type": "str"},
+}
+
 
 class ActionModule(ActionBase):
     _requires_connection = False
     _supports_check_mode = True
-    _VALID_ARGS = frozenset({"check", "params", "needs_stack", "identity_file", "boot_id"})
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        args = self._task.args
+        needs = [(c, ["params"]) for c in SPEC["check"]["choices"] if c != "inputs"]
+        _, args = self.validate_argument_spec(SPEC, required_if=[("check", *n) for n in needs])
         try:
-            match args.get("check"):
-                case "inputs":
-                    return self._inputs(task_vars or {})
+            if args["check"] == "inputs":
+                return self._inputs(task_vars or {}, needs_stack=args["needs_stack"])
+            wanted = params.from_dict(args["params"])
+            match args["check"]:
                 case "lock":
-                    return self._lock(params.from_dict(args["params"]))
+                    return self._lock(wanted)
                 case "unlock":
-                    return self._unlock(params.from_dict(args["params"]))
+                    return self._unlock(wanted)
                 case "baseline":
-                    return self._baseline(params.from_dict(args["params"]))
-                case "outcome":
-                    return self._outcome(params.from_dict(args["params"]))
-                case other:
-                    raise AnsibleActionFail(f"wk_guard knows no check {other!r}")
+                    return self._baseline(wanted, args)
+                case _:
+                    return self._outcome(wanted)
         except TriageError as exc:
             report_failure(exc)
             raise AnsibleActionFail(str(exc)) from None
 
-    def _inputs(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+    def _inputs(self, task_vars: dict[str, Any], *, needs_stack: bool) -> dict[str, Any]:
         params.check_names(load_extra_vars(self._loader))
         raw = {
             name: self._templar.template(task_vars[name])
@@ -133,7 +144,7 @@ class ActionModule(ActionBase):
             driver=self._templar.template(task_vars.get("stack_driver")),
             benchmark_host=task_vars.get("wk_benchmark_host") is True,
             root=ROOT,
-            needs_stack=self._task.args.get("needs_stack", True),
+            needs_stack=needs_stack,
         )
         tell(bundle=str(runstate.RunPaths(Path(checked.runs_dir), checked.bundle_id).bundle))
         return {
@@ -161,11 +172,11 @@ class ActionModule(ActionBase):
             lock.release(lock.lock_path(wanted.project), pid=os.getppid())
         return {"changed": False}
 
-    def _baseline(self, wanted: params.Params) -> dict[str, Any]:
+    def _baseline(self, wanted: params.Params, args: dict[str, Any]) -> dict[str, Any]:
         if wanted.driver == "replay":
             return self._recorded_baseline(wanted)
-        identity = json.loads(Path(self._task.args["identity_file"]).read_text())
-        identity["boot_id"] = self._task.args.get("boot_id")
+        identity = json.loads(Path(args["identity_file"]).read_text())
+        identity["boot_id"] = args["boot_id"]
         found = gate.find_baseline(
             Path(wanted.runs_dir),
             gate.Identity.of_run(identity),

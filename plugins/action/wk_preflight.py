@@ -57,23 +57,28 @@ from wktriage.engine import DockerCli
 from wktriage.errors import TriageError
 from wktriage.runner import report_failure
 
+SPEC = {
+    "params": {"type": "dict", "required": True},
+    "probes": {"type": "dict", "required": True},
+}
+
 
 class ActionModule(ActionBase):
     _requires_connection = False
     _supports_check_mode = True
-    _VALID_ARGS = frozenset({"params", "probes"})
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        wanted = params.from_dict(self._task.args["params"])
+        _, args = self.validate_argument_spec(SPEC)
+        wanted = params.from_dict(args["params"])
         try:
-            found = preflight.run(wanted, self._task.args["probes"], DockerCli())
+            found = preflight.run(wanted, args["probes"], DockerCli())
         except TriageError as exc:
             report_failure(exc)
             raise AnsibleActionFail(str(exc)) from None
         for warning in found.warnings:
             self._display.warning(warning)
-        boots = {h: p.get("boot_id") for h, p in self._task.args["probes"].items()}
+        boots = {h: p.get("boot_id") for h, p in args["probes"].items()}
         return {
             "changed": False,
             "boot_id": preflight.boot_id(boots),

@@ -93,28 +93,40 @@ from wktriage import finish, gate, params, planning, runstate
 from wktriage.errors import TriageError
 from wktriage.runner import report_failure
 
+SPEC = {
+    "op": {
+        "type": "str",
+        "required": True,
+        "choices": ["begin", "mark", "end", "refer", "refuse", "finalise"],
+    },
+    "params": {"type": "dict", "required": True},
+    "purpose": {"type": "str", "default": "target"},
+    "boot_id": {"type": "str"},
+    "phase": {"type": "str"},
+    "since": {"type": "str"},
+    "failed": {"type": "dict"},
+    "baseline": {"type": "path"},
+}
+
 
 class ActionModule(ActionBase):
     _requires_connection = False
     _supports_check_mode = False
-    _VALID_ARGS = frozenset(
-        {"op", "params", "purpose", "boot_id", "phase", "since", "failed", "baseline"}
-    )
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        args = self._task.args
+        _, args = self.validate_argument_spec(SPEC)
         wanted = params.from_dict(args["params"])
         paths = runstate.RunPaths(Path(wanted.runs_dir), wanted.bundle_id)
         try:
             match args["op"]:
                 case "begin":
-                    document = self._document(wanted)
-                    runstate.begin(paths, document, pid=os.getppid(), since=args.get("since"))
+                    document = self._document(wanted, args)
+                    runstate.begin(paths, document, pid=os.getppid(), since=args["since"])
                     finish.guard_run(paths, os.getppid())
                     return {"changed": True, "paths": paths.as_dict()}
                 case "mark":
-                    wall = runstate.mark(paths, args["phase"], failed=args.get("failed"))
+                    wall = runstate.mark(paths, args["phase"], failed=args["failed"])
                     return {"changed": True, "wall": wall}
                 case "end":
                     wall = runstate.mark(paths, args["phase"])
@@ -125,25 +137,25 @@ class ActionModule(ActionBase):
                     return {"changed": True, "refused": False, "reference": str(reference)}
                 case "refuse":
                     bundle = finish.refuse(
-                        paths, self._document(wanted), Path(args["baseline"]), pid=os.getppid()
+                        paths,
+                        self._document(wanted, args),
+                        Path(args["baseline"]),
+                        pid=os.getppid(),
                     )
                     why = f"not started, its baseline is not healthy: {bundle}"
                     report_failure(gate.BaselineFailedError(why))
                     return {"changed": True, "refused": True, "reference": "", "msg": why}
-                case "finalise":
+                case _:
                     done = finish.finalise_all(Path(wanted.runs_dir))
                     return {"changed": bool(done), "finalised": [str(b) for b in done]}
-                case other:
-                    raise AnsibleActionFail(f"wk_run knows no op {other!r}")
         except TriageError as exc:
             report_failure(exc)
             raise AnsibleActionFail(str(exc)) from None
 
-    def _document(self, wanted: params.Params) -> dict[str, Any]:
-        args = self._task.args
+    def _document(self, wanted: params.Params, args: dict[str, Any]) -> dict[str, Any]:
         return planning.run_document(
             wanted,
-            purpose=args.get("purpose", "target"),
-            boot_id=args.get("boot_id"),
+            purpose=args["purpose"],
+            boot_id=args["boot_id"],
             replay_of=wanted.incident,
         )

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wktriage import assemble, compose, gate, judge, runstate
+from wktriage import assemble, compose, gate, judge, report, runstate
 from wktriage.engine import DockerCli
 from wktriage.errors import TriageError
 from wktriage.lock import process_start
@@ -78,6 +78,7 @@ def _finalise(paths: RunPaths, reason: str) -> Path:
         compose.remove(DockerCli(), str(pending["project"]))
     runstate.end(paths)
     judge.write_verdict(bundle)
+    report.write_for(bundle, bundle)
     return bundle
 
 
