@@ -226,8 +226,11 @@ class Http:
             (sink or pieces.append)(piece)
             if cut:
                 break
-        if cut or large or response.will_close:
-            response.close()
+        closing = cut or large or response.will_close
+        # read1() leaves a response open that was read to its end: the next request on this
+        # connection would be sent and its answer refused.
+        response.close()
+        if closing:
             self.close()
         return response.status, b"".join(pieces), cut
 
@@ -333,6 +336,13 @@ class Rows:
                 self._handle = open(self._path, "a", encoding="ascii", errors="replace")
             self._handle.write(text + "\n")
             self._handle.flush()
+
+    def close(self):
+        """Close the file; a later row opens it again."""
+        with self._lock:
+            if self._handle is not None:
+                self._handle.close()
+                self._handle = None
 
 
 class LogSink:
@@ -855,6 +865,7 @@ class Collector:
         self.fence = {"start": None, "end": None, "fenced": False, "fence_reason": None}
         self.stop_reason = None
         self.done = False
+        self.clients = []
 
     # files and tallies
 
@@ -863,6 +874,12 @@ class Collector:
         full = os.path.join(self.evidence, *parts)
         os.makedirs(os.path.dirname(full), exist_ok=True)
         return full
+
+    def client(self, base):
+        """Return a connection of its own for one sampler, closed when collecting is over."""
+        made = Http(base)
+        self.clients.append(made)
+        return made
 
     def tally(self, name):
         """Return the tally of a collector."""
@@ -963,7 +980,7 @@ class Collector:
                 self.cluster_sampler(node),
             )
             self.spawn("metrics-series", self.sample, "metrics-series",
-                       float(spec.get("series_interval", 10)), slow * 1.0 + 3.45,
+                       float(spec.get("series_interval", 10)), slow + 0.85,
                        self.series_sampler(node))  # fmt: skip
         self.start_resources()
         self.start_host()
@@ -971,7 +988,7 @@ class Collector:
     def status_sampler(self):
         """Return the sampler of the simulator's /status."""
         parts = urlsplit(self.spec["status_url"])
-        client = Http("http://" + parts.netloc)
+        client = self.client("http://" + parts.netloc)
         path = parts.path or "/"
         tally = self.tally("status")
 
@@ -1058,7 +1075,7 @@ class Collector:
 
     def health_sampler(self, node, probe, path, timeout):
         """Return the sampler of one health probe of one node."""
-        client = Http(node["api_url"])
+        client = self.client(node["api_url"])
         tally = self.tally("health")
 
         def take(_number, _due, _lateness):
@@ -1093,7 +1110,7 @@ class Collector:
 
     def cluster_sampler(self, node):
         """Return the sampler of a node's /debug/cluster."""
-        client = Http(node["api_url"])
+        client = self.client(node["api_url"])
         tally = self.tally("cluster")
 
         def take(_number, _due, _lateness):
@@ -1120,7 +1137,7 @@ class Collector:
 
     def series_sampler(self, node):
         """Return the sampler that stores a node's /metrics compressed."""
-        client = Http(node["api_url"])
+        client = self.client(node["api_url"])
         tally = self.tally("metrics-series")
         label = "node%d" % node["id"]
 
@@ -1190,7 +1207,7 @@ class Collector:
 
     def engine(self):
         """Return a client of the container engine."""
-        return Http("unix:" + (self.spec.get("docker_socket") or "/var/run/docker.sock"))
+        return self.client("unix:" + (self.spec.get("docker_socket") or "/var/run/docker.sock"))
 
     def state_sampler(self, containers):
         """Return the sampler that lists the containers' states, one request for all."""
@@ -1313,7 +1330,7 @@ class Collector:
 
     def served_sampler(self, name, handle):
         """Return the sampler of resources that the target itself serves (replay)."""
-        take_json = served_json(handle["resource_url"])
+        take_json = self.served_json(handle["resource_url"])
         tally = self.tally("resources")
 
         def take(_number, _due, _lateness):
@@ -1331,13 +1348,29 @@ class Collector:
 
         return take
 
+    def served_json(self, url):
+        """Return a function that GETs a JSON object; it raises Unanswered or ValueError."""
+        parts = urlsplit(url)
+        client = self.client("http://" + parts.netloc)
+
+        def take():
+            code, body, _cut = client.get(parts.path or "/", 2.0)
+            if code != 200:
+                raise Unanswered("HTTP %d" % code)
+            document = json.loads(body.decode("utf-8", "replace"))
+            if not isinstance(document, dict):
+                raise ValueError("answer is no JSON object")
+            return document
+
+        return take
+
     def start_host(self):
         """Start the host sampler: this host, or the recorded one that a replay serves."""
         urls = [h["host_url"] for _n, h in self.targets() if h.get("host_url")]
         replayed = any(h.get("kind") == "http" for _n, h in self.targets())
         disks = disk_paths(self.spec, self.nodes)
         tally = self.tally("host")
-        served = served_json(urls[0]) if urls else None
+        served = self.served_json(urls[0]) if urls else None
 
         def take(_number, _due, _lateness):
             began = time.monotonic()
@@ -1625,7 +1658,7 @@ class Collector:
 
         def scrape(node):
             name = "metrics/node%d%s.prom" % (node["id"], suffix)
-            client = Http(node["api_url"])
+            client = self.client(node["api_url"])
             timeout = self.patience(node, METRICS_TIMEOUT)
             self.store(collector, name, lambda: self.fetch_metrics(client, timeout))
 
@@ -1646,7 +1679,7 @@ class Collector:
 
     def get_file(self, node, path, timeout):
         """Return the body of a node's page. Raises Unanswered."""
-        code, body, cut = Http(node["api_url"]).get(
+        code, body, cut = self.client(node["api_url"]).get(
             path, timeout, self.limits["file_bytes"], large=True)  # fmt: skip
         if code != 200:
             raise Unanswered("HTTP %d %s" % (code, body[:100].decode("utf-8", "replace")))
@@ -1658,7 +1691,7 @@ class Collector:
         """Return None when the load of the window still runs, else what is wrong with it."""
         parts = urlsplit(self.spec["status_url"])
         try:
-            code, body, _cut = Http("http://" + parts.netloc).get(parts.path, STATUS_TIMEOUT)
+            code, body, _cut = self.client("http://" + parts.netloc).get(parts.path, STATUS_TIMEOUT)
             status = json.loads(body.decode("utf-8", "replace")) if code == 200 else None
         except (Unanswered, ValueError, RecursionError) as exc:
             return "status unanswered: " + describe(exc)
@@ -1815,7 +1848,7 @@ class Collector:
 
             def fetch(sink, path=path, absent=absent, parts=parts):
                 pieces = []
-                code, _body, _cut = Http("http://" + parts.netloc).get(
+                code, _body, _cut = self.client("http://" + parts.netloc).get(
                     path, LOGS_TIMEOUT, 1 << 40, sink=pieces.append)  # fmt: skip
                 if code in (404, 501):
                     absent.append(True)
@@ -1900,6 +1933,10 @@ class Collector:
                                    and (self.lead or t.name != "status")]}  # fmt: skip
         write_atomic(self.path("window.json"), json_text(self.window_document()))
         write_atomic(os.path.join(self.out, "collectors.json"), json_text(document))
+        for client in self.clients:
+            client.close()
+        for rows in list(self.rows.values()):
+            rows.close()
         self.done = True
         self.publish()
 
@@ -1961,31 +1998,17 @@ def gateway_connections(body):
             continue
 
 
-def served_json(url):
-    """Return a function that GETs a JSON object from a URL. It raises Unanswered or ValueError."""
-    parts = urlsplit(url)
-    client = Http("http://" + parts.netloc)
-
-    def take():
-        code, body, _cut = client.get(parts.path or "/", 2.0)
-        if code != 200:
-            raise Unanswered("HTTP %d" % code)
-        document = json.loads(body.decode("utf-8", "replace"))
-        if not isinstance(document, dict):
-            raise ValueError("answer is no JSON object")
-        return document
-
-    return take
-
-
 def fetch_url(url, timeout, limit):
     """GET a whole URL; return (status or 0, body)."""
     parts = urlsplit(url)
+    client = Http("http://" + parts.netloc)
     try:
-        code, body, _cut = Http("http://" + parts.netloc).get(parts.path or "/", timeout, limit)
+        code, body, _cut = client.get(parts.path or "/", timeout, limit)
         return code, body
     except Unanswered:
         return 0, b""
+    finally:
+        client.close()
 
 
 def raise_unanswered(message):
