@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +22,15 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 def needs(scenario: str) -> list[pytest.MarkDecorator]:
     text = (ROOT / "molecule" / scenario / "molecule.yml").read_text(encoding="utf-8")
     return [pytest.mark.docker] if "inventory/compose" in text else []
+
+
+@contextmanager
+def alone(scenario: str) -> Iterator[None]:
+    """Let one test run of a machine at a time use a scenario's ports, image and project name."""
+    name = "docker" if needs(scenario) else scenario
+    with Path(tempfile.gettempdir(), f"wktriage-molecule-{name}.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def test_there_are_scenarios() -> None:
@@ -34,14 +47,15 @@ def test_scenario(scenario: str) -> None:
         "MOLECULE_COMMAND_BORDERS": "0",
         "NO_COLOR": "1",
     }
-    done = subprocess.run(
-        [str(tools / "molecule"), "test", "--scenario-name", scenario],
-        cwd=ROOT,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=300,
-    )
+    with alone(scenario):
+        done = subprocess.run(
+            [str(tools / "molecule"), "test", "--scenario-name", scenario],
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=300,
+        )
     shown = COLOUR.sub("", done.stdout.decode("utf-8", errors="replace"))
     assert done.returncode == 0, shown
