@@ -81,3 +81,14 @@ def test_a_busy_stack_says_who_holds_it(tmp_path: Path) -> None:
     finally:
         lock.release(path, pid=os.getpid())
     assert re.search(rf"in use by process {os.getpid()} of .* run theirs, since 2026-01-01", said)
+
+
+@pytest.mark.docker
+def test_teardown_needs_no_checkout(tmp_path: Path) -> None:
+    argv = [str(Path(sys.executable).with_name("ansible-playbook"))]
+    argv += [str(ROOT / "playbooks/teardown.yml"), "-e", f"stack_project={PROJECT}"]
+    argv += ["-e", f"runs_dir={tmp_path}"]
+    env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "CI": "1"}
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, env=env)
+    assert done.returncode == 0, done.stdout
+    assert lock.read(lock.lock_path(PROJECT)) is None
