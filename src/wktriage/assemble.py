@@ -322,8 +322,15 @@ def _add_own(
 ) -> None:  # fmt: skip
     own.text("env", "env.txt", _env_text(run))
     own.text("git", "git.txt", _git_text(run))
-    workload = {"scenario": run.get("scenario"), **dict(run.get("workload") or {}),
-                "connect_rate": run.get("connect_rate")}  # fmt: skip
+    workload = {
+        "scenario": run.get("scenario"),
+        **dict(run.get("workload") or {}),
+        "connect_rate": run.get("connect_rate"),
+    }
+    env = run.get("env")
+    if isinstance(env, Mapping):
+        # What the simulator was really given: in a replay, the recording's own users.
+        workload["uid_prefix"] = env.get("WK_SIM_UID_PREFIX")
     schema.validate("workload", workload)
     own.text(
         "config", "config/workload.json", json.dumps(workload, indent=2, sort_keys=True) + "\n"

@@ -57,6 +57,7 @@ EVENT_ACTIONS = (
     "update",
 )  # fmt: skip
 COUNTERS = ("messages_sent", "send_errors", "recv_errors")
+NOT_RECORDED = "not recorded"
 DEFAULT_LIMITS = {"log_bytes": 64 * 1024 * 1024, "file_bytes": 64 * 1024 * 1024}
 LOG_KINDS = ("app", "error", "warn", "debug")
 
@@ -235,6 +236,11 @@ class Http:
         return response.status, b"".join(pieces), cut
 
 
+def refusal(code):
+    """Return the words for an answer other than 200; stand-ins of a replay say 501."""
+    return NOT_RECORDED if code == 501 else "HTTP %d" % code
+
+
 def describe(exc):
     """Return a short one-line text for an exception."""
     text = str(exc) or exc.__class__.__name__
@@ -303,6 +309,8 @@ class Tally:
             status = "ok"
         elif self.ok:
             status = "partial"
+        elif self.error == NOT_RECORDED:
+            status = "skipped"
         else:
             status = "timeout" if self.timeouts == self.failed else "failed"
         duration = 0.0 if self.began is None else self.ended - self.began
@@ -1120,7 +1128,7 @@ class Collector:
             try:
                 code, body, cut = client.get("/debug/cluster", SLOW_PROBE_TIMEOUT, 4 << 20)
                 if code != 200 or cut:
-                    error = "HTTP %d" % code if not cut else "answer too large"
+                    error = refusal(code) if not cut else "answer too large"
                 else:
                     row["cluster"] = json.loads(body.decode("utf-8", "replace"))
             except Unanswered as exc:
@@ -1356,7 +1364,7 @@ class Collector:
         def take():
             code, body, _cut = client.get(parts.path or "/", 2.0)
             if code != 200:
-                raise Unanswered("HTTP %d" % code)
+                raise Unanswered(refusal(code))
             document = json.loads(body.decode("utf-8", "replace"))
             if not isinstance(document, dict):
                 raise ValueError("answer is no JSON object")
@@ -1876,7 +1884,7 @@ class Collector:
             if code == 200:
                 self.store("events", "events.jsonl", lambda: body)
             else:
-                self.tally("events").settle("skipped", "not recorded")
+                self.tally("events").settle("skipped", NOT_RECORDED)
         base = next((h["bundle_url"] for h in handles if h.get("bundle_url")), None)
         names = ["env.txt", "git.txt", "compose-config.yml", "config/workload.json",
                  "config/dev-sim.yaml", "fingerprint.json"]  # fmt: skip
