@@ -38,8 +38,8 @@ LEAD_S = 5.0
 # A scrape recorded at t stands for the node from t - EARLY_S on. Without it a window that begins a
 # moment earlier than the recorded one would end on the scrape before the last.
 EARLY_S = 2.0
-# Between two scrapes that are further apart than a scrape interval (10 s) and a half, what the node
-# would have said is not known.
+# How long a scrape that answered says that its node lives, where nothing else tells (a scrape
+# interval of 10 s and a half).
 STALE_S = 15.0
 # Recorded answer times below this are the network's, not the node's.
 SLOW_MS = 50.0
@@ -484,6 +484,7 @@ class Surface:
         self.clock = clock
         self._logs: dict[str, tuple[list[int], list[bytes]]] = {}
         self._lock = threading.Lock()
+        self._skew: dict[str, int] = {}
 
     def reachable(self, moment: int) -> str:
         """Return how this process takes a connection at that moment."""
@@ -522,10 +523,26 @@ class Surface:
         }
         return {**row, **moved}
 
+    def _in_step(self, what: str, timeline: Timeline | None, moment: int) -> Event | None:
+        """Return the row that is due to a caller that samples as often as the recording did.
+
+        Samplers of the same interval that fall on the recorded moments would, by jitter, see one
+        row twice and miss the next, which looks like a standstill. The first request decides by
+        how much (half an interval at most) the rows are moved, so that it falls between two.
+        """
+        if timeline is None:
+            return None
+        before, after = timeline.at(moment), timeline.after(moment)
+        if what not in self._skew and before is not None and after is not None:
+            interval = after.at - before.at
+            # A gap in the recording is no interval.
+            self._skew |= {what: before.at + interval // 2 - moment} if interval < 3e9 else {}
+        return timeline.at(moment + self._skew.get(what, 0))
+
     def _resource(self, moment: int) -> Answer:
         timeline = self.recording.resources.get(self.name)
         if timeline is not None:
-            event = timeline.at(moment)
+            event = self._in_step("resource", timeline, moment)
             if event is None:
                 return NOT_RECORDED
             row = self._shifted(event.row, "started_at")
@@ -534,18 +551,28 @@ class Surface:
         return self._docker_stats(moment)
 
     def _docker_stats(self, moment: int) -> Answer:
-        """Answer from the percentages of `docker stats`: CPU seconds are their sum over time."""
-        events = self.recording.docker_stats[self.name].until(moment)
+        """Answer from the percentages of `docker stats`: CPU seconds are their sum over time.
+
+        A percentage holds for the time since the row before it.
+        """
+        timeline = self.recording.docker_stats[self.name]
+        events = timeline.until(moment)
         if not events:
-            return NOT_RECORDED
-        cpu = 0.0
-        for index in range(1, len(events)):
-            before, event = events[index - 1], events[index]
+            # It lists what runs: who is never there while others are has no container.
+            others = any(t.until(moment) for t in self.recording.docker_stats.values())
+            if timeline.events or not others:
+                return NOT_RECORDED
+            return _json({"name": self.name, "kind": "replay", "state": "missing"})
+        cpu, last = 0.0, events[0].at
+        for event in [*events[1:], timeline.after(moment) or events[-1]]:
             try:
                 share = float(str(event.row.get("CPUPerc")).strip().rstrip("%")) / 100
             except ValueError:
                 return NOT_RECORDED
-            cpu += share * (event.at - before.at) / 1e9
+            # The row that is due next says what has been used since the last one.
+            until = event.at if last < event.at <= moment else moment
+            cpu += share * (until - last) / 1e9
+            last = until
         row = events[-1].row
 
         def pair(key: str) -> tuple[int | None, int | None]:
@@ -581,7 +608,7 @@ class Surface:
 
     def _host(self, moment: int) -> Answer:
         timeline = self.recording.host.get(self._host_name() or "")
-        event = timeline.at(moment) if timeline else None
+        event = self._in_step("host", timeline, moment)
         if event is None:
             return NOT_RECORDED
         return _json(
@@ -735,8 +762,6 @@ class NodeSurface(Surface):
             return NOT_RECORDED
         if "error" in event.row:
             return _failed(event.row["error"]) if self._own_failure(event) else NOT_RECORDED
-        if moment - event.at > STALE_S * 1e9 and timeline.after(event.at) is not None:
-            return NOT_RECORDED
         raw = event.row["path"].read_bytes()
         text = gzip.decompress(raw) if event.row["path"].suffix == ".gz" else raw
         moved = shift_metrics(text, self.clock.shift_ms)
