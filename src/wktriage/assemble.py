@@ -363,15 +363,13 @@ def _interruption(
     given: str | None, window: Mapping[str, Any], run: Mapping[str, Any], secrets: Iterable[str]
 ) -> str | None:
     failed = run.get("failed")
-    if given:
-        text: str | None = given
-    elif isinstance(failed, Mapping):
-        text = f"task {failed.get('task')!r} failed: {failed.get('message')}"
-    elif run.get("refused"):
-        text = f"not started: refused by {run['refused']}"
-    else:
-        text = window.get("interrupted")
-    return None if text is None else " ".join(redact.redact_text(str(text), secrets).split())[:500]
+    found = [given, window.get("interrupted")]
+    if isinstance(failed, Mapping):
+        found.insert(0, f"task {failed.get('task')!r} failed: {failed.get('message')}")
+    if run.get("refused"):
+        found = [f"not started: refused by {run['refused']}"]
+    texts = [" ".join(redact.redact_text(str(t), secrets).split()) for t in found if t]
+    return "; ".join(dict.fromkeys(texts))[:500] or None
 
 
 def assemble(

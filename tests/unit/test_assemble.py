@@ -163,7 +163,7 @@ def test_without_the_lead_the_window_is_invalid(tmp_path: Path) -> None:
 def test_nothing_at_all_is_a_bundle_too(tmp_path: Path) -> None:
     run = Run(tmp_path, "a")
     made = run.make({}, interrupted="killed")
-    assert made["interrupted"] == "killed"
+    assert made["interrupted"] == "killed; the collector beside the simulator left nothing"
     assert made["complete"] is False
     assert run.json("window.json")["valid"] is False
 
@@ -329,7 +329,7 @@ def test_collector_that_never_started_leaves_a_bundle_that_says_so(
 ) -> None:
     run = Run(tmp_path, "here")
     bundle = assemble.finalise_interrupted(pending(run, tmp_path / "absent"), "gone")
-    assert run.json("manifest.json")["interrupted"] == "gone"
+    assert run.json("manifest.json")["interrupted"].startswith("gone; ")
     assert manifest.verify(bundle) == []
 
 

@@ -1673,17 +1673,19 @@ class Collector:
         self.for_nodes(scrape)
 
     def store(self, collector, name, fetch):
-        """Write what fetch() returns, or <name>.err with the reason."""
+        """Write what fetch() returns, or <name>.err with the reason; say whether it was fetched."""
         began = time.monotonic()
         tally = self.tally(collector)
         try:
             write_atomic(self.path(name), fetch())
             tally.add_file(name)
             tally.note(True, began=began)
+            return True
         except (Unanswered, OSError) as exc:
             write_atomic(self.path(name + ".err"), (describe(exc) + "\n").encode())
             tally.add_file(name + ".err")
             tally.note(False, describe(exc), getattr(exc, "timeout", False), began)
+            return False
 
     def get_file(self, node, path, timeout):
         """Return the body of a node's page. Raises Unanswered."""
@@ -1743,13 +1745,21 @@ class Collector:
     def dumps(self, node):
         """Fetch heap and goroutines of one node."""
         base = "pprof/node%d-" % node["id"]
+        given_up = None
         for collector, name, path in (
             ("pprof-heap", "heap.pb.gz", "/debug/pprof/heap"),
             ("goroutine", "goroutine.txt", "/debug/pprof/goroutine?debug=2"),
             ("goroutine", "goroutine-summary.json", "/debug/goroutines/summary"),
         ):
             timeout = self.patience(node, PPROF_TIMEOUT)
-            self.store(collector, base + name, lambda p=path, t=timeout: self.get_file(node, p, t))
+            if given_up:
+                self.store(collector, base + name, lambda why=given_up: raise_unanswered(why))
+                continue
+            got = self.store(
+                collector, base + name, lambda p=path, t=timeout: self.get_file(node, p, t)
+            )
+            if not got and self.silent.get(node["name"], 0) >= 2:
+                given_up = "not asked: the node did not answer before"
 
     # logs
 
