@@ -308,3 +308,36 @@ def test_damaged_archive_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "a.tar.xz").write_bytes(b"not xz at all")
     with pytest.raises(server.ReplayError, match="cannot unpack"):
         server.unpack(tmp_path / "a.tar.xz", tmp_path / "out")
+
+
+def test_only_a_directory_of_ours_is_replaced_or_removed(tmp_path: Path) -> None:
+    place = tmp_path / "replay"
+    assert server.main(["create", "--dir", str(place)]) == 0
+    assert (place / "server.py").read_bytes() == Path(server.__file__).read_bytes()
+    (place / "left-over").touch()
+    assert server.main(["create", "--dir", str(place)]) == 0
+    assert not (place / "left-over").exists()
+    assert server.main(["remove", "--dir", str(place)]) == 0
+    assert not place.exists()
+    assert server.main(["remove", "--dir", str(place)]) == 0
+
+
+@pytest.mark.parametrize("kind", ["no marker", "linked marker", "link"])
+def test_a_foreign_directory_is_left_alone(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "mine.txt").touch()
+    place = foreign
+    if kind == "linked marker":
+        (tmp_path / "marker").touch()
+        (foreign / server.MARKER).symlink_to(tmp_path / "marker")
+    elif kind == "link":
+        (foreign / server.MARKER).touch()
+        place = tmp_path / "link"
+        place.symlink_to(foreign)
+    for command in ("create", "remove"):
+        assert server.main([command, "--dir", str(place)]) == 2
+        assert "lacks the marker" in capsys.readouterr().err
+    assert (foreign / "mine.txt").exists()

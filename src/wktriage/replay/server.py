@@ -44,6 +44,7 @@ STALE_S = 15.0
 # Recorded answer times below this are the network's, not the node's.
 SLOW_MS = 50.0
 MAX_ARCHIVE_BYTES = 2 << 30
+MARKER = ".wktriage-replay"
 LOG_KINDS = ("compose", "app", "error", "warn", "debug")
 
 UP, UNKNOWN, REFUSED, RESET, CLOSED, HANG = "up", "unknown", "refused", "reset", "closed", "hang"
@@ -1133,6 +1134,29 @@ def stop(args: argparse.Namespace) -> None:
     print("stopped")  # noqa: T201
 
 
+def remove(args: argparse.Namespace) -> None:
+    """Stop what runs from a directory of ours and remove it; none there is fine."""
+    place = Path(args.dir)
+    if not place.exists() and not place.is_symlink():
+        print("nothing there")  # noqa: T201
+        return
+    if place.is_symlink() or not (place / MARKER).is_file() or (place / MARKER).is_symlink():
+        raise ReplayError(f"{place} lacks the marker {MARKER}: remove it, or name another place")
+    stop(argparse.Namespace(pidfile=place / "replay.pid"))
+    shutil.rmtree(place)
+    print("removed")  # noqa: T201
+
+
+def create(args: argparse.Namespace) -> None:
+    """Make a fresh directory of ours, with this program in it."""
+    remove(args)
+    place = Path(args.dir)
+    place.mkdir(parents=True)
+    (place / MARKER).write_text("recorded incident, served by the WuKongIM triage harness\n")
+    shutil.copyfile(__file__, place / "server.py")
+    print("created")  # noqa: T201
+
+
 def ports(args: argparse.Namespace) -> None:
     """Print, as JSON, one free port for each preferred one: itself when it is free."""
     held = []
@@ -1184,6 +1208,10 @@ def main(argv: list[str] | None = None) -> int:
     command = commands.add_parser("stop", help="stop a replay")
     command.add_argument("--pidfile", required=True)
     command.set_defaults(run=stop)
+    for name, run in (("create", create), ("remove", remove)):
+        command = commands.add_parser(name, help=f"{name} the directory of a replay")
+        command.add_argument("--dir", required=True)
+        command.set_defaults(run=run)
     command = commands.add_parser("ports", help="find free ports")
     command.add_argument("--address", default="127.0.0.1")
     command.add_argument("prefer", type=int, nargs="+")
