@@ -141,7 +141,7 @@ def test_window_starts_when_counters_move_and_has_the_asked_length(stack: Stack)
 
 
 def test_evidence_files_and_rows_fit_their_schemas(stack: Stack) -> None:
-    stack.spec["window"] = {"seconds": 3}
+    stack.spec["window"] = {"seconds": 4}
     stack.sim.run()
     stack.start()
     stack.finish()

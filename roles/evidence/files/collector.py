@@ -988,7 +988,7 @@ class Collector:
                 self.cluster_sampler(node),
             )
             self.spawn("metrics-series", self.sample, "metrics-series",
-                       float(spec.get("series_interval", 10)), slow + 0.85,
+                       float(spec.get("series_interval", 10)), slow + 3.45,
                        self.series_sampler(node))  # fmt: skip
         self.start_resources()
         self.start_host()
