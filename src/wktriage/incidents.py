@@ -231,10 +231,14 @@ def _stack_facts(bundle_dir: Path, inputs: Mapping[str, Any]) -> dict[str, Any]:
     }
     sim_config = config / "dev-sim.yaml"
     compose = bundle_dir / "compose-config.yml"
+    git = bundle_dir / "git.txt"
+    told = re.search(
+        r"\b[0-9a-f]{40}\b", git.read_text("utf-8", "replace") if git.is_file() else ""
+    )
     return {
         "image": inputs.get("image"),
         "image_digest": (fingerprint.get("derived") or {}).get("image_digest"),
-        "git_revision": inputs.get("git_revision"),
+        "git_revision": inputs.get("git_revision") or (told[0] if told else None),
         "git_diff_sha256": inputs.get("git_diff_sha256"),
         "compose_files": [],
         "compose_config": str(compose) if compose.is_file() else None,

@@ -150,6 +150,7 @@ def test_plain_recording_reads_the_workload_from_status() -> None:
     assert held.workload["rate"] == "1/s"
     assert held.workload["users"] == 20
     assert held.node_env == {}
+    assert held.stack["git_revision"] == "b249d3a6169f1b532c57a72314ad30c7c97f8438"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,83 @@
+"""The whole triage on a replayed incident: what a bare machine shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wktriage import incidents, judge
+from wktriage.bundle import Bundle
+
+ROOT = Path(__file__).parents[2]
+INCIDENT = incidents.DEFAULT
+
+
+def _triage(runs: Path, *extra: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "-i", "inventory/replay", "triage.yml",
+            "-e", f"runs_dir={runs}", "-e", "stack_project=e2e-replay", "-e", "fail_on=never",
+            *extra,
+        ],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "WKTRIAGE_PLAIN": "1"},
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_replayed_incident_gets_the_verdict_of_its_recording(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    done = _triage(runs, "-e", f"incident={INCIDENT}")
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert f"REPLAY of {INCIDENT}" in done.stdout
+
+    (bundle,) = (path for path in runs.iterdir() if not path.name.startswith("."))
+    verdict = json.loads((bundle / "verdict.json").read_text())
+    recorded = incidents.unpack(
+        incidents.find_incident(ROOT / "incidents", INCIDENT), tmp_path / "recorded"
+    )
+    expected = judge.judge(Bundle.open(recorded))
+    for key in ("category", "nodes", "component"):
+        assert verdict[key] == expected[key], key
+
+    # Every output says what it is.
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert (manifest["driver"], manifest["replay_of"]) == ("replay", INCIDENT)
+    assert (verdict["driver"], verdict["replay_of"]) == ("replay", INCIDENT)
+    for name in ("summary.md", "report.html"):
+        text = (bundle / name).read_text()
+        assert "REPLAY" in text
+        assert INCIDENT in text
+    baseline = json.loads((bundle / "references" / "baseline.json").read_text())
+    assert baseline["healthy"] is True
+
+    # Nothing of it runs on.
+    assert not (runs / ".replay" / "e2e-replay").exists()
+    topology = json.loads((bundle / "topology.json").read_text())
+    assert {node["handle"]["kind"] for node in topology["nodes"]} == {"http"}
+
+
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        ("incident=p99", "no incident 'p99'; recorded are:"),
+        ("scenario=no-such-thing", "not recorded: scenario=no-such-thing"),
+        ("users=7", "not recorded: users=7"),
+        ("duration=86000", "not recorded: duration=86000"),
+        ('{"node_env": {"WK_LOG_LEVEL": "debug"}}', "not recorded: node_env WK_LOG_LEVEL=debug"),
+    ],
+)
+def test_what_was_not_recorded_is_refused_before_anything_starts(
+    tmp_path: Path, extra: str, says: str
+) -> None:
+    done = _triage(tmp_path / "runs", "-e", f"incident={INCIDENT}", "-e", extra)
+    assert done.returncode != 0
+    assert says in " ".join(done.stdout.split())
+    assert not list((tmp_path / "runs").glob("[!.]*"))
+    assert not (tmp_path / "runs" / ".replay").exists()
