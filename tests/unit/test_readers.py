@@ -274,6 +274,17 @@ def test_container_names_belong_to_the_longest_match() -> None:
     assert usage.owner(None, nodes) is None
 
 
+def test_health_that_a_replay_has_no_recording_of_is_no_probe(tmp_path: Path) -> None:
+    rows = (
+        b'{"sample_time":"2026-01-01T00:00:01Z","node":"n","probe":"healthz","ok":false,'
+        b'"http_status":501,"took_ms":1,"error":"HTTP 501","body":"not recorded"}\n'
+        b'{"sample_time":"2026-01-01T00:00:02Z","node":"n","probe":"healthz","ok":false,'
+        b'"http_status":503,"took_ms":1,"error":"HTTP 503","body":""}\n'
+    )
+    found = health.read(bundle_with(tmp_path, **{"health.jsonl": rows}))["n"]
+    assert [probe.line for probe in found] == [2]
+
+
 def test_probes_without_verdict_are_left_out(tmp_path: Path) -> None:
     rows = (
         b'{"sample_time":"2026-01-01T00:00:01Z","node":"n","probe":"healthz","ok":true,'

@@ -11,6 +11,9 @@ from wktriage.readers.jsonl import number, rows
 if TYPE_CHECKING:
     from wktriage.bundle import Bundle
 
+#: What a replay answers where nothing was recorded: unknown, not down. A node never says it.
+NOT_RECORDED = 501
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -31,6 +34,8 @@ def read(bundle: Bundle) -> dict[str, list[Probe]]:
     for row in rows(bundle, "health.jsonl"):
         node, ok = row.data.get("node"), row.data.get("ok")
         if row.time is None or not isinstance(node, str) or not isinstance(ok, bool):
+            continue
+        if row.data.get("http_status") == NOT_RECORDED:
             continue
         took = number(row.data.get("took_ms"))
         error = row.data.get("error")
