@@ -77,6 +77,11 @@ PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}\Z")
 BUNDLE_ID = re.compile(r"\d{8}T\d{6}Z-[a-z0-9-]+-[0-9a-f]{4}\Z")
 
 
+PROJECT = "wktriage"
+REPLAY_PROJECT = "wktriage-replay"
+"""A recording is another stack than the cluster on the same machine: neither waits for the other."""
+
+
 @dataclass(frozen=True)
 class Params:
     """A checked request. Durations in seconds, connect_rate in users/s (None: simulator's own)."""
@@ -171,7 +176,7 @@ def validate(
         mode=mode,
         driver=driver,
         stack_build=_choice(given, "stack_build", BUILDS, "auto"),
-        project=_project(given),
+        project=_project(given, PROJECT),
         node_env=_node_env(given.get("node_env", {})),
         connect_rate=_connect_rate(given),
         workload=scenarios.effective_workload(scenario.name, _workload(given)),
@@ -203,7 +208,7 @@ def _replay(given: Mapping[str, Any], root: Path) -> Params:
         mode=held["mode"],
         driver="replay",
         stack_build="never",
-        project=_project(given),
+        project=_project(given, REPLAY_PROJECT),
         node_env=held["node_env"],
         connect_rate=held["connect_rate"],
         workload=held["workload"],
@@ -218,8 +223,8 @@ def _replay(given: Mapping[str, Any], root: Path) -> Params:
     )
 
 
-def _project(given: Mapping[str, Any]) -> str:
-    project = str(given.get("stack_project", "wktriage"))
+def _project(given: Mapping[str, Any], default: str) -> str:
+    project = str(given.get("stack_project", default))
     if not PROJECT_NAME.match(project):
         raise UsageError(
             f"stack_project {project!r}: use lower-case letters, digits, '-' and '_' only"
