@@ -79,7 +79,7 @@ BUNDLE_ID = re.compile(r"\d{8}T\d{6}Z-[a-z0-9-]+-[0-9a-f]{4}\Z")
 
 PROJECT = "wktriage"
 REPLAY_PROJECT = "wktriage-replay"
-"""A recording is another stack than the cluster on the same machine: neither waits for the other."""
+"""A recording is another stack than the machine's cluster: neither waits for the other."""
 
 
 @dataclass(frozen=True)
