@@ -105,10 +105,13 @@ def build(bundle: Bundle, offered: float | None) -> Timeline:
 
 
 def _published(samples: Sequence[status.Sample]) -> list[status.Sample]:
-    """Return the samples at which the simulator published its counters anew (every 10 s)."""
+    """Return the samples at which the simulator published its counters anew (every 10 s).
+
+    The zeros before the first publication are none: a rate from them would look like a slow start.
+    """
     found: list[status.Sample] = []
     for sample in samples:
-        if sample.state is None:
+        if sample.state is None or not sample.total:
             continue
         if not found or sample.total != found[-1].total or sample.run_id != found[-1].run_id:
             found.append(sample)
@@ -278,9 +281,14 @@ def _lane(
     for probe in probes:
         if probe.kind != "healthz":
             continue
-        if not probe.ok and states.get(int(probe.time), ("up",))[0] == "up":
+        second = int(probe.time)
+        # The engine knows more of a silent node than a probe does; its sample may be a second old.
+        known = states.get(second) or states.get(second - 1)
+        if not probe.ok and known is not None and known[0] not in {"up", "silent"}:
+            see(probe.time, *known)
+        elif not probe.ok:
             see(probe.time, "silent", f"/healthz: {clean(probe.error or 'no answer', 60)}")
-        elif int(probe.time) not in states:
+        elif second not in states:
             see(probe.time, "up", "answers /healthz")
     for row in rows(bundle, "events.jsonl"):
         name = usage.owner(row.data.get("name"), (node,))

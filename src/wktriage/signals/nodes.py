@@ -84,7 +84,9 @@ def _never_up(ctx: Context, node: str) -> None:
 def _absent(ctx: Context, node: str) -> None:
     """A node is absent when no process of it was seen, though the others' were recorded."""
     usage = ctx.usage.get(node)
-    seen = [s for s in (usage.samples if usage else []) if s.state not in (*GONE_STATES, "created")]
+    # A sample without state and memory got no answer: nothing was seen.
+    answered = [s for s in (usage.samples if usage else []) if s.state or s.memory is not None]
+    seen = [s for s in answered if s.state not in (*GONE_STATES, "created")]
     if seen:
         ctx.put("node_absent", False, ctx.cite_usage(node, seen[:1]), node=node)
         return
