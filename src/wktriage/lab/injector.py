@@ -111,8 +111,8 @@ class Injector(threading.Thread):
             try:
                 actions.perform(step.do, step.arguments, targets)
             except TriageError as exc:
-                # After the run its containers are gone, and the fault with them.
-                if not self._ended.is_set():
+                # The run may have taken its containers down already, and the fault with them.
+                if not self._ended.is_set() and "No such" not in str(exc):
                     self.record.problems.append(f"healing: {exc}")
         self.record.healed_at = _now()
 
