@@ -57,7 +57,7 @@ def test_page_draws_and_asks_for_nothing(page: Path, size: tuple[int, int], tmp_
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
     probed = tmp_path / "probed.html"
     probed.write_text(text.replace("</body>", PROBE + "</body>"))
-    for document, wanted in ((probed, "wide=False charts=5 asked=0"), (page, "")):
+    for document, wanted in ((probed, "wide=false charts=5 asked=0"), (page, "")):
         done = subprocess.run(
             [
                 str(CHROMIUM),
