@@ -1,0 +1,46 @@
+"""Replays incidents through a whole triage and compares each verdict with its recording's.
+
+    python -m bench.replay_all [ID ...]
+
+In real time, so a minute and a half each; prints one line an incident, and fails when category or
+nodes differ.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from wktriage import incidents, judge
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(names: list[str]) -> int:
+    """Replay the named incidents (all own ones by default); return how many differ."""
+    found = incidents.list_incidents(ROOT / "incidents")
+    chosen = [i for i in found if (i.bundle in names if names else not i.shared)]
+    different = 0
+    for incident in chosen:
+        with tempfile.TemporaryDirectory() as directory:
+            where = Path(directory)
+            recorded = judge.verdict_of(incidents.unpack(incident, where / "recorded"))
+            argv = [str(Path(sys.executable).with_name("wktriage")), "triage"]
+            argv += ["-i", "inventory/replay", "-e", f"incident={incident.bundle}"]
+            argv += ["-e", f"runs_dir={where}/runs", "-e", "stack_project=replay-all"]
+            subprocess.run(argv, cwd=ROOT, capture_output=True, check=False)
+            bundle = next((p.parent for p in (where / "runs").glob("*/verdict.json")), None)
+            replayed = json.loads((bundle / "verdict.json").read_text()) if bundle else {}
+            keys = ("category", "nodes")
+            same = all(recorded[k] == replayed.get(k) for k in keys)
+            different += not same
+            said = {k: (recorded[k], replayed.get(k)) for k in (*keys, "confidence")}
+            print("same" if same else "DIFFERENT", incident.bundle, json.dumps(said), flush=True)
+    return different
+
+
+if __name__ == "__main__":
+    sys.exit(bool(main(sys.argv[1:])))
