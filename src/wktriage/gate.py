@@ -17,6 +17,7 @@ MAX_AGE = timedelta(hours=24)
 # A lab run has a fault in it by intention, and an experiment a changed knob.
 ACCEPTED_PURPOSES = frozenset({"target", "baseline"})
 
+
 class BaselineFailedError(TriageError):
     """High-rate work stops here: the stack's smoke-default is not healthy."""
 
@@ -151,6 +152,10 @@ def _refuse(
     return None if category == "healthy" else f"not healthy: {category}"
 
 
+FIGURES = ("node_cpu_cores", "node_cpu_max_cores", "node_healthz_p99_ms", "sendack_p99")
+"""Signals of the baseline that the report draws as a band behind those of the run."""
+
+
 def reference(bundle: Path, verdict: Mapping[str, Any]) -> dict[str, Any]:
     """Return references/baseline.json: which bundle stood for the stack, and what it said."""
     manifest = bundle / "manifest.json"
@@ -168,6 +173,7 @@ def reference(bundle: Path, verdict: Mapping[str, Any]) -> dict[str, Any]:
         "confidence": verdict.get("confidence"),
         "healthy": verdict["category"] == "healthy",
         "reasons": [str(r.get("text", ""))[:500] for r in verdict.get("reasons", [])[:5]],
+        "figures": {k: v for k, v in verdict.get("signals", {}).items() if k in FIGURES},
     }
 
 

@@ -6,13 +6,17 @@ Times on the axis are seconds since the window began (or the first sample, witho
 from __future__ import annotations
 
 import itertools
+import statistics
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from wktriage.bundle import Bundle
 from wktriage.readers import health, prom, status, usage
 from wktriage.readers.jsonl import number, rows
 from wktriage.readers.times import parse_time
+from wktriage.signals.life import BUSY_CORES, IDLE_CORES
 from wktriage.signals.metrics import Metrics
 from wktriage.wording import clean
 
@@ -35,7 +39,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot. ``step`` for values that hold until the next."""
+    """One plot. ``step`` for values that hold until the next.
+
+    ``band`` is (low, high): where the baseline's nodes were, in the panel's unit.
+    """
 
     key: str
     title: str
@@ -43,6 +50,7 @@ class Panel:
     series: Sequence[Series]
     note: str = ""
     step: bool = False
+    band: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,7 @@ def build(bundle: Bundle, offered: float | None) -> Timeline:
     probes = health.read(bundle)
     used = usage.read(bundle)
     metrics = Metrics(bundle)
+    bands = _bands(bundle)
     panels = [
         _traffic(samples, offered),
         _errors(samples),
@@ -94,13 +103,34 @@ def build(bundle: Bundle, offered: float | None) -> Timeline:
         ]
         kept = [s for s in kept if any(v is not None for _, v in s.points)]
         if kept:
-            found.panels.append(
-                Panel(panel.key, panel.title, panel.unit, kept, panel.note, panel.step)
-            )
+            found.panels.append(replace(panel, series=kept, band=bands.get(panel.key)))
         else:
             found.missing.append(panel.title)
     for node in bundle.nodes:
-        found.lanes[node] = _lane(bundle, node, probes.get(node, []), used.get(node), start, end)
+        found.lanes[node] = _lane(bundle, node, probes.get(node, []), used, start, end)
+    return found
+
+
+def _bands(bundle: Bundle) -> dict[str, tuple[float, float]]:
+    """Return by panel where the nodes of the healthy baseline were, as far as it says."""
+    figures = (bundle.read_json("references/baseline.json") or {}).get("figures")
+
+    def of(name: str) -> list[float]:
+        entry = figures.get(name) if isinstance(figures, dict) else None
+        nodes = entry.get("nodes") if isinstance(entry, dict) else None
+        values: list[Any] = list(nodes.values()) if isinstance(nodes, dict) else []
+        return [x for v in values if (x := number(v)) is not None and x >= 0]
+
+    least, most = of("node_cpu_cores"), of("node_cpu_max_cores")
+    found: dict[str, tuple[float, float]] = {}
+    if least and most and max(most) > min(least):
+        found["cpu"] = (min(least), max(most))
+    for panel, name, scale in (
+        ("latency", "sendack_p99", 1000.0),
+        ("health", "node_healthz_p99_ms", 1.0),
+    ):
+        if values := of(name):
+            found[panel] = (0.0, max(values) * scale)
     return found
 
 
@@ -260,27 +290,38 @@ def _lane(
     bundle: Bundle,
     node: str,
     probes: Sequence[health.Probe],
-    used: usage.Usage | None,
+    used: Mapping[str, usage.Usage],
     start: float,
     end: float,
 ) -> list[Span]:
-    """Return what was seen of a node, second by second, joined into spans."""
+    """Return what was seen of a node, second by second, joined into spans.
+
+    Container states count most, then probes. Where neither was recorded (plain bundles), CPU tells
+    whether the process moved.
+    """
+    samples = used[node].samples if node in used else []
+    probes = [p for p in probes if p.kind == "healthz"]
+    probed = {int(p.time) + around for p in probes for around in (-2, -1, 0, 1, 2)}
     states: dict[int, tuple[str, str]] = {}
 
     def see(moment: float, state: str, text: str) -> None:
         if start <= moment <= end:
             states[int(moment)] = (state, text)
 
-    for sample in used.samples if used is not None else ():
+    for sample, still in zip(samples, _stills(node, used), strict=True):
         if sample.state == "paused":
             see(sample.time, "paused", "container paused")
-        elif sample.state is not None and sample.state != "running":
-            see(sample.time, "down", f"container {clean(sample.state, 20)}")
         elif sample.state == "running":
             see(sample.time, "up", "running")
-    for probe in probes:
-        if probe.kind != "healthz":
+        elif sample.state is not None:
+            see(sample.time, "down", f"container {clean(sample.state, 20)}")
+        elif int(sample.time) in probed:
             continue
+        elif still:
+            see(sample.time, "still", "took no CPU while its peers worked")
+        elif sample.cpu_cores is not None and sample.cpu_cores >= IDLE_CORES:
+            see(sample.time, "up", "took CPU")
+    for probe in probes:
         second = int(probe.time)
         # The engine knows more of a silent node than a probe does; its sample may be a second old.
         known = states.get(second) or states.get(second - 1)
@@ -290,23 +331,51 @@ def _lane(
             see(probe.time, "silent", f"/healthz: {clean(probe.error or 'no answer', 60)}")
         elif second not in states:
             see(probe.time, "up", "answers /healthz")
+    for before, after in itertools.pairwise(s for s in samples if s.started_at is not None):
+        if after.started_at != before.started_at:
+            see(after.time, "started", "started anew")
     for row in rows(bundle, "events.jsonl"):
         name = usage.owner(row.data.get("name"), (node,))
         moment = parse_time(row.data.get("time"))
         action = str(row.data.get("action", ""))
         if name == node and moment is not None and action in {"die", "oom", "restart", "kill"}:
             see(moment, "down", f"event {action}")
-    return list(_spans(sorted(states.items())))
+    return list(_spans(sorted(states.items()), end))
 
 
-def _spans(states: Iterable[tuple[int, tuple[str, str]]]) -> Iterable[Span]:
+def _stills(node: str, used: Mapping[str, usage.Usage]) -> list[bool]:
+    """Tell of each sample of a node whether it took no CPU while a peer worked (within 2 s)."""
+    busy = sorted(
+        s.time
+        for name, other in used.items()
+        if name not in (node, usage.SIM)
+        for s in other.samples
+        if s.cpu_cores is not None and s.cpu_cores > BUSY_CORES
+    )
+
+    def near(moment: float) -> bool:
+        at = bisect_left(busy, moment - 2)
+        return at < len(busy) and busy[at] <= moment + 2
+
+    return [
+        s.cpu_cores is not None and s.cpu_cores < IDLE_CORES and near(s.time)
+        for s in (used[node].samples if node in used else ())
+    ]
+
+
+def _spans(states: Sequence[tuple[int, tuple[str, str]]], end: float) -> Iterable[Span]:
+    """Join sightings into spans; each holds until the next, two usual intervals or 3 s at most."""
+    times = [second for second, _ in states]
+    hold = statistics.median(b - a for a, b in itertools.pairwise(times)) if times[1:] else 1
     current: Span | None = None
-    for second, (state, text) in states:
-        if current is not None and current.state == state and second - current.end <= 3:
-            current = Span(current.start, second + 1.0, state, current.text)
+    for (second, (state, text)), following in itertools.zip_longest(states, times[1:]):
+        until = second + hold if following is None else min(following, second + max(3, 2 * hold))
+        until = min(float(max(until, second + 1)), end)
+        if current is not None and current.state == state and second <= current.end:
+            current = replace(current, end=until)
             continue
         if current is not None:
             yield current
-        current = Span(float(second), second + 1.0, state, text)
+        current = Span(float(second), until, state, text)
     if current is not None:
         yield current
