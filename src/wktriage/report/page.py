@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -26,6 +27,14 @@ from wktriage.wording import clean, show
 
 TEMPLATES_SHOWN = 40
 FUNCTIONS_SHOWN = 8
+LEAVES_SHOWN = 6
+FIGURE_ROWS = 24
+STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600)
+"""Lengths (s) of the time steps that the figures beside a plot are averaged over."""
+
+HUES = 4
+"""Colours for nodes; more nodes than that share them. The simulator has the one after."""
+
 _ESCAPES = {
     "<": "\\u003c",
     ">": "\\u003e",
@@ -62,13 +71,14 @@ def meanings() -> dict[str, str]:
     found = {}
     for path in sorted(DIRECTORY.glob("*.md")):
         _, _, after = path.read_text(encoding="utf-8").partition("## Means\n\n")
-        found[path.stem] = " ".join(after.partition("\n\n")[0].split())
+        found[path.stem] = " ".join(after.partition("\n\n")[0].replace("`", "").split())
     return found
 
 
 def plots(run: timeline.Timeline) -> list[dict[str, Any]]:
     """Return the panels as uPlot takes them: one x (s since the window began) for all lines."""
-    zero = run.window[0] if run.window else run.start
+    zero = run.zero
+    nodes = tuple(run.lanes)
     found = []
     for panel in run.panels:
         xs = sorted({round(t - zero, 2) for s in panel.series for t, _ in s.points})
@@ -87,7 +97,9 @@ def plots(run: timeline.Timeline) -> list[dict[str, Any]]:
                 "unit": panel.unit,
                 "note": panel.note,
                 "step": panel.step,
+                "band": None if panel.band is None else [_rounded(v) for v in panel.band],
                 "names": [s.name for s in panel.series],
+                "hues": [_hue(s.name, nodes) for s in panel.series],
                 "data": [xs, *columns],
                 "gaps": gaps,
             }
@@ -95,44 +107,114 @@ def plots(run: timeline.Timeline) -> list[dict[str, Any]]:
     return found
 
 
+def _hue(name: str, nodes: Sequence[str]) -> int:
+    """Return the colour of a line: the same for a node in all plots, 0 (grey) for references."""
+    if name in nodes:
+        return 1 + nodes.index(name) % HUES
+    return {"offered": 0, "whole host": 0, "receive errors": 2, "wk-sim": HUES + 1}.get(name, 1)
+
+
 def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.4g}")
 
 
-def summary_rows(panel: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return min, mean, max and last of every line of a plot, for those who do not see it."""
-    rows = []
-    for name, column in zip(panel["names"], panel["data"][1:], strict=True):
-        values = [v for v in column if v is not None]
-        mean = sum(values) / len(values) if values else None
-        rows.append(
-            {
-                "name": name,
-                "min": show(min(values, default=None)),
-                "mean": show(mean),
-                "max": show(max(values, default=None)),
-                "last": show(values[-1] if values else None),
-            }
-        )
-    return rows
+def figures(panel: Mapping[str, Any], span: Sequence[float]) -> dict[str, Any]:
+    """Return a plot as a table: least, mean and most of every line, then its mean by time step.
+
+    ``span`` is the axis (from, to) in seconds.
+    """
+    xs, *columns = panel["data"]
+    step = next((n for n in STEPS if (span[1] - span[0]) / n <= FIGURE_ROWS), STEPS[-1])
+    known = [[v for v in column if v is not None] for column in columns]
+    rows = [
+        ("least", [show(min(k, default=None)) for k in known]),
+        ("mean", [show(_mean(k)) for k in known]),
+        ("most", [show(max(k, default=None)) for k in known]),
+    ]
+    for begin in range(math.floor(span[0] / step) * step, math.ceil(span[1]), step):
+        within = [i for i, x in enumerate(xs) if begin <= x < begin + step]
+        means = [_mean([c[i] for i in within if c[i] is not None]) for c in columns]
+        if any(m is not None for m in means):
+            shown = ["–" if m is None else show(m) for m in means]
+            rows.append((f"{begin} to {begin + step} s", shown))
+    return {"names": panel["names"], "rows": rows}
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def marks(run: timeline.Timeline, verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the moments to mark on every plot (s since the window began), first bad one first."""
-    zero = run.window[0] if run.window else run.start
+    """Return the moments to mark on every plot (s since the window began), first bad one first.
+
+    A rule's moment is the earliest at which one of the signals that made it fire began.
+    """
     found = []
     since = parse_time(verdict["since"])
     if since is not None:
-        found.append({"at": round(since - zero, 2), "kind": "since", "text": "first sign"})
-    seen = {verdict["since"]}
+        text = "first sign of trouble"
+        found.append({"at": round(since - run.zero, 2), "kind": "since", "text": text})
+    moments: dict[str, list[str]] = {}
     for rule in verdict["rules"]:
-        if rule["result"] != "fired" or rule["role"] != "decides":
+        if rule["result"] != "fired" or rule["role"] != "decides" or rule["category"] == "healthy":
             continue
-        began = next((x["since"] for x in rule["trace"] if x.get("since")), None)
-        moment = parse_time(began)
-        if moment is not None and began not in seen:
-            seen.add(began)
-            found.append({"at": round(moment - zero, 2), "kind": "rule", "text": rule["id"]})
+        held = [x["signal"] for x in rule["trace"] if x["result"] == "yes"]
+        began = [verdict["signals"].get(name, {}).get("since") for name in held]
+        known = [b for b in began if isinstance(b, str) and parse_time(b) is not None]
+        if known:
+            moments.setdefault(min(known), []).append(str(rule["id"]))
+    for moment, ids in sorted(moments.items()):
+        at = round((parse_time(moment) or 0.0) - run.zero, 2)
+        found.append({"at": at, "kind": "rule", "text": ", ".join(ids)})
+    for mark in found:
+        mark["time"] = _clock(run.zero + float(str(mark["at"])))[:8]
+    return found
+
+
+def rules(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rules for the table: the verdict's own category first, telling leaves first."""
+    catalogue = signals.catalogue()
+    ordered = sorted(verdict["rules"], key=lambda r: r["category"] != verdict["category"])
+    telling = {"fired": "yes", "not_fired": "no", "unknown": "unknown"}
+    found = []
+    for rule in ordered:
+        nodes = rule["nodes"]
+
+        def rank(leaf: Mapping[str, Any], rule: Mapping[str, Any] = rule) -> tuple[bool, bool]:
+            return (
+                leaf["result"] != telling[rule["result"]],
+                bool(rule["nodes"])
+                and leaf["node"] is not None
+                and leaf["node"] not in rule["nodes"],
+            )
+
+        leaves = sorted(rule["trace"], key=rank)
+        shown = []
+        for leaf in leaves[:LEAVES_SHOWN]:
+            unit = catalogue.get(leaf["signal"], {}).get("unit", "")
+            shown.append(
+                {
+                    "signal": leaf["signal"],
+                    "node": leaf["node"],
+                    "value": show(leaf["value"], unit),
+                    "wanted": f"{leaf['op']} {show(leaf['threshold'], unit)}",
+                    "result": leaf["result"],
+                    "why": clean(leaf.get("why_unknown", ""), 120),
+                }
+            )
+        found.append(
+            {
+                "id": rule["id"],
+                "result": rule["result"],
+                "role": rule["role"],
+                "own": rule["category"] == verdict["category"],
+                "category": str(rule["category"]).replace("_", " "),
+                "nodes": nodes,
+                "leaves": shown,
+                "more": max(0, len(leaves) - LEAVES_SHOWN),
+                "citations": [c for leaf in leaves for c in leaf["citations"][:1]],
+            }
+        )
     return found
 
 
@@ -162,6 +244,16 @@ def link(citation: Mapping[str, Any]) -> dict[str, str]:
     return {"href": quote(where), "text": clean(text, 80), "title": title}
 
 
+def links(citations: Sequence[Mapping[str, Any]], most: int = 3) -> list[dict[str, str]]:
+    """Return the first few citations as links, one for each place."""
+    found: dict[str, dict[str, str]] = {}
+    for citation in citations:
+        shown = link(citation)
+        if len(found) < most or shown["text"] in found:
+            found.setdefault(shown["text"], shown)
+    return list(found.values())
+
+
 def lanes(run: timeline.Timeline) -> list[dict[str, Any]]:
     """Return the node lanes as percentages of the common axis."""
     length = run.end - run.start
@@ -172,18 +264,17 @@ def lanes(run: timeline.Timeline) -> list[dict[str, Any]]:
                 "left": f"{(max(s.start, run.start) - run.start) / length * 100:.2f}",
                 "width": f"{(min(s.end, run.end) - max(s.start, run.start)) / length * 100:.2f}",
                 "state": s.state,
-                "text": f"{s.text}, {iso(s.start)} to {iso(s.end)}",
+                "text": f"{s.text}, {_clock(s.start)[:8]} to {_clock(s.end)[:8]}",
             }
             for s in spans
         ]
         bad = [s for s in spans if s.state != "up"]
+        words = [f"{s.text} from {_clock(s.start)[:8]} for {s.end - s.start:.0f} s" for s in bad]
         found.append(
             {
                 "node": node,
                 "spans": shown,
-                "bad": [f"{s.text} from {iso(s.start)} for {s.end - s.start:.0f} s" for s in bad][
-                    :6
-                ],
+                "bad": words[:6],
                 "recorded": bool(spans),
             }
         )
@@ -196,12 +287,13 @@ def render(bundle: Bundle, verdict: dict[str, Any]) -> str:
     offered = verdict["signals"].get("offered_rate", {}).get("value")
     run = timeline.build(bundle, float(offered) if isinstance(offered, int | float) else None)
     panels = plots(run)
-    zero = run.window[0] if run.window else run.start
+    moments = marks(run, verdict)
+    span = [round(run.start - run.zero, 2), round(run.end - run.zero, 2)]
     data = {
         "plots": panels,
-        "marks": marks(run, verdict),
-        "range": [round(run.start - zero, 2), round(run.end - zero, 2)],
-        "window": [0, round(run.window[1] - zero, 2)] if run.window else None,
+        "marks": moments,
+        "range": span,
+        "window": [0, round(run.window[1] - run.zero, 2)] if run.window else None,
     }
     script = _asset("uPlot.iife.min.js") + "\n" + _asset("report.js")
     style = _asset("uPlot.min.css") + "\n" + _asset("report.css")
@@ -214,7 +306,7 @@ def render(bundle: Bundle, verdict: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(clean=clean, show=show, link=link, duration=_seconds)
+    environment.filters.update(clean=clean, show=show, links=links, duration=_seconds)
     return environment.get_template(
         "report.html.j2"
     ).render(
@@ -222,16 +314,24 @@ def render(bundle: Bundle, verdict: dict[str, Any]) -> str:
         words=str(verdict["category"]).replace("_", " "),
         meaning=meanings().get(verdict["category"], ""),
         sure=sure(verdict["confidence"]),
-        panels=[{**p, "rows": summary_rows(p)} for p in panels],
+        panels=[{**p, "figures": figures(p, span)} for p in panels],
         missing=run.missing,
         lanes=lanes(run),
-        axis={"start": iso(run.start), "end": iso(run.end), "zero": iso(zero)},
+        seen={s.state for spans in run.lanes.values() for s in spans},
+        moments=moments,
+        lines=[
+            {**m, "left": f"{(m['at'] - span[0]) / (span[1] - span[0]) * 100:.2f}"}
+            for m in moments
+            if span[0] <= m["at"] <= span[1]
+        ],
+        axis={"zero": iso(run.zero)},
+        rules=rules(verdict),
         data=embedded(data),
         script=Markup(script),  # noqa: S704 (our own asset, not evidence)
         style=Markup(style),  # noqa: S704 (our own asset, not evidence)
         script_hash=_hash(script),
         style_hash=_hash(style),
-        logs=log_templates(context)[:TEMPLATES_SHOWN],
+        logs=[{**t, "first": _clock(t["first"])} for t in log_templates(context)[:TEMPLATES_SHOWN]],
         profiles=profiles(bundle, bundle.nodes),
         baseline=bundle.read_json("references/baseline.json"),
         fingerprint=_flat(fingerprint),
@@ -240,12 +340,17 @@ def render(bundle: Bundle, verdict: dict[str, Any]) -> str:
             {"path": r, "bytes": bundle.size(r), "sha256": bundle.sha256(r)}
             for r in sorted(bundle.files)
         ],
-        catalogue=signals.catalogue(),
     )
 
 
 def _seconds(value: Any) -> str:
     return "unknown" if value is None else f"{float(value):.0f} s"
+
+
+def _clock(moment: Any) -> str:
+    """Return the time of day (UTC, ms) of epoch seconds."""
+    text = iso(moment) if isinstance(moment, float) else None
+    return text[11:23] if text else "unknown"
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

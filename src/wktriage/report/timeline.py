@@ -74,6 +74,11 @@ class Timeline:
     lanes: dict[str, list[Span]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
+    @property
+    def zero(self) -> float:
+        """Where the axis counts from (epoch s): the window's start, else the first sample."""
+        return self.window[0] if self.window else self.start
+
 
 def build(bundle: Bundle, offered: float | None) -> Timeline:
     """Read everything that has a time out of a bundle. ``offered`` is the offered rate in msg/s."""

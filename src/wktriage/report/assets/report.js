@@ -4,19 +4,28 @@
   "use strict";
   var data = JSON.parse(document.getElementById("data").textContent);
   var dark = window.matchMedia("(prefers-color-scheme: dark)");
-  var charts = [];
+  var charts = [], printing = false;
+  var PAPER = 640;
 
   function colour(name) {
     return getComputedStyle(document.body).getPropertyValue(name).trim();
   }
 
-  function behind(u) {
+  function behind(u, plot) {
     var ctx = u.ctx, top = u.bbox.top, height = u.bbox.height;
     ctx.save();
+    ctx.beginPath();
+    ctx.rect(u.bbox.left, top, u.bbox.width, height);
+    ctx.clip();
     if (data.window) {
       var left = u.valToPos(data.window[0], "x", true);
       ctx.fillStyle = colour("--shade");
       ctx.fillRect(left, top, u.valToPos(data.window[1], "x", true) - left, height);
+    }
+    if (plot.band) {
+      var high = u.valToPos(plot.band[1], "y", true);
+      ctx.fillStyle = colour("--band");
+      ctx.fillRect(u.bbox.left, high, u.bbox.width, u.valToPos(plot.band[0], "y", true) - high);
     }
     ctx.restore();
   }
@@ -39,22 +48,23 @@
   }
 
   function figure(value) {
-    if (value === null || value === undefined) return "–";
+    if (value === null || value === undefined) return "";
     return Math.abs(value) >= 100 ? value.toFixed(0) : String(+value.toPrecision(3));
   }
 
   function series(plot) {
     return plot.names.map(function (name, i) {
-      var dashed = name === "offered" || name === "whole host";
+      var hue = plot.hues[i], count = plot.data[i + 1].filter(function (v) { return v !== null; }).length;
       return {
-        label: name, width: 1.6, spanGaps: true, points: { show: plot.data[0].length < 40, size: 5 },
+        label: name, width: hue ? 1.75 : 1.25, spanGaps: true,
+        points: { show: hue > 0 && count < 40, size: 5, fill: colour("--hue" + hue) },
         gaps: function (u, idx) {
           return plot.gaps[idx - 1].map(function (x) {
             var at = Math.round(u.valToPos(x, "x", true));
             return [at - 2, at + 2];
           });
         },
-        stroke: dashed ? colour("--quiet") : colour("--s" + (i % 5 + 1)), dash: dashed ? [5, 4] : undefined,
+        stroke: colour("--hue" + hue), dash: hue ? undefined : [5, 4],
         paths: plot.step ? uPlot.paths.stepped({ align: 1 }) : undefined,
         value: function (u, v) { return figure(v); }
       };
@@ -65,20 +75,27 @@
     charts.forEach(function (c) { c.destroy(); });
     charts = [];
     document.querySelectorAll("[data-plot]").forEach(function (box) {
-      var plot = data.plots[+box.dataset.plot], grid = { stroke: colour("--line"), width: 1 };
-      var axis = { stroke: colour("--quiet"), grid: grid, ticks: grid, font: "12px system-ui, sans-serif" };
+      var plot = data.plots[+box.dataset.plot], grid = { stroke: colour("--grid"), width: 1 };
+      var axis = { stroke: colour("--quiet"), grid: grid, ticks: { show: false }, font: "12px system-ui, sans-serif" };
       charts.push(new uPlot({
-        width: Math.max(260, box.clientWidth), height: 170, series: [{
-          label: "s", value: function (u, v) { return v === null ? "–" : v.toFixed(0) + " s"; }
-        }].concat(series(plot)),
+        width: Math.max(240, printing ? PAPER : box.clientWidth), height: 150, padding: [8, 24, 0, 0],
+        series: [{ label: "at", value: function (u, v) { return v === null ? "" : v.toFixed(0) + " s"; } }].concat(series(plot)),
+        legend: { markers: { width: 0, fill: function (u, i) { return colour("--hue" + plot.hues[i - 1]); } } },
         cursor: { sync: { key: "run" }, drag: { x: false, y: false } },
         scales: { x: { time: false, range: function () { return data.range; } },
           y: { range: function (u, low, high) { return [0, Math.max(high || 0, 0.001) * 1.12]; } } },
-        axes: [Object.assign({}, axis, { values: function (u, vs) { return vs.map(function (v) { return v + " s"; }); } }),
-          Object.assign({ size: 58, values: function (u, vs) { return vs.map(figure); } }, axis)],
-        hooks: { drawClear: [behind], draw: [marks] }
+        axes: [Object.assign({ size: 30, gap: 8, values: function (u, vs) { return vs.map(function (v) { return v + " s"; }); } }, axis),
+          Object.assign({ size: 80, space: 26, values: function (u, vs) { return vs.map(figure); } }, axis)],
+        hooks: { drawClear: [function (u) { behind(u, plot); }], draw: [marks] }
       }, plot.data, box));
     });
+  }
+
+  /* Paper is white and narrow, whatever the screen was. */
+  function print(on) {
+    printing = on;
+    document.documentElement.classList.toggle("printing", on);
+    draw();
   }
 
   function filter() {
@@ -100,6 +117,8 @@
   var pending;
   window.addEventListener("resize", function () { clearTimeout(pending); pending = setTimeout(draw, 150); });
   dark.addEventListener("change", draw);
+  window.addEventListener("beforeprint", function () { print(true); });
+  window.addEventListener("afterprint", function () { print(false); });
   filter();
   draw();
 }());
