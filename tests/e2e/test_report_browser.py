@@ -1,4 +1,4 @@
-"""The page in a real browser: no console error, no request, nothing wider than the screen."""
+"""The page in a real browser: no console error, no request, nothing wider than the screen, axe."""
 
 from __future__ import annotations
 
@@ -29,12 +29,17 @@ FLAGS = [
         "v=0",
     )
 ]
+AXE = ROOT / "tests" / "e2e" / "vendor" / "axe.min.js"
 PROBE = """<script>
-addEventListener("load", () => setTimeout(() => {
+addEventListener("load", () => setTimeout(async () => {
   const wide = document.documentElement.scrollWidth > innerWidth + 1;
   const charts = document.querySelectorAll("canvas").length;
   const asked = performance.getEntriesByType("resource").length;
-  document.title = `wide=${wide} charts=${charts} asked=${asked}`;
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const found = await axe.run({resultTypes: ["violations"]});
+  const wrong = found.violations.map(v => v.id + " " + v.nodes[0].target).join("; ") || "nothing";
+  const seen = {wide, charts, asked, dark, axe: wrong};
+  document.body.dataset.probe = Object.entries(seen).map(e => e.join("=")).join(" ");
 }, 300));
 </script>"""
 
@@ -50,30 +55,52 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out / "report.html"
 
 
-@pytest.mark.parametrize("size", [(1280, 800), (400, 800)])
-def test_page_draws_and_asks_for_nothing(page: Path, size: tuple[int, int], tmp_path: Path) -> None:
+def dump(document: Path, profile: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """Return the page as the browser has it after its scripts ran, and what it logged."""
+    return subprocess.run(
+        [
+            str(CHROMIUM),
+            *FLAGS,
+            *more,
+            f"--user-data-dir={profile}",
+            "--virtual-time-budget=15000",
+            "--dump-dom",
+            document.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+
+
+def said(done: subprocess.CompletedProcess[str]) -> list[str]:
+    return [x for x in done.stderr.splitlines() if "CONSOLE" in x or "Refused" in x]
+
+
+@pytest.mark.parametrize("size", ["1280,800", "400,800"])
+def test_page_draws_under_its_own_policy(page: Path, size: str, tmp_path: Path) -> None:
+    done = dump(page, tmp_path, f"--window-size={size}")
+    assert said(done) == []
+    assert done.stdout.count("<canvas") == 5
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme"), [("1280,800", "light"), ("1280,800", "dark"), ("400,800", "light")]
+)
+def test_page_asks_for_nothing_fits_and_is_accessible(
+    page: Path, size: str, scheme: str, tmp_path: Path
+) -> None:
     text = page.read_text()
-    # The probe is the test's own script: the page's policy would rightly refuse it.
+    # Probe and axe are the test's own scripts: the page's policy would rightly refuse them.
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
     probed = tmp_path / "probed.html"
-    probed.write_text(text.replace("</body>", PROBE + "</body>"))
-    for document, wanted in ((probed, "wide=false charts=5 asked=0"), (page, "")):
-        done = subprocess.run(
-            [
-                str(CHROMIUM),
-                *FLAGS,
-                f"--user-data-dir={tmp_path}/profile",
-                f"--window-size={size[0]},{size[1]}",
-                "--virtual-time-budget=3000",
-                "--dump-dom",
-                document.as_uri(),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-        )
-        said = [x for x in done.stderr.splitlines() if "CONSOLE" in x or "Refused" in x]
-        assert said == []
-        assert wanted in done.stdout
-        assert done.stdout.count("<canvas") == 5
+    scripts = f"<script>{AXE.read_text()}</script>{PROBE}"
+    probed.write_text(text.replace("</body>", scripts + "</body>"))
+    more = ["--blink-settings=preferredColorScheme=0"] if scheme == "dark" else []
+    done = dump(probed, tmp_path / "profile", f"--window-size={size}", *more)
+    assert said(done) == []
+    found = re.search(r'data-probe="([^"]*)"', done.stdout)
+    assert found is not None
+    dark = str(scheme == "dark").lower()
+    assert found.group(1) == f"wide=false charts=5 asked=0 dark={dark} axe=nothing"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from wktriage import incidents, judge
+from wktriage import gate, incidents, judge
 from wktriage.bundle import Bundle
-from wktriage.report import page
+from wktriage.report import page, timeline
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -97,3 +97,123 @@ def test_all_plots_share_one_axis(p01: Path) -> None:
         assert all(low <= x <= high for x in plot["data"][0])
         assert all(len(column) == len(plot["data"][0]) for column in plot["data"][1:])
     assert data["marks"][0]["kind"] == "since"
+
+
+def test_lane_shows_from_when_on_a_node_stood_still(p01: Path) -> None:
+    run = timeline.build(Bundle.open(p01), None)
+    assert {s.state for n in ("wk-node1", "wk-node3") for s in run.lanes[n]} == {"up"}
+    up, still = run.lanes["wk-node2"]
+    assert (up.state, still.state) == ("up", "still")
+    assert still.start - run.zero == pytest.approx(3, abs=2)
+    assert still.end == pytest.approx(run.end, abs=1)
+
+
+def full(
+    where: Path, health: list[dict[str, object]], resources: list[dict[str, object]]
+) -> Bundle:
+    """Return a bundle of one node with these samples; each "at" is seconds of 06:00."""
+    where.mkdir()
+    window = {"start": "2026-11-24T06:00:10.000Z", "end": "2026-11-24T06:00:40.000Z"}
+    (where / "window.json").write_text(json.dumps({"schema_version": 1, "valid": True, **window}))
+    (where / "manifest.json").write_text(json.dumps({"schema_version": 1, "files": []}))
+    (where / "topology.json").write_text(json.dumps({"nodes": [{"name": "wk-node1", "id": 1}]}))
+    for name, rows in (("health.jsonl", health), ("resources.jsonl", resources)):
+        lines = [
+            json.dumps({**r, "sample_time": f"2026-11-24T06:00:{r['at']:02}.100Z"}) for r in rows
+        ]
+        (where / name).write_text("\n".join(lines) + "\n")
+    return Bundle.open(where)
+
+
+def probe(at: int, ok: bool) -> dict[str, object]:
+    return {"at": at, "node": "wk-node1", "probe": "healthz", "ok": ok, "took_ms": 2.0}
+
+
+def container(at: int, state: str, started: str) -> dict[str, object]:
+    return {"at": at, "name": "wk-node1", "state": state, "started_at": started, "cpu_seconds": at}
+
+
+@pytest.mark.parametrize(
+    ("health", "resources", "states"),
+    [
+        ([probe(t, t < 20) for t in range(1, 40)], [], ["up", "silent"]),
+        (
+            [probe(t, not 15 <= t < 20) for t in range(1, 40)],
+            [container(t, "paused" if 15 <= t < 20 else "running", "a") for t in range(1, 40)],
+            ["up", "paused", "up"],
+        ),
+        (
+            [probe(t, not 15 <= t < 18) for t in range(1, 40)],
+            [
+                container(t, "exited" if 15 <= t < 18 else "running", "a" if t < 18 else "b")
+                for t in range(1, 40)
+            ],
+            ["up", "down", "started", "up"],
+        ),
+        ([], [], []),
+    ],
+)
+def test_lane_tells_silent_paused_and_restarted_apart(
+    health: list[dict[str, object]],
+    resources: list[dict[str, object]],
+    states: list[str],
+    tmp_path: Path,
+) -> None:
+    run = timeline.build(full(tmp_path / "b", health, resources), None)
+    assert [s.state for s in run.lanes["wk-node1"]] == states
+
+
+def test_rules_tell_what_decided_before_the_rest(p01: Path) -> None:
+    verdict = judge.judge(Bundle.open(p01))
+    shown = page.rules(verdict)
+    assert len(shown) == len(verdict["rules"])
+    assert shown[0]["own"]
+    down = next(r for r in shown if r["id"] == "send_path.node_down")
+    assert down["result"] == "fired"
+    assert down["leaves"][0]["result"] == "yes"
+    assert {leaf["node"] for leaf in down["leaves"] if leaf["result"] == "yes"} == {
+        None,
+        "wk-node2",
+    }
+
+
+def test_marks_begin_with_the_first_sign_and_carry_the_rules_moments(p01: Path) -> None:
+    bundle = Bundle.open(p01)
+    verdict = judge.judge(bundle)
+    found = page.marks(timeline.build(bundle, None), verdict)
+    assert [m["kind"] for m in found][:2] == ["since", "rule"]
+    assert found[0]["time"] == verdict["since"][11:19]
+    assert "send_path." in found[1]["text"]
+    assert all(m["at"] >= found[0]["at"] for m in found)
+
+
+def test_figures_of_a_plot_are_there_as_text() -> None:
+    panel = {"names": ["sent"], "data": [[0, 4, 10, 14], [1.0, 3.0, None, 5.0]]}
+    rows = dict(page.figures(panel, [-10, 35])["rows"])
+    assert rows["least"] == ["1"]
+    assert rows["most"] == ["5"]
+    assert rows["0 to 2 s"] == ["1"]
+    assert rows["14 to 16 s"] == ["5"]
+    assert "10 to 12 s" not in rows
+
+
+def test_baseline_figures_become_a_band_and_hostile_ones_none(p01: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "banded"
+    shutil.copytree(p01, bundle)
+    (bundle / "references").mkdir()
+    file = bundle / "references" / "baseline.json"
+
+    def bands(figures: object) -> dict[str, tuple[float, float] | None]:
+        file.write_text(json.dumps({"category": "healthy", "figures": figures}))
+        return {p.key: p.band for p in timeline.build(Bundle.open(bundle), None).panels}
+
+    real = gate.reference(p01, judge.judge(Bundle.open(p01)))["figures"]
+    low, high = bands(real)["cpu"] or (0, 0)
+    assert low < high
+    good = {
+        "node_cpu_cores": {"nodes": {"wk-node1": 0.3, "wk-node2": 0.2, "wk-node3": None}},
+        "node_cpu_max_cores": {"nodes": {"wk-node1": 0.5}},
+    }
+    assert bands(good)["cpu"] == (0.2, 0.5)
+    for bad in (None, [], "x", {"node_cpu_cores": 1}, {"node_cpu_cores": {"nodes": {"n": "<b>"}}}):
+        assert set(bands(bad).values()) == {None}
