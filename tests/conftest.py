@@ -25,7 +25,7 @@ def _answer(*command: str) -> str | None:
         return str(error)
     if done.returncode == 0:
         return None
-    return ((done.stderr + done.stdout).strip().splitlines() or ["no reason given"])[-1]
+    return ((done.stderr or done.stdout).strip().splitlines() or ["no reason given"])[-1]
 
 
 @functools.cache
