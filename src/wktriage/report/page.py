@@ -147,25 +147,25 @@ def _mean(values: Sequence[float]) -> float | None:
 def marks(run: timeline.Timeline, verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the moments to mark on every plot (s since the window began), first bad one first.
 
-    A rule's moment is the earliest at which one of the signals that made it fire began.
+    A rule's moment is the earliest that one of the signals that made it fire names.
     """
     found = []
     since = parse_time(verdict["since"])
     if since is not None:
         text = "first sign of trouble"
         found.append({"at": round(since - run.zero, 2), "kind": "since", "text": text})
-    moments: dict[str, list[str]] = {}
+    moments: dict[tuple[str, str], list[str]] = {}
     for rule in verdict["rules"]:
         if rule["result"] != "fired" or rule["role"] != "decides" or rule["category"] == "healthy":
             continue
         held = [x["signal"] for x in rule["trace"] if x["result"] == "yes"]
-        began = [verdict["signals"].get(name, {}).get("since") for name in held]
-        known = [b for b in began if isinstance(b, str) and parse_time(b) is not None]
+        began = [(verdict["signals"].get(name, {}).get("since"), name) for name in held]
+        known = [b for b in began if isinstance(b[0], str) and parse_time(b[0]) is not None]
         if known:
             moments.setdefault(min(known), []).append(str(rule["id"]))
-    for moment, ids in sorted(moments.items()):
+    for (moment, signal), ids in sorted(moments.items()):
         at = round((parse_time(moment) or 0.0) - run.zero, 2)
-        found.append({"at": at, "kind": "rule", "text": ", ".join(ids)})
+        found.append({"at": at, "kind": "rule", "text": f"{signal}: {', '.join(ids)}"})
     for mark in found:
         mark["time"] = _clock(run.zero + float(str(mark["at"])))[:8]
     return found

@@ -197,7 +197,7 @@ def _users(samples: Sequence[status.Sample]) -> Panel:
         "Users that the simulator counts as active",
         "users",
         [Series("active users", [(s.time, s.active_users) for s in samples if s.state])],
-        "A dead connection does not lower this count: see the connections in the signals.",
+        "A dead connection does not lower this count; what the nodes count does.",
         step=True,
     )
 
