@@ -81,3 +81,16 @@ def test_hostile_text_stays_text_on_its_line(verdicts: dict[str, dict[str, Any]]
     assert "\\<script\\>" in text
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) < 2000
+
+
+def test_since_and_whole_citations_survive_many_long_reasons(
+    verdicts: dict[str, dict[str, Any]],
+) -> None:
+    cite = {"file": "metrics/node1.prom", "line": None, "series": 'm{class="timeout"}'}
+    reasons = [{"rule": "r", "text": f"{n} " + "x" * 200, "citations": [cite]} for n in range(9)]
+    verdict = {**verdicts["p01"], "reasons": reasons}
+    line = summary.reason_line(verdict)
+    assert line.endswith(f"since {verdict['since']}, not before {verdict['since_not_before']}")
+    assert line.count('m{class="timeout"}') == line.count("x" * 200)
+    assert "more in verdict.json; since" in line
+    assert len(line) <= summary.CAP

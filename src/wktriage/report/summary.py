@@ -43,18 +43,22 @@ def place(citation: Mapping[str, Any]) -> str:
 
 
 def reason_line(verdict: Mapping[str, Any]) -> str:
-    """Return why, where and since when, with the first citations of every reason."""
-    parts = []
+    """Return why, with the first citations of every reason, and since when.
+
+    Reasons that would not fit are counted: a cut citation could not be followed.
+    """
+    since, not_before = verdict["since"], verdict["since_not_before"]
+    end = f"since {since}" + (f", not before {not_before}" if not_before else "") if since else ""
+    parts: list[str] = []
     for reason in verdict["reasons"]:
         places = list(dict.fromkeys(place(c) for c in reason["citations"]))[:3]
-        parts.append(
-            str(reason["text"]).rstrip(".") + (f" ({', '.join(places)})" if places else "")
-        )
-    since = verdict["since"]
-    if since:
-        not_before = verdict["since_not_before"]
-        parts.append(f"since {since}" + (f", not before {not_before}" if not_before else ""))
-    return "; ".join(parts) or "no rule fired"
+        text = str(reason["text"]).rstrip(".") + (f" ({', '.join(places)})" if places else "")
+        if parts and sum(map(len, parts)) + len(text) + len(end) > CAP - 60:
+            break
+        parts.append(clean(text, CAP - 160))
+    left = len(verdict["reasons"]) - len(parts)
+    more = f"{left} more in verdict.json" if left else ""
+    return "; ".join(filter(None, [*parts, more, end])) or "no rule fired"
 
 
 def render(verdict: Mapping[str, Any]) -> str:
