@@ -15,6 +15,8 @@ from typing import Any
 import click
 import yaml
 
+from wktriage import incidents
+
 ROOT = Path(__file__).resolve().parent.parent
 NOTE = "<!-- Written by `make docs`; edit the source it names, not this page. -->\n"
 
@@ -203,6 +205,31 @@ def fault_page() -> str:
     return text + table(("fault", "mechanism", "targets", "purpose"), rows)
 
 
+def incident_page() -> str:
+    """Return the page of recorded incidents, each with its picture where there is one."""
+    text = f"# Recorded incidents\n\n{NOTE}\n"
+    text += (
+        "Each was recorded on a real three-node cluster; its label says what was checked to have "
+        "happened. `make triage INCIDENT=<id>` plays one.\n\n"
+    )
+    found = incidents.list_incidents(ROOT / "incidents")
+    rows = []
+    pictures = ""
+    for one in found:
+        where = ", ".join(one.must_cite) or "-"
+        at = "-" if one.fault_at_s is None else f"{one.fault_at_s:g} s"
+        origin = "given" if one.shared else "this harness"
+        rows.append([f"`{one.bundle}`", one.fault, at, one.scenario, one.label, where, origin])
+        picture = Path("docs") / "screenshots" / f"{one.bundle}.png"
+        if (ROOT / picture).is_file():
+            pictures += f"\n## {one.title}\n\n`{one.bundle}`, labelled `{one.label}`:\n\n"
+            pictures += (
+                f"![First screen of the report of {one.bundle}](screenshots/{picture.name})\n"
+            )
+    head = ("id", "what was done", "when", "scenario", "label", "nodes", "recorded by")
+    return text + table(head, rows) + pictures
+
+
 def command_page() -> str:
     """Return the page of the command line, from its own help."""
     from wktriage.cli import group
@@ -233,6 +260,7 @@ def pages() -> dict[Path, str]:
     found[reference / "categories.md"] = category_page()
     found[reference / "knobs.md"] = knob_page()
     found[reference / "faults.md"] = fault_page()
+    found[Path("docs") / "incidents.md"] = incident_page()
     return found
 
 

@@ -31,7 +31,7 @@ from wktriage.replay import server
 LABELS = "labels.jsonl"
 ID = re.compile(r"[a-z0-9][a-z0-9-]{0,60}\Z")
 MAX_ARCHIVE_BYTES = 4 << 20
-DEFAULT = "p01"
+DEFAULT = "paused-node"
 # Nothing judges these: they are the largest parts that xz cannot shrink.
 DROPPED = re.compile(r"pprof/[^/]*-heap\.pb\.gz(?:\.err)?\Z")
 # Derived from the evidence, and rebuilt from it.
