@@ -20,7 +20,7 @@ help: ## Show this list
 
 setup: $(VENV)/.dev ## Make .venv with the locked dependencies and the collections
 
-triage: $(VENV)/.run ## Triage a recorded incident, no Docker needed: make triage [INCIDENT=p01]
+triage: $(VENV)/.run ## Triage a recorded incident, no Docker needed: make triage [INCIDENT=kill-node1]
 	@$(BIN)/ansible-playbook -i inventory/replay triage.yml -e fail_on=never \
 	  $(if $(INCIDENT),-e incident=$(INCIDENT))
 
