@@ -64,7 +64,10 @@ def test_tracked_files_hold_no(what: str) -> None:
     for path in tracked():
         if FOREIGN.fullmatch(str(path)):
             continue
-        text = (ROOT / path).read_bytes().decode("utf-8", errors="replace")
+        raw = (ROOT / path).read_bytes()
+        if b"\0" in raw:  # a picture or an archive holds no words, only bytes that look so
+            continue
+        text = raw.decode("utf-8", errors="replace")
         lines = enumerate(text.splitlines(), 1)
         found += [f"{path}:{n}: {line.strip()[:80]}" for n, line in lines if pattern.search(line)]
     assert not found
