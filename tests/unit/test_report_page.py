@@ -75,7 +75,7 @@ def test_hostile_evidence_stays_text(p01: Path, tmp_path: Path) -> None:
         row.get("status", {})["last_error"] = attack
     (bundle / "status.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
     with (bundle / "logs/warn/wk-node1.log").open("ab") as log:
-        line = f"2026-11-24 06:06:28.000\tERROR\t[x]\tf.go:1\t{attack}" + "z" * 3_000_000
+        line = f"2026-11-24 06:06:28.000\tERROR\t[x]\tf.go:1\t{attack}" + "z" * 10_000_000
         log.write(line.encode() + b"\xff\xfe\n")
     text = rendered(bundle)
     assert "<script>alert" not in text
@@ -94,8 +94,10 @@ def test_all_plots_share_one_axis(p01: Path) -> None:
     assert {p["key"] for p in data["plots"]} >= {"traffic", "errors", "cpu"}
     low, high = data["range"]
     for plot in data["plots"]:
-        assert all(low <= x <= high for x in plot["data"][0])
-        assert all(len(column) == len(plot["data"][0]) for column in plot["data"][1:])
+        for line in plot["lines"]:
+            assert all(low <= x <= high for x in line["x"])
+            assert line["x"] == sorted(set(line["x"]))
+            assert len(line["x"]) == len(line["y"]) <= timeline.POINTS
     assert data["marks"][0]["kind"] == "since"
 
 
@@ -185,10 +187,14 @@ def test_marks_begin_with_the_first_sign_and_carry_the_rules_moments(p01: Path) 
     assert found[0]["time"] == verdict["since"][11:19]
     assert "send_path." in found[1]["text"]
     assert all(m["at"] >= found[0]["at"] for m in found)
+    late = {**verdict, "since": f"{verdict['since'][:11]}23:59:59.000Z"}
+    found = page.marks(timeline.build(bundle, None), late)
+    assert [m["kind"] for m in found][-1] == "since"
+    assert found[-1]["text"] == "send path since here"
 
 
 def test_figures_of_a_plot_are_there_as_text() -> None:
-    panel = {"names": ["sent"], "data": [[0, 4, 10, 14], [1.0, 3.0, None, 5.0]]}
+    panel = {"lines": [{"name": "sent", "x": [0, 4, 10, 14], "y": [1.0, 3.0, None, 5.0]}]}
     rows = dict(page.figures(panel, [-10, 35])["rows"])
     assert rows["least"] == ["1"]
     assert rows["most"] == ["5"]
@@ -217,3 +223,84 @@ def test_baseline_figures_become_a_band_and_hostile_ones_none(p01: Path, tmp_pat
     assert bands(good)["cpu"] == (0.2, 0.5)
     for bad in (None, [], "x", {"node_cpu_cores": 1}, {"node_cpu_cores": {"nodes": {"n": "<b>"}}}):
         assert set(bands(bad).values()) == {None}
+
+
+def test_unknown_is_never_shown_as_well(tmp_path: Path) -> None:
+    (tmp_path / "env.txt").write_text("SCENARIO=x\n")
+    text = rendered(tmp_path)
+    assert "nothing is wrong" not in text
+    assert "No WARN or ERROR line" not in text
+    for said in ("Logs: not recorded", "Collectors: not recorded", "Fingerprint: not recorded"):
+        assert said in text
+    assert 'data-show="unknown" aria-pressed="true"' in text
+
+
+def test_replay_is_said_before_everything_else(p01: Path) -> None:
+    bundle = Bundle.open(p01)
+    verdict = judge.judge(bundle)
+    assert "<strong>REPLAY</strong>" not in page.render(bundle, verdict)
+    text = page.render(bundle, {**verdict, "replay_of": "<b>paused-node"})
+    assert text.index("<strong>REPLAY</strong>") < text.index("<h1>")
+    assert "&lt;b&gt;paused-node" in text
+
+
+def test_policy_allows_no_inline_style(p01: Path) -> None:
+    text = rendered(p01)
+    assert "unsafe-inline" not in text
+    assert not [a for _, a in Elements(text).found if "style" in a]
+
+
+def test_unanswered_probe_is_kept_as_unknown(tmp_path: Path) -> None:
+    run = timeline.build(full(tmp_path / "b", [probe(t, t != 20) for t in range(1, 40)], []), None)
+    (plot,) = [p for p in page.plots(run) if p["key"] == "health"]
+    (line,) = plot["lines"]
+    at = [x for x, y in zip(line["x"], line["y"], strict=True) if y is None]
+    assert at == [pytest.approx(10.1)]
+
+
+def test_long_runs_keep_peaks_and_gaps_in_few_points() -> None:
+    points: list[timeline.Point] = [(float(t), 1.0) for t in range(40_000)]
+    points[12_345], points[30_000] = (12_345.0, 99.0), (30_000.0, None)
+    kept = timeline._thin(points)
+    assert len(kept) <= timeline.POINTS
+    assert points[12_345] in kept
+    assert points[30_000] in kept
+    assert kept == sorted(kept)
+
+
+def test_flapping_lane_is_bounded_and_keeps_the_worst() -> None:
+    spans = [timeline.Span(t, t + 1, "down" if t % 2 else "up", "") for t in range(5000)]
+    kept = timeline._coarse(spans, 0, 5000)
+    assert [(s.state, s.start, s.end) for s in kept] == [("down", 0, pytest.approx(5000))]
+    spans = [timeline.Span(t, t + 0.5, "up", "") for t in range(5000)]
+    spans[2500] = timeline.Span(2500, 2500.5, "paused", "")
+    kept = timeline._coarse(spans, 0, 5000)
+    assert [s.state for s in kept] == ["up", "paused", "up"]
+    assert kept[1].start <= 2500 < kept[1].end
+
+
+def test_files_say_whether_they_are_what_the_manifest_lists(tmp_path: Path) -> None:
+    bundle = full(tmp_path / "b", [], [])
+    good = bundle.sha256("window.json")
+    entries = [
+        {"path": "window.json", "sha256": good},
+        {"path": "topology.json", "sha256": "0" * 64},
+        {"path": "gone.json", "sha256": good},
+        "not an entry",
+    ]
+    where = tmp_path / "b"
+    (where / "manifest.json").write_text(json.dumps({"files": entries, "collectors": ["x", {}]}))
+    (where / "metrics").mkdir()
+    (where / "metrics" / "node1.prom.err").write_text("timed out\n")
+    found = {f["path"]: (f["met"], f["status"]) for f in page.files(Bundle.open(where))}
+    assert found["window.json"] == ("yes", "as listed")
+    assert found["topology.json"] == ("no", "differs from the manifest")
+    assert found["gone.json"] == ("no", "missing")
+    assert found["metrics/node1.prom.err"] == ("unknown", "not fetched: timed out")
+    assert found["health.jsonl"] == ("unknown", "not in the manifest")
+    assert "differs from the manifest" in rendered(where)
+
+
+def test_address_of_a_file_is_relative_whatever_its_name() -> None:
+    assert page.href("logs/\udcff é.log") == "logs/%FF%20%C3%A9.log"
+    assert page.href("javascript:alert(1)") == "javascript%3Aalert%281%29"

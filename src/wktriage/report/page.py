@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -17,7 +18,8 @@ from markupsafe import Markup
 
 from wktriage import signals
 from wktriage.bundle import Bundle
-from wktriage.readers import pprof
+from wktriage.readers import pprof, usage
+from wktriage.readers.jsonl import number
 from wktriage.readers.times import iso, parse_time
 from wktriage.report import timeline
 from wktriage.rules import DIRECTORY
@@ -28,6 +30,8 @@ from wktriage.wording import clean, show
 TEMPLATES_SHOWN = 40
 FUNCTIONS_SHOWN = 8
 LEAVES_SHOWN = 6
+LANE_WORDS = 6
+COLLECTOR_NUMBERS = (("duration_s", "s"), ("bytes", ""))
 FIGURE_ROWS = 24
 STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600)
 """Lengths (s) of the time steps that the figures beside a plot are averaged over."""
@@ -76,32 +80,29 @@ def meanings() -> dict[str, str]:
 
 
 def plots(run: timeline.Timeline) -> list[dict[str, Any]]:
-    """Return the panels as uPlot takes them: one x (s since the window began) for all lines."""
-    zero = run.zero
+    """Return the panels for the page's script: every line has its own x (s since the window began).
+
+    A y of None is a moment at which something was asked and not answered: the line breaks there.
+    """
     nodes = tuple(run.lanes)
     found = []
     for panel in run.panels:
-        xs = sorted({round(t - zero, 2) for s in panel.series for t, _ in s.points})
-        columns = []
+        lines = []
         for line in panel.series:
-            held = {round(t - zero, 2): v for t, v in line.points}
-            columns.append([_rounded(held[x]) if x in held else None for x in xs])
-        gaps = [
-            [round(t - zero, 2) for t, value in line.points if value is None]
-            for line in panel.series
-        ]
+            held = {round(t - run.zero, 2): _rounded(v) for t, v in line.points}
+            xs = sorted(held)
+            name = clean(line.name, 60)
+            ys = [held[x] for x in xs]
+            lines.append({"name": name, "hue": _hue(line.name, nodes), "x": xs, "y": ys})
         found.append(
             {
                 "key": panel.key,
                 "title": panel.title,
                 "unit": panel.unit,
                 "note": panel.note,
-                "step": panel.step,
+                "holds": panel.holds,
                 "band": None if panel.band is None else [_rounded(v) for v in panel.band],
-                "names": [s.name for s in panel.series],
-                "hues": [_hue(s.name, nodes) for s in panel.series],
-                "data": [xs, *columns],
-                "gaps": gaps,
+                "lines": lines,
             }
         )
     return found
@@ -115,7 +116,7 @@ def _hue(name: str, nodes: Sequence[str]) -> int:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.4g}")
+    return None if value is None or not math.isfinite(value) else float(f"{value:.4g}")
 
 
 def figures(panel: Mapping[str, Any], span: Sequence[float]) -> dict[str, Any]:
@@ -123,21 +124,29 @@ def figures(panel: Mapping[str, Any], span: Sequence[float]) -> dict[str, Any]:
 
     ``span`` is the axis (from, to) in seconds.
     """
-    xs, *columns = panel["data"]
+    lines = panel["lines"]
     step = next((n for n in STEPS if (span[1] - span[0]) / n <= FIGURE_ROWS), STEPS[-1])
-    known = [[v for v in column if v is not None] for column in columns]
+    known = [[v for v in line["y"] if v is not None] for line in lines]
     rows = [
         ("least", [show(min(k, default=None)) for k in known]),
         ("mean", [show(_mean(k)) for k in known]),
         ("most", [show(max(k, default=None)) for k in known]),
     ]
     for begin in range(math.floor(span[0] / step) * step, math.ceil(span[1]), step):
-        within = [i for i, x in enumerate(xs) if begin <= x < begin + step]
-        means = [_mean([c[i] for i in within if c[i] is not None]) for c in columns]
+        means = [
+            _mean(
+                [
+                    y
+                    for x, y in zip(line["x"], line["y"], strict=True)
+                    if y is not None and begin <= x < begin + step
+                ]
+            )
+            for line in lines
+        ]
         if any(m is not None for m in means):
             shown = ["–" if m is None else show(m) for m in means]
             rows.append((f"{begin} to {begin + step} s", shown))
-    return {"names": panel["names"], "rows": rows}
+    return {"names": [line["name"] for line in lines], "rows": rows}
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -145,15 +154,15 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def marks(run: timeline.Timeline, verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the moments to mark on every plot (s since the window began), first bad one first.
+    """Return the moments to mark on every plot (s since the window began), in their order.
 
-    A rule's moment is the earliest that one of the signals that made it fire names.
+    The verdict's own is not always the first: what else fired may have begun before. A rule's
+    moment is the earliest that one of the signals that made it fire names.
     """
     found = []
     since = parse_time(verdict["since"])
     if since is not None:
-        text = "first sign of trouble"
-        found.append({"at": round(since - run.zero, 2), "kind": "since", "text": text})
+        found.append({"at": round(since - run.zero, 2), "kind": "since", "text": ""})
     moments: dict[tuple[str, str], list[str]] = {}
     for rule in verdict["rules"]:
         if rule["result"] != "fired" or rule["role"] != "decides" or rule["category"] == "healthy":
@@ -166,7 +175,11 @@ def marks(run: timeline.Timeline, verdict: Mapping[str, Any]) -> list[dict[str, 
     for (moment, signal), ids in sorted(moments.items()):
         at = round((parse_time(moment) or 0.0) - run.zero, 2)
         found.append({"at": at, "kind": "rule", "text": f"{signal}: {', '.join(ids)}"})
-    for mark in found:
+    found.sort(key=lambda m: (m["at"], m["kind"] != "since"))
+    for i, mark in enumerate(found):
+        if mark["kind"] == "since":
+            words = str(verdict["category"]).replace("_", " ")
+            mark["text"] = f"{words} since here" if i else "first sign of trouble"
         mark["time"] = _clock(run.zero + float(str(mark["at"])))[:8]
     return found
 
@@ -234,6 +247,11 @@ def profiles(bundle: Bundle, nodes: Sequence[str]) -> list[dict[str, Any]]:
     return found
 
 
+def href(rel: object) -> str:
+    """Return the relative address of a bundle file, whatever bytes its name holds."""
+    return quote(str(rel), errors="surrogateescape")
+
+
 def link(citation: Mapping[str, Any]) -> dict[str, str]:
     """Return a citation as a relative link into the bundle and what to look for there."""
     where = str(citation["file"])
@@ -241,7 +259,7 @@ def link(citation: Mapping[str, Any]) -> dict[str, str]:
     what = citation.get("series") or citation.get("pointer") or citation.get("excerpt") or ""
     value = citation.get("value")
     title = clean(what, 160) + ("" if value is None else f" = {clean(value, 60)}")
-    return {"href": quote(where), "text": clean(text, 80), "title": title}
+    return {"href": href(where), "text": clean(text, 80), "title": title}
 
 
 def links(citations: Sequence[Mapping[str, Any]], most: int = 3) -> list[dict[str, str]]:
@@ -270,14 +288,54 @@ def lanes(run: timeline.Timeline) -> list[dict[str, Any]]:
         ]
         bad = [s for s in spans if s.state != "up"]
         words = [f"{s.text} from {_clock(s.start)[:8]} for {s.end - s.start:.0f} s" for s in bad]
+        if len(bad) > LANE_WORDS:
+            words = [*words[:LANE_WORDS], f"and {len(bad) - LANE_WORDS} more"]
+        found.append({"node": node, "spans": shown, "bad": words, "recorded": bool(spans)})
+    return found
+
+
+def files(bundle: Bundle) -> list[dict[str, Any]]:
+    """Return every file that the bundle has or should have, with its status.
+
+    ``met`` is "yes" for a file that is as the manifest lists it (a plain bundle lists none).
+    """
+    entries = (bundle.manifest or {}).get("files")
+    listed = {
+        e["path"]: e
+        for e in (entries if isinstance(entries, list) else [])
+        if isinstance(e, dict) and isinstance(e.get("path"), str)
+    }
+    found: list[dict[str, Any]] = []
+    for rel in sorted({*bundle.files, *listed}):
+        digest = bundle.sha256(rel)
+        met, status = "yes", "as listed" if listed else "there"
+        if not bundle.exists(rel):
+            met, status = "no", "missing"
+        elif not digest:
+            met, status = "no", "cannot be read"
+        elif rel in listed and listed[rel].get("sha256") != digest:
+            met, status = "no", "differs from the manifest"
+        elif rel.endswith(".err"):
+            met = "unknown"
+            status = f"not fetched: {clean(bundle.error(rel.removesuffix('.err')), 120)}"
+        elif listed and rel not in listed and rel != "manifest.json":
+            met, status = "unknown", "not in the manifest"
         found.append(
-            {
-                "node": node,
-                "spans": shown,
-                "bad": words[:6],
-                "recorded": bool(spans),
-            }
+            {"path": rel, "bytes": bundle.size(rel), "sha256": digest, "met": met, "status": status}
         )
+    return found
+
+
+def collectors(bundle: Bundle) -> list[dict[str, Any]]:
+    """Return what the manifest says of the collectors, as text."""
+    entries = (bundle.manifest or {}).get("collectors")
+    found = []
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, dict):
+            text = {k: clean(entry.get(k), 60) for k in ("name", "host", "status")}
+            error = clean(entry.get("error") or "", 160)
+            numbers = {k: show(number(entry.get(k)), u) for k, u in COLLECTOR_NUMBERS}
+            found.append({**text, **numbers, "error": error})
     return found
 
 
@@ -297,7 +355,6 @@ def render(bundle: Bundle, verdict: dict[str, Any]) -> str:
     }
     script = _asset("uPlot.iife.min.js") + "\n" + _asset("report.js")
     style = _asset("uPlot.min.css") + "\n" + _asset("report.css")
-    manifest = bundle.manifest or {}
     fingerprint = bundle.read_json("fingerprint.json") or {}
     environment = Environment(
         loader=PackageLoader("wktriage.report"),
@@ -306,7 +363,7 @@ def render(bundle: Bundle, verdict: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(clean=clean, show=show, links=links, duration=_seconds)
+    environment.filters.update(clean=clean, href=href, links=links, duration=_seconds)
     return environment.get_template(
         "report.html.j2"
     ).render(
@@ -324,7 +381,7 @@ def render(bundle: Bundle, verdict: dict[str, Any]) -> str:
             for m in moments
             if span[0] <= m["at"] <= span[1]
         ],
-        axis={"zero": iso(run.zero)},
+        axis={"zero": iso(run.zero) if run.zero else None, "window": run.window is not None},
         rules=rules(verdict),
         data=embedded(data),
         script=Markup(script),  # noqa: S704 (our own asset, not evidence)
@@ -332,14 +389,13 @@ def render(bundle: Bundle, verdict: dict[str, Any]) -> str:
         script_hash=_hash(script),
         style_hash=_hash(style),
         logs=[{**t, "first": _clock(t["first"])} for t in log_templates(context)[:TEMPLATES_SHOWN]],
+        logged=any(context.logs[n].files for n in (*bundle.nodes, usage.SIM)),
         profiles=profiles(bundle, bundle.nodes),
         baseline=bundle.read_json("references/baseline.json"),
         fingerprint=_flat(fingerprint),
-        collectors=manifest.get("collectors") or [],
-        files=[
-            {"path": r, "bytes": bundle.size(r), "sha256": bundle.sha256(r)}
-            for r in sorted(bundle.files)
-        ],
+        collectors=collectors(bundle),
+        counts=Counter(r["result"] for r in verdict["rules"]),
+        files=files(bundle),
     )
 
 

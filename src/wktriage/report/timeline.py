@@ -6,6 +6,7 @@ Times on the axis are seconds since the window began (or the first sample, witho
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,8 +21,14 @@ from wktriage.signals.life import BUSY_CORES, IDLE_CORES
 from wktriage.signals.metrics import Metrics
 from wktriage.wording import clean
 
-POINTS = 400
-"""Most points of a series: more than a screen has columns for it, and a bounded page."""
+POINTS = 600
+"""Most points of a series: as many as a screen has columns for it, and a bounded page."""
+
+LANE_SPANS = 300
+"""Most stretches of a lane: more are narrower than a screen can show."""
+
+WORST_FIRST = ("down", "paused", "still", "silent", "started", "up")
+"""Which state stands for a moment that saw several."""
 
 P99_OBSERVATIONS = 100
 """Fewer do not have a 99th percentile worth drawing."""
@@ -39,9 +46,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot. ``step`` for values that hold until the next.
+    """One plot. ``band`` is (low, high): where the baseline's nodes were, in the panel's unit.
 
-    ``band`` is (low, high): where the baseline's nodes were, in the panel's unit.
+    ``holds`` says for when a value counts: "at" its own time, "until" the next one's, or "since"
+    the one before (a mean of what lies between).
     """
 
     key: str
@@ -49,7 +57,7 @@ class Panel:
     unit: str
     series: Sequence[Series]
     note: str = ""
-    step: bool = False
+    holds: str = "at"
     band: tuple[float, float] | None = None
 
 
@@ -154,8 +162,11 @@ def _published(samples: Sequence[status.Sample]) -> list[status.Sample]:
 
 
 def _rates(samples: Sequence[status.Sample], of: str) -> list[Point]:
-    """Return the rate of a counter (1/s) between publications, None where it went backwards."""
-    found: list[Point] = []
+    """Return the rate of a counter (1/s) since the publication before.
+
+    None for the first, which has none before it, and where the counter went backwards.
+    """
+    found: list[Point] = [(s.time, None) for s in samples[:1]]
     for before, after in itertools.pairwise(samples):
         grown = getattr(after, of) - getattr(before, of)
         if after.time > before.time:
@@ -167,14 +178,15 @@ def _traffic(samples: Sequence[status.Sample], offered: float | None) -> Panel:
     published = _published(samples)
     lines = [Series("sent", _rates(published, "sent"))]
     if offered is not None and samples:
-        running = [(s.time, offered) for s in samples if s.state == "running"]
+        running = [(s.time, offered if s.state == "running" else None) for s in samples]
         lines.append(Series("offered", running))
     return Panel(
         "traffic",
         "Sent against offered",
         "msg/s",
         lines,
-        "The simulator publishes its counters every 10 s.",
+        "Means since the counters before; the simulator publishes them every 10 s.",
+        holds="since",
     )
 
 
@@ -188,6 +200,7 @@ def _errors(samples: Sequence[status.Sample]) -> Panel:
             Series("send errors", _rates(published, "send_errors")),
             Series("receive errors", _rates(published, "recv_errors")),
         ],
+        holds="since",
     )
 
 
@@ -196,9 +209,9 @@ def _users(samples: Sequence[status.Sample]) -> Panel:
         "users",
         "Users that the simulator counts as active",
         "users",
-        [Series("active users", [(s.time, s.active_users) for s in samples if s.state])],
+        [Series("active users", [(s.time, s.active_users if s.state else None) for s in samples])],
         "A dead connection does not lower this count; what the nodes count does.",
-        step=True,
+        holds="until",
     )
 
 
@@ -283,12 +296,20 @@ def _health(probes: Mapping[str, Sequence[health.Probe]]) -> Panel:
 
 
 def _thin(points: Sequence[Point]) -> list[Point]:
-    """Keep at most POINTS points: of each bucket the one furthest up, so that peaks stay."""
+    """Keep at most POINTS points: of each bucket the one furthest up and one that is unknown.
+
+    So neither a peak nor a gap is lost.
+    """
     if len(points) <= POINTS:
         return list(points)
-    size = -(-len(points) // POINTS)
-    buckets = (points[i : i + size] for i in range(0, len(points), size))
-    return [max(b, key=lambda p: -1.0 if p[1] is None else p[1]) for b in buckets]
+    size = -(-len(points) // (POINTS // 2))
+    found: list[Point] = []
+    for begin in range(0, len(points), size):
+        bucket = points[begin : begin + size]
+        known = [p for p in bucket if p[1] is not None]
+        gaps = [p for p in bucket if p[1] is None]
+        found += sorted([*sorted(known, key=lambda p: -(p[1] or 0.0))[:1], *gaps[:1]])
+    return found
 
 
 def _lane(
@@ -345,7 +366,31 @@ def _lane(
         action = str(row.data.get("action", ""))
         if name == node and moment is not None and action in {"die", "oom", "restart", "kill"}:
             see(moment, "down", f"event {action}")
-    return list(_spans(sorted(states.items()), end))
+    return _coarse(list(_spans(sorted(states.items()), end)), start, end)
+
+
+def _coarse(spans: list[Span], start: float, end: float) -> list[Span]:
+    """Return at most LANE_SPANS spans: of each stretch of time the worst that was seen in it."""
+    if len(spans) <= LANE_SPANS:
+        return spans
+    length = (end - start) / LANE_SPANS
+    found: dict[int, Span] = {}
+    for span in spans:
+        first = max(0, int((span.start - start) / length))
+        last = min(LANE_SPANS, max(first + 1, math.ceil((span.end - start) / length)))
+        for at in range(first, last):
+            begin = start + at * length
+            worst = min(span, found.get(at, span), key=lambda s: WORST_FIRST.index(s.state))
+            found[at] = replace(worst, start=begin, end=begin + length)
+    joined: list[Span] = []
+    for _, span in sorted(found.items()):
+        before = joined[-1] if joined else None
+        near = before is not None and span.start - before.end < length / 2
+        if before is not None and near and before.state == span.state:
+            joined[-1] = replace(before, end=span.end)
+        else:
+            joined.append(span)
+    return joined
 
 
 def _stills(node: str, used: Mapping[str, usage.Usage]) -> list[bool]:

@@ -52,20 +52,43 @@
     return Math.abs(value) >= 100 ? value.toFixed(0) : String(+value.toPrecision(3));
   }
 
-  function series(plot) {
-    return plot.names.map(function (name, i) {
-      var hue = plot.hues[i], count = plot.data[i + 1].filter(function (v) { return v !== null; }).length;
+  /* A mean since the moment before is a level stroke over that time; an unknown one is none. */
+  function level(line) {
+    var x = [], y = [];
+    for (var i = 1; i < line.x.length; i += 1) {
+      x.push(line.x[i - 1] + (line.x[i] - line.x[i - 1]) / 1000, line.x[i]);
+      y.push(line.y[i], line.y[i]);
+    }
+    return [x, y];
+  }
+
+  /* Lines have their own moments. Joined on one x, what a line never had there does not break it;
+     what it had as unknown does (mode 2 widens that to the line's own neighbours). */
+  function joined(plot) {
+    var tables = plot.lines.map(function (line) {
+      return plot.holds === "since" && line.hue ? level(line) : [line.x, line.y];
+    });
+    return uPlot.join(tables, tables.map(function () { return [0, 2]; }));
+  }
+
+  /* The points that no stroke reaches: nothing known of the line right before or after. */
+  function lonely(ys) {
+    var own = [];
+    ys.forEach(function (v, i) { if (v !== undefined) own.push(i); });
+    return own.filter(function (i, k) {
+      return ys[i] !== null && (k === 0 || ys[own[k - 1]] === null) && (k === own.length - 1 || ys[own[k + 1]] === null);
+    });
+  }
+
+  function series(plot, columns) {
+    return plot.lines.map(function (line, i) {
+      var ys = columns[i + 1], known = line.y.filter(function (v) { return v !== null; }).length;
+      var dots = plot.holds === "at" && line.hue && known < 40 ? null : lonely(ys);
       return {
-        label: name, width: hue ? 1.75 : 1.25, spanGaps: true,
-        points: { show: hue > 0 && count < 40, size: 5, fill: colour("--hue" + hue) },
-        gaps: function (u, idx) {
-          return plot.gaps[idx - 1].map(function (x) {
-            var at = Math.round(u.valToPos(x, "x", true));
-            return [at - 2, at + 2];
-          });
-        },
-        stroke: colour("--hue" + hue), dash: hue ? undefined : [5, 4],
-        paths: plot.step ? uPlot.paths.stepped({ align: 1 }) : undefined,
+        label: line.name, width: line.hue ? 1.75 : 1.25,
+        points: { show: true, size: 5, fill: colour("--hue" + line.hue), filter: function () { return dots; } },
+        stroke: colour("--hue" + line.hue), dash: line.hue ? undefined : [5, 4],
+        paths: plot.holds === "until" ? uPlot.paths.stepped({ align: 1 }) : undefined,
         value: function (u, v) { return figure(v); }
       };
     });
@@ -75,19 +98,19 @@
     charts.forEach(function (c) { c.destroy(); });
     charts = [];
     document.querySelectorAll("[data-plot]").forEach(function (box) {
-      var plot = data.plots[+box.dataset.plot], grid = { stroke: colour("--grid"), width: 1 };
+      var plot = data.plots[+box.dataset.plot], columns = joined(plot), grid = { stroke: colour("--grid"), width: 1 };
       var axis = { stroke: colour("--quiet"), grid: grid, ticks: { show: false }, font: "12px system-ui, sans-serif" };
       charts.push(new uPlot({
         width: Math.max(240, printing ? PAPER : box.clientWidth), height: 150, padding: [8, 24, 0, 0],
-        series: [{ label: "at", value: function (u, v) { return v === null ? "" : v.toFixed(0) + " s"; } }].concat(series(plot)),
-        legend: { markers: { width: 0, fill: function (u, i) { return colour("--hue" + plot.hues[i - 1]); } } },
+        series: [{ label: "at", value: function (u, v) { return v === null ? "" : v.toFixed(0) + " s"; } }].concat(series(plot, columns)),
+        legend: { markers: { width: 0, fill: function (u, i) { return colour("--hue" + plot.lines[i - 1].hue); } } },
         cursor: { sync: { key: "run" }, drag: { x: false, y: false } },
         scales: { x: { time: false, range: function () { return data.range; } },
-          y: { range: function (u, low, high) { return [0, Math.max(high || 0, 0.001) * 1.12]; } } },
+          y: { range: function (u, low, high) { return [0, (high > 0 ? high : 1) * 1.12]; } } },
         axes: [Object.assign({ size: 30, gap: 8, values: function (u, vs) { return vs.map(function (v) { return v + " s"; }); } }, axis),
           Object.assign({ size: 80, space: 26, values: function (u, vs) { return vs.map(figure); } }, axis)],
         hooks: { drawClear: [function (u) { behind(u, plot); }], draw: [marks] }
-      }, plot.data, box));
+      }, columns, box));
     });
   }
 
