@@ -182,7 +182,7 @@ class Bundle:
             return str(self.manifest["bundle_id"])
         digest = hashlib.sha256()
         for rel in self.files:
-            digest.update(f"{rel}\0{self.sha256(rel)}\n".encode())
+            digest.update(f"{rel}\0{self.sha256(rel)}\n".encode("utf-8", "surrogateescape"))
         return f"plain-{digest.hexdigest()[:12]}"
 
     def cite(
