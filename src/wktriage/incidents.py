@@ -32,6 +32,11 @@ LABELS = "labels.jsonl"
 ID = re.compile(r"[a-z0-9][a-z0-9-]{0,60}\Z")
 MAX_ARCHIVE_BYTES = 4 << 20
 DEFAULT = "paused-node"
+SCRUBBED = {"checkout": "/srv/WuKongIM", "data": "/srv/data", "runs": "/srv/runs"}
+_CHECKOUT = re.compile(r"(/[^\s:'\"]+)/docker/(?:conf|sim|dev-sim|observability)\b")
+_RUNS = re.compile(r"(/[^\s:'\"]+)/\.work/")
+_GO_HOME = re.compile(rb"/(?:root|home/[^/\s]+)/go/")
+_BINARY = frozenset({".gz", ".xz"})
 # Nothing judges these: they are the largest parts that xz cannot shrink.
 DROPPED = re.compile(r"pprof/[^/]*-heap\.pb\.gz(?:\.err)?\Z")
 # Derived from the evidence, and rebuilt from it.
@@ -378,6 +383,7 @@ def pack(bundle_dir: Path, incident: Incident) -> Path:
                 path.unlink()
         for path in sorted((slim / "metrics").rglob("*.prom.gz")):
             path.write_bytes(_stored_gzip(gzip.decompress(path.read_bytes())))
+        _scrub(slim)
         _adjust_manifest(slim)
         data = _tar(slim, incident.bundle)
     if len(data) > MAX_ARCHIVE_BYTES:
@@ -405,6 +411,31 @@ def _stored_gzip(data: bytes) -> bytes:
     with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=0, mtime=0, filename="") as file:
         file.write(data)
     return out.getvalue()
+
+
+def _scrub(bundle_dir: Path) -> None:
+    """Replace the directories of the recording machine in text files: they are nobody's business.
+
+    The data root is the topology's, the checkout is where the compose configuration and the
+    stacks of the goroutine dumps say the sources lie.
+    """
+    topology = server.read_object(bundle_dir / "topology.json") or {}
+    compose = bundle_dir / "compose-config.yml"
+    text = compose.read_text(encoding="utf-8", errors="replace") if compose.is_file() else ""
+    found = {m.group(1): SCRUBBED["checkout"] for m in _CHECKOUT.finditer(text)}
+    found |= {m.group(1): SCRUBBED["runs"] for m in _RUNS.finditer(text)}
+    if topology.get("data_root"):
+        found[str(topology["data_root"])] = SCRUBBED["data"]
+    for path in sorted(bundle_dir.rglob("*")):
+        if path.suffix in _BINARY or not path.is_file():
+            continue
+        before = data = path.read_bytes()
+        # Longest first: one directory may begin another's name.
+        for directory in sorted(found, key=len, reverse=True):
+            data = data.replace(directory.encode(), found[directory].encode())
+        data = _GO_HOME.sub(b"/home/user/go/", data)
+        if data != before:
+            path.write_bytes(data)
 
 
 def _adjust_manifest(bundle_dir: Path) -> None:
