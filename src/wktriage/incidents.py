@@ -433,7 +433,7 @@ def _scrub(bundle_dir: Path) -> None:
         # Longest first: one directory may begin another's name.
         for directory in sorted(found, key=len, reverse=True):
             data = data.replace(directory.encode(), found[directory].encode())
-        data = _GO_HOME.sub(b"/home/user/go/", data)
+        data = _GO_HOME.sub(b"/srv/go/", data)
         if data != before:
             path.write_bytes(data)
 
