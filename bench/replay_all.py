@@ -9,6 +9,7 @@ nodes differ.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -30,14 +31,16 @@ def main(names: list[str]) -> int:
             recorded = judge.verdict_of(incidents.unpack(incident, where / "recorded"))
             argv = [str(Path(sys.executable).with_name("wktriage")), "triage"]
             argv += ["-i", "inventory/replay", "-e", f"incident={incident.bundle}"]
-            argv += ["-e", f"runs_dir={where}/runs", "-e", "stack_project=replay-all"]
-            subprocess.run(argv, cwd=ROOT, capture_output=True, check=False)
+            argv += ["-e", f"runs_dir={where}/runs", "-e", f"stack_project=replay-all-{os.getpid()}"]
+            done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
             bundle = next((p.parent for p in (where / "runs").glob("*/verdict.json")), None)
             replayed = json.loads((bundle / "verdict.json").read_text()) if bundle else {}
             keys = ("category", "nodes")
             same = all(recorded[k] == replayed.get(k) for k in keys)
             different += not same
             said = {k: (recorded[k], replayed.get(k)) for k in (*keys, "confidence")}
+            if bundle is None:
+                print(done.stdout[-2000:], done.stderr[-2000:], file=sys.stderr)
             print("same" if same else "DIFFERENT", incident.bundle, json.dumps(said), flush=True)
     return different
 

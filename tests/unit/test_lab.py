@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
+from click.testing import CliRunner
 
+from wktriage.cli import group
 from wktriage.errors import UsageError
 from wktriage.lab import faults, injector
 from wktriage.lab.injector import Injector
@@ -38,6 +41,25 @@ def test_unknown_fault_and_parameter_are_refused_with_the_known_ones() -> None:
         faults.load("gremlins")
     with pytest.raises(UsageError, match="it has cpus"):
         faults.load("cpu-quota-node", {"cores": "2"})
+
+
+def test_a_draw_is_repeatable_runnable_and_varies_what_it_should() -> None:
+    def drawn(seed: int) -> list[str]:
+        done = CliRunner().invoke(group, ["lab", "draw", "--seed", str(seed), "--count", "60"])
+        assert done.exit_code == 0, done.output
+        return done.output.splitlines()
+
+    lines = drawn(3)
+    assert lines == drawn(3) != drawn(4)
+    for words in map(str.split, lines):
+        assert words[:3] == ["wktriage", "lab", "run"]
+        given = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+        fault = faults.load(words[3], dict(setting.split("=", 1) for setting in given))
+        assert given or not fault.parameters
+        assert ("-e" in words) is not bool(fault.run)
+    rates = {re.search(r"rate=(\S+)", line)[1] for line in lines if " overload " in line}  # type: ignore[index]
+    assert all(re.fullmatch(r"\d+/s", rate) for rate in rates)
+    assert len({w for line in lines for w in line.split() if w.startswith("scenario=")}) >= 4
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,7 @@ from wktriage.bundle import Bundle
 from wktriage.commands.triage import parse_extra_vars
 from wktriage.errors import InfraError, UsageError
 from wktriage.judge import judge
-from wktriage.lab import faults
-from wktriage.lab.actions import require_tools
+from wktriage.lab import actions, faults
 from wktriage.lab.injector import Injector, Record
 from wktriage.model import SignalSet, Tri
 from wktriage.readers import status, times
@@ -37,6 +38,10 @@ DEFAULT_RUN: dict[str, Any] = {
     "profile_seconds": 5,
 }
 HEAL_MARGIN_S = 4.0
+DRAWN_SCENARIOS = (
+    "custom", "smoke-default", "sampled-correctness", "person-hotpath", "group-fanout"
+)  # fmt: skip
+"""What runs healthily on a small host; a fault that is a workload of its own keeps that."""
 STRENGTH_SPREAD = 1.5
 """Drawn strengths lie between a parameter's default divided by this and times this."""
 
@@ -64,19 +69,30 @@ def list_faults() -> None:
 @click.option("--seed", type=int, required=True)
 @click.option("--count", type=int, default=20, show_default=True)
 def draw(seed: int, count: int) -> None:
-    """Draw runs over faults, nodes and strengths by a seed; prints one command a line."""
+    """Draw runs over faults, nodes, strengths and scenarios by a seed; one command a line."""
     chosen = random.Random(seed)  # noqa: S311 (a draw that can be repeated, no secret)
     names = faults.names()
     for number in range(1, count + 1):
         fault = faults.load(chosen.choice(names))
         words = [f"wktriage lab run {fault.name}", f"--seed {chosen.randrange(1 << 16)}"]
         for key, value in sorted(fault.parameters.items()):
-            if isinstance(value, int | float):
-                factor = STRENGTH_SPREAD ** chosen.uniform(-1, 1)
-                drawn = type(value)(round(value * factor, 3))
-                words.append(f"--set {key}={max(drawn, 1) if isinstance(value, int) else drawn}")
+            factor = STRENGTH_SPREAD ** chosen.uniform(-1, 1)
+            words.append(f"--set {key}={_scaled(value, factor)}")
+        scenario = chosen.choice(DRAWN_SCENARIOS)
+        if not fault.run:
+            words.append(f"-e scenario={scenario}")
         words.append(f"--id s{seed}-{number:02d}")
         click.echo(" ".join(words))
+
+
+def _scaled(value: float | str, factor: float) -> str:
+    """Multiply the number that a parameter is, or begins with (``6/s``); whole ones stay whole."""
+    found = re.match(r"(\d+(?:\.\d+)?)(.*)", str(value))
+    if found is None:
+        return str(value)
+    number, unit = found.groups()
+    drawn = float(number) * factor
+    return (f"{drawn:.3g}" if "." in number else str(max(1, round(drawn)))) + unit
 
 
 @lab.command("run")
@@ -106,17 +122,20 @@ def run(
 ) -> None:
     """Run one FAULT inside a triage window; say what happened and what the verdict was."""
     fault = faults.load(name, parse_extra_vars(settings))
-    require_tools([step.do for step in fault.inject])
+    actions.require_tools([step.do for step in fault.inject])
     given = _given(fault.run, parse_extra_vars(extra))
+    given["lab_fault"] = name
     given["bundle_id"] = bundle_id = params.new_bundle_id(f"lab-{name}")
     paths = RunPaths(_runs_dir(given), bundle_id)
     hold = float(given["duration"]) + float(given["profile_seconds"]) + HEAL_MARGIN_S
     injector = Injector(fault, paths.topology_file, hold_s=hold, node=node, seed=seed)
-    injector.start()
-    try:
+    with contextlib.ExitStack() as undo:
+        if fault.volume_mb is not None:
+            own = actions.volume(_runs_dir(given) / ".lab", fault.volume_mb)
+            given["data_root"] = str(undo.enter_context(own) / "data")
+        injector.start()
+        undo.callback(injector.end)
         run_playbook("triage.yml", {**given, "fail_on": "never"})
-    finally:
-        injector.end()
     if not (paths.bundle / "manifest.json").exists():
         raise InfraError(f"the run left no bundle in {paths.bundle}; its output says why")
     report(fault, injector.record, paths.bundle, identity, store, baseline)

@@ -6,13 +6,15 @@ containers that the topology names and processes started here, and is bounded in
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from wktriage.errors import InfraError, UsageError
@@ -63,6 +65,7 @@ class Actions:
         self._hogs: list[subprocess.Popen[bytes]] = []
         self._cycle_stop = threading.Event()
         self._cycle: threading.Thread | None = None
+        self._filler: Path | None = None
         self.started: dict[str, str] = {}
 
     def remember(self, targets: Sequence[Target]) -> None:
@@ -160,6 +163,51 @@ class Actions:
         flags = [word for k, v in limits.items() for word in (f"--{k.replace('_', '-')}", str(v))]
         run(["docker", "update", *flags, _container(target)])
 
+    def _do_squeeze(self, target: Target, headroom_mb: float) -> None:
+        """Leave the target little more memory than it holds now: it grows, and is OOM-killed."""
+        stat = _cgroup(target, "memory", "memory.stat", "memory.stat").read_text()
+        held = dict(line.split() for line in stat.splitlines())
+        used = int(held.get("total_rss") or held["anon"])
+        limit = str(used + int(headroom_mb * 1e6))
+        run(["docker", "update", "--memory", limit, "--memory-swap", limit, _container(target)])
+
+    def _do_throttle_writes(self, target: Target, iops: int) -> None:
+        """Allow the target ``iops`` writes a second to the device of its data (0: no limit)."""
+        device = self._device()
+        file = _cgroup(target, "blkio", "blkio.throttle.write_iops_device", "io.max")
+        v2 = file.name == "io.max"
+        limit = f"wiops={iops or 'max'}" if v2 else str(iops)
+        try:
+            file.write_text(f"{device} {limit}\n")
+        except OSError as exc:
+            raise InfraError(f"{file}: {exc.strerror}") from exc
+
+    def _device(self) -> str:
+        """Return ``major:minor`` of the disk that holds the data root."""
+        if self._data_root is None:
+            raise InfraError("the topology names no data root")
+        number = Path(self._data_root).stat().st_dev
+        device = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
+        if not device.exists():
+            raise InfraError(f"{self._data_root} is on no block device of its own")
+        if (device / "partition").exists():
+            device = device.resolve().parent
+        return (device / "dev").read_text().strip()
+
+    def _do_fill(self, _target: None, leave_mb: float) -> None:
+        """Fill the lab's own volume but for ``leave_mb``."""
+        if self._data_root is None or not os.path.ismount(Path(self._data_root).parent):
+            raise InfraError("only a volume that the lab made is filled (volume_mb in the fault)")
+        self._filler = Path(self._data_root) / "wktriage-filler"
+        with self._filler.open("wb") as file:
+            free = os.statvfs(self._data_root)
+            size = free.f_bavail * free.f_frsize - int(leave_mb * 1e6)
+            os.posix_fallocate(file.fileno(), 0, max(size, 1))
+
+    def _do_unfill(self, _target: None) -> None:
+        if self._filler is not None:
+            self._filler.unlink(missing_ok=True)
+
     def _do_hog(self, _target: None, kind: str, count: int, seconds: float) -> None:
         """Load the host with our own processes, which end by themselves."""
         seconds = min(float(seconds), MAX_HOG_SECONDS)
@@ -202,6 +250,28 @@ class Actions:
         nano = int(inspect(target, "{{.HostConfig.NanoCpus}}"))
         return None if nano == round(cpus * 1e9) else f"{target.name} has {nano / 1e9} CPUs"
 
+    def _is_oom_killed(self, target: Target) -> str | None:
+        """Ask the engine's events: a container that started again no longer says it."""
+        since = self.started.get(target.name, "10m")
+        now = str(int(time.time()))
+        asked = ["docker", "events", "--since", since, "--until", now, "--filter", "event=oom"]
+        told = run([*asked, "--filter", f"container={_container(target)}"])
+        return None if told.strip() else f"{target.name} was not killed for its memory"
+
+    def _is_writing_slowly(self, target: Target, iops: int) -> str | None:
+        file = _cgroup(target, "blkio", "blkio.throttle.write_iops_device", "io.max")
+        wanted = (self._device(), str(iops))
+        found = any(
+            line.split()[0] == wanted[0] and wanted[1] in line.replace("=", " ").split()[1:]
+            for line in file.read_text().splitlines()
+        )
+        return None if found else f"{target.name} is not limited to {iops} writes a second"
+
+    def _is_full(self, _target: None, leave_mb: float) -> str | None:
+        free = os.statvfs(self._data_root or ".")
+        left = free.f_bavail * free.f_frsize / 1e6
+        return None if left <= leave_mb + 1 else f"{left:.0f} MB are free"
+
     def _is_hogged(self, _target: None) -> str | None:
         alive = sum(hog.poll() is None for hog in self._hogs)
         return None if alive == len(self._hogs) and alive else f"{alive} hogs are alive"
@@ -211,11 +281,59 @@ class Actions:
         return None if alive else f"the cycle on {target.name} has ended"
 
 
+def _cgroup(target: Target, controller: str, v1: str, v2: str) -> Path:
+    """Return the file of the target's control group, in cgroup v1 or v2."""
+    pid = inspect(target, "{{.State.Pid}}")
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    except OSError as exc:
+        raise InfraError(f"{target.name} runs in no control group of this machine") from exc
+    groups = {line.split(":", 2)[1]: line.split(":", 2)[2] for line in lines}
+    for names, path in groups.items():
+        if controller in names.split(","):
+            return Path(f"/sys/fs/cgroup/{controller}{path}") / v1
+    return Path(f"/sys/fs/cgroup{groups.get('', '/')}") / v2
+
+
+@contextlib.contextmanager
+def volume(directory: Path, megabytes: int) -> Iterator[Path]:
+    """Mount a file system of its own under ``directory`` while the block runs; yield its top.
+
+    Raises InfraError when this machine has no loop devices or no mkfs.ext4.
+    """
+    image, top = directory / "volume.img", directory / "volume"
+    top.mkdir(parents=True, exist_ok=True)
+    if os.path.ismount(top):  # of a lab run that was killed
+        run(["umount", str(top)])
+    with image.open("wb") as file:
+        file.truncate(megabytes * 1_000_000)
+    try:
+        run(["mkfs.ext4", "-q", "-F", "-m", "0", str(image)])
+        run(["mount", "-o", "loop", str(image), str(top)])
+        try:
+            (top / "lost+found").rmdir()
+            yield top
+        finally:
+            run(["umount", str(top)])
+    finally:
+        image.unlink()
+
+
+TOOLS = {
+    "firewall": ("nsenter", "iptables"),
+    "reset_cycle": ("nsenter", "iptables"),
+    "squeeze": (),
+    "throttle_writes": (),
+    "fill": ("mkfs.ext4", "mount", "umount"),
+}
+"""What the actions that need root call on this machine."""
+
+
 def require_tools(do: Sequence[str]) -> None:
     """Raise UsageError now, not late, when a fault's tools are missing on this machine."""
-    if {"firewall", "reset_cycle"} & set(do):
-        missing = [tool for tool in ("nsenter", "iptables") if shutil.which(tool) is None]
-        if missing:
-            raise UsageError(f"this fault needs {' and '.join(missing)}: install them first")
-        if os.geteuid() != 0:
-            raise UsageError("this fault changes a container's firewall: run it as root")
+    needed = [action for action in do if action in TOOLS]
+    missing = sorted({t for a in needed for t in TOOLS[a] if shutil.which(t) is None})
+    if missing:
+        raise UsageError(f"this fault needs {' and '.join(missing)}: install them first")
+    if needed and os.geteuid() != 0:
+        raise UsageError(f"this fault ({needed[0]}) changes what only root may: run it as root")

@@ -39,7 +39,7 @@ class Fault:
 
     ``at`` is ``window`` (once the counters move), ``start`` (as soon as the containers run) or
     ``run`` (nothing is injected: the run's own parameters are the fault). ``for_s`` None means
-    until the profile is over.
+    until the profile is over. ``volume_mb`` gives the run's data a volume of its own.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Fault:
     at: str
     after_s: float
     for_s: float | None
+    volume_mb: int | None
     run: Mapping[str, Any]
     parameters: Mapping[str, Any]
     inject: tuple[Step, ...]
@@ -100,6 +101,7 @@ def load(name: str, overrides: Mapping[str, Any] | None = None) -> Fault:
         at=raw["at"],
         after_s=float(fill(raw.get("after_s", 5))),
         for_s=None if raw.get("for_s") is None else float(fill(raw["for_s"])),
+        volume_mb=raw.get("volume_mb"),
         run=fill(raw.get("run", {})),
         parameters=parameters,
         inject=tuple(step(s) for s in raw.get("inject", [])),

@@ -91,7 +91,7 @@ class Injector(threading.Thread):
         self.record.problems.append(text)
 
     def _inject(self, actions: Actions, targets: list[Target]) -> None:
-        if self.fault.check is not None and self.fault.check.do == "restarted":
+        if self.fault.check is not None and self.fault.check.do in ("restarted", "oom_killed"):
             actions.remember(targets)
         self.record.injected_at = _now()
         for step in self.fault.inject:
@@ -100,11 +100,17 @@ class Injector(threading.Thread):
         end = time.monotonic() + length
         self._ended.wait(min(CHECK_AFTER_SECONDS, length))
         if self.fault.check is not None:
-            self.record.problems += actions.check(
-                self.fault.check.do, self.fault.check.arguments, targets
-            )
+            self.record.problems += self._check(actions, self.fault.check, targets, end)
         self.record.took_hold = not self.record.problems
         self._ended.wait(max(0.0, end - time.monotonic()))
+
+    def _check(self, actions: Actions, check: Step, targets: list[Target], end: float) -> list[str]:
+        """Return what has not taken hold when the fault ends; some take a while (an OOM kill)."""
+        while problems := actions.check(check.do, check.arguments, targets):
+            left = end - time.monotonic()
+            if left <= 0 or self._ended.wait(min(CHECK_AFTER_SECONDS, left)):
+                break
+        return problems
 
     def _heal(self, actions: Actions, targets: list[Target]) -> None:
         for step in (*self.fault.heal, Step("end_cycle"), Step("end_hogs")):
