@@ -209,13 +209,20 @@ def test_resources_survive_the_death_of_their_process(full: server.Recording) ->
         assert control.answer(f"/_replay/wk-node3/{path}", "", at(29)).code == 404
 
 
-def test_samplers_in_step_with_the_recording_see_every_row_once(full: server.Recording) -> None:
-    surface = server.NodeSurface("wk-node1", full, clock(full))
+def test_a_slot_that_the_recording_missed_is_no_standstill(tmp_path: Path) -> None:
+    shutil.copytree(FIXTURES / "full", tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "resources.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    mine = [row for row in rows if row["name"] == "wk-node1"]
+    rows.remove(mine[23])
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recording = server.Recording(tmp_path)
+    surface = server.NodeSurface("wk-node1", recording, clock(recording))
     # Recorded at .05 of each second; a caller that comes then, a little early or late.
-    due = [21.05, 22.049, 23.051, 24.048, 25.052]
+    due = [21.05, 22.049, 23.051, 24.048, 25.052, 26.05]
     seen = [json.loads(surface.harness("resource", at(s)).body)["cpu_seconds"] for s in due]
-    steps = [round(b - a, 6) for a, b in itertools.pairwise(seen)]
-    assert steps == [0.25] * 4
+    steps = [b - a for a, b in itertools.pairwise(seen)]
+    assert steps == pytest.approx([0.25] * 5, abs=0.01)
 
 
 def test_docker_stats_become_cumulative_seconds(plain: server.Recording) -> None:

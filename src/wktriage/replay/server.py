@@ -476,6 +476,14 @@ def _failed(error: Any) -> Answer:
     return NOT_RECORDED if state == UNKNOWN else Answer(state=state)
 
 
+CUMULATIVE = {
+    "cpu_seconds", "throttled_seconds", "throttled_periods", "periods",
+    "net_rx_bytes", "net_tx_bytes", "blk_read_bytes", "blk_write_bytes",
+    "cpu_total_ticks", "cpu_idle_ticks", "cpu_iowait_ticks", "cpu_steal_ticks",
+}  # fmt: skip
+"""Counters of resources.jsonl and host.jsonl that grow between two rows."""
+
+
 class Surface:
     """What every stand-in process answers; nodes and the simulator add their own paths."""
 
@@ -485,7 +493,6 @@ class Surface:
         self.clock = clock
         self._logs: dict[str, tuple[list[int], list[bytes]]] = {}
         self._lock = threading.Lock()
-        self._skew: dict[str, int] = {}
 
     def reachable(self, moment: int) -> str:
         """Return how this process takes a connection at that moment."""
@@ -524,29 +531,34 @@ class Surface:
         }
         return {**row, **moved}
 
-    def _in_step(self, what: str, timeline: Timeline | None, moment: int) -> Event | None:
-        """Return the row that is due to a caller that samples as often as the recording did.
+    @staticmethod
+    def _between(timeline: Timeline | None, moment: int) -> Row | None:
+        """Return the newest row, its cumulative counters moved on towards the next row.
 
-        Samplers of the same interval that fall on the recorded moments would, by jitter, see one
-        row twice and miss the next, which looks like a standstill. The first request decides by
-        how much (half an interval at most) the rows are moved, so that it falls between two.
+        A caller that samples as often as the recording did would, by jitter or a slot that the
+        recording missed, see one row twice and skip the next: a standstill that never was.
         """
-        if timeline is None:
+        if timeline is None or (event := timeline.at(moment)) is None:
             return None
-        before, after = timeline.at(moment), timeline.after(moment)
-        if what not in self._skew and before is not None and after is not None:
-            interval = after.at - before.at
-            # A gap in the recording is no interval.
-            self._skew |= {what: before.at + interval // 2 - moment} if interval < 3e9 else {}
-        return timeline.at(moment + self._skew.get(what, 0))
+        following = timeline.after(moment)
+        if following is None:
+            return event.row
+        share = (moment - event.at) / (following.at - event.at)
+        row = dict(event.row)
+        for key in CUMULATIVE & row.keys() & following.row.keys():
+            old, new = row[key], following.row[key]
+            numbers = all(type(v) in (int, float) for v in (old, new))
+            if numbers and new > old:  # less is a restart: it starts with the next row
+                row[key] = type(old)(old + share * (new - old))
+        return row
 
     def _resource(self, moment: int) -> Answer:
         timeline = self.recording.resources.get(self.name)
         if timeline is not None:
-            event = self._in_step("resource", timeline, moment)
-            if event is None:
+            found = self._between(timeline, moment)
+            if found is None:
                 return NOT_RECORDED
-            row = self._shifted(event.row, "started_at")
+            row = self._shifted(found, "started_at")
             row.pop("sample_time", None)
             return _json(row)
         return self._docker_stats(moment)
@@ -609,15 +621,11 @@ class Surface:
 
     def _host(self, moment: int) -> Answer:
         timeline = self.recording.host.get(self._host_name() or "")
-        event = self._in_step("host", timeline, moment)
-        if event is None:
+        row = self._between(timeline, moment)
+        if row is None:
             return NOT_RECORDED
         return _json(
-            {
-                k: v
-                for k, v in event.row.items()
-                if k not in ("sample_time", "collector_cpu_seconds")
-            }
+            {k: v for k, v in row.items() if k not in ("sample_time", "collector_cpu_seconds")}
         )
 
     def _events(self, moment: int) -> Answer:
