@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from wktriage import dataroot
 from wktriage.errors import InfraError, UsageError
+from wktriage.readers.times import parse_time
 from wktriage.topology import Node, Sim
 
 CHAIN = "WKTRIAGE"  # our own chain: healing removes it whole and nothing else
@@ -67,6 +69,7 @@ class Actions:
         self._cycle: threading.Thread | None = None
         self._filler: Path | None = None
         self.started: dict[str, str] = {}
+        self.emptied: dict[str, float] = {}
 
     def remember(self, targets: Sequence[Target]) -> None:
         """Note what ``check: restarted`` later compares with."""
@@ -163,6 +166,16 @@ class Actions:
         flags = [word for k, v in limits.items() for word in (f"--{k.replace('_', '-')}", str(v))]
         run(["docker", "update", *flags, _container(target)])
 
+    def _do_lose_data(self, target: Node) -> None:
+        """Empty a node's data directory, as a volume that was replaced by a new one would be."""
+        root = Path(self._data_root) if self._data_root else None
+        where = Path(target.data_dir or "")
+        if root is None or not dataroot.has_marker(root) or where.parent != root:
+            raise InfraError(f"{target.name} keeps its data in no data root of the harness")
+        shutil.rmtree(where)
+        where.mkdir()
+        self.emptied[target.name] = time.time()
+
     def _do_squeeze(self, target: Target, headroom_mb: float) -> None:
         """Leave the target little more memory than it holds now: it grows, and is OOM-killed."""
         stat = _cgroup(target, "memory", "memory.stat", "memory.stat").read_text()
@@ -236,6 +249,12 @@ class Actions:
     def _is_restarted(self, target: Target) -> str | None:
         now = inspect(target, "{{.State.StartedAt}}")
         return None if now != self.started.get(target.name) else f"{target.name} did not restart"
+
+    def _is_started_empty(self, target: Target) -> str | None:
+        started = parse_time(inspect(target, "{{.State.StartedAt}}"))
+        emptied = self.emptied.get(target.name)
+        ok = emptied is not None and started is not None and started > emptied
+        return None if ok else f"{target.name} did not start after its data had gone"
 
     def _is_firewalled(self, target: Target) -> str | None:
         listing = self._iptables(target, "-L", CHAIN, "-v", "-x", "-n")

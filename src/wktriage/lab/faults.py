@@ -37,9 +37,10 @@ class Label:
 class Fault:
     """A declared fault. ``after_s`` and ``for_s`` are seconds into and of the window.
 
-    ``at`` is ``window`` (once the counters move), ``start`` (as soon as the containers run) or
-    ``run`` (nothing is injected: the run's own parameters are the fault). ``for_s`` None means
-    until the profile is over. ``volume_mb`` gives the run's data a volume of its own.
+    ``at`` is ``window`` (once the counters move), ``start`` (as soon as the containers run),
+    ``created`` (before they start) or ``run`` (nothing is injected: the run's own parameters are
+    the fault). ``for_s`` None means until the profile is over. ``volume_mb`` gives the run's data
+    a volume of its own.
     """
 
     name: str

@@ -72,7 +72,8 @@ class Injector(threading.Thread):
             self.record.targets = [t.name for t in targets]
             if self.fault.at == "start":
                 self._await_running(targets)
-            else:
+            elif self.fault.at == "window":
+                # "created" waits for nothing: containers exist, and start after the topology.
                 self._await_load(topology.sim.status_url)
             self._ended.wait(self.fault.after_s)
         except TriageError as exc:
