@@ -11,6 +11,8 @@ short_description: Make the bundle of a run
 description:
   - Unpacks what the collectors packed, adds configuration, fingerprint and manifest, and takes out
     secrets. Runs on the controller.
+  - A run on accumulated data is given the reference C(clean-twin) when the directory of its bundle
+    holds a clean run with the same inputs.
 options:
   bundle_dir:
     description: Where the bundle goes; the directory may exist, a finished bundle may not.
@@ -72,7 +74,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from wktriage import assemble, manifest
+from wktriage import assemble, finish, manifest
 from wktriage.errors import TriageError
 
 SUFFIX = ".tar.gz"
@@ -100,13 +102,16 @@ class ActionModule(ActionBase):
             return {"changed": False, "skipped": True}
         bundle = Path(args["bundle_dir"])
         secrets = args.get("secrets_file")
+        run_file, topology_file = Path(args["run_file"]), Path(args["topology_file"])
+        references = {str(k): Path(v) for k, v in (args.get("references") or {}).items()}
         try:
+            references |= finish.refer_twin(bundle.parent, run_file, topology_file)
             document = assemble.assemble(
                 bundle,
                 {p.name.removesuffix(SUFFIX): p for p in Path(args["tars_dir"]).glob(f"*{SUFFIX}")},
-                Path(args["run_file"]),
-                Path(args["topology_file"]),
-                references={str(k): Path(v) for k, v in (args.get("references") or {}).items()},
+                run_file,
+                topology_file,
+                references=references,
                 secrets=Path(secrets).read_text(encoding="utf-8").splitlines() if secrets else (),
                 interrupted=args.get("interrupted") or None,
             )

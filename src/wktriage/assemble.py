@@ -385,9 +385,9 @@ def assemble(
     """Write the bundle of a run and return its manifest.
 
     ``tars`` maps host to what ``collector.py pack`` made there; a host without one is recorded as
-    failed. ``run_file`` is run.json, ``references`` name -> file to carry in ``references/``,
-    ``secrets`` values to hide besides those that the configuration gives away. ``interrupted``
-    says why the run did not end by itself.
+    failed. ``run_file`` is run.json, ``references`` name -> file to carry in ``references/``
+    besides those that run.json names, ``secrets`` values to hide besides those that the
+    configuration gives away. ``interrupted`` says why the run did not end by itself.
 
     Raises UsageError when the bundle is written already, InfraError when run or topology can't be
     read, SchemaError when a document comes out wrong.
@@ -398,12 +398,14 @@ def assemble(
     topology = _inputs(topology_file, "topology")
     schema.validate("topology", topology)
     known = [*secrets, *(str(s) for s in run.get("secrets") or [])]
+    recorded = {name: Path(path) for name, path in (run.get("references") or {}).items()}
+    references = {**recorded, **(references or {})}
     bundle_dir.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".assemble-", dir=bundle_dir.parent))
     try:
         stage = scratch / "bundle"
         stage.mkdir()
-        document = _fill(stage, scratch, tars, run, topology, references or {}, known, interrupted)
+        document = _fill(stage, scratch, tars, run, topology, references, known, interrupted)
         manifest.write(stage, document)
         _move_in(stage, bundle_dir)
     finally:
@@ -536,12 +538,9 @@ def finalise_interrupted(pending_file: Path, reason: str) -> Path:
         packed = _stop_and_pack(spec_file.parent, reason)
         if packed is not None:
             tars[str(_json(spec_file).get("host"))] = packed
-    run = _json(run_file)
-    references = {name: Path(path) for name, path in (run.get("references") or {}).items()}
     # The stack's role keeps the baseline's reference in the run's work directory.
     baseline = run_file.parent / "baseline.json"
-    if baseline.is_file():
-        references.setdefault("baseline", baseline)
+    references = {"baseline": baseline} if baseline.is_file() else {}
     assemble(bundle_dir, tars, run_file, topology_file, references=references, interrupted=reason)
     return bundle_dir
 

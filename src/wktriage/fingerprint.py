@@ -75,7 +75,6 @@ def build(
     ``recorded`` is the fingerprint of the incident that was replayed: what was observed then is
     what the evidence shows. Raises SchemaError.
     """
-    workload = run.get("workload") or {}
     facts: Mapping[str, Any] = next(iter(host_facts.values()), {})
     observed = {
         "data_bytes_at_start": run.get("data_bytes_at_start"),
@@ -90,31 +89,37 @@ def build(
     was = (recorded or {}).get("observed")
     if isinstance(was, dict):
         observed.update({k: was[k] for k in observed if k in was and k != "boot_id"})
-    hosts = run.get("hosts") or [n["host"] for n in topology["nodes"]]
     document = {
         "schema_version": SCHEMA_VERSION,
-        "inputs": {
-            "scenario": run.get("scenario"),
-            "workload": {k: workload.get(k) for k in WORKLOAD_KEYS},
-            "node_env": dict(run.get("node_env") or {}),
-            "node_config_sha256": run.get("node_config_sha256"),
-            # What it is, measured from the data, not what was asked for.
-            "mode": run.get("mode_measured") or run.get("mode"),
-            "image": run.get("image"),
-            "git_revision": run.get("git_revision"),
-            "git_diff_sha256": run.get("git_diff_sha256"),
-            "driver": topology["driver"],
-            "hosts": sorted({str(h) for h in hosts}),
-            "connect_rate": run.get("connect_rate"),
-            "profiled": None
-            if run.get("profile_seconds") is None
-            else float(run["profile_seconds"]) > 0,
-        },
+        "inputs": inputs_of(run, topology),
         "derived": {"image_digest": run.get("image_digest")},
         "observed": observed,
     }
     schema.validate("fingerprint", document)
     return document
+
+
+def inputs_of(run: Mapping[str, Any], topology: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ``inputs`` of a run's fingerprint, known before there is a bundle."""
+    workload = run.get("workload") or {}
+    hosts = run.get("hosts") or [n["host"] for n in topology["nodes"]]
+    return {
+        "scenario": run.get("scenario"),
+        "workload": {k: workload.get(k) for k in WORKLOAD_KEYS},
+        "node_env": dict(run.get("node_env") or {}),
+        "node_config_sha256": run.get("node_config_sha256"),
+        # What it is, measured from the data, not what was asked for.
+        "mode": run.get("mode_measured") or run.get("mode"),
+        "image": run.get("image"),
+        "git_revision": run.get("git_revision"),
+        "git_diff_sha256": run.get("git_diff_sha256"),
+        "driver": topology["driver"],
+        "hosts": sorted({str(h) for h in hosts}),
+        "connect_rate": run.get("connect_rate"),
+        "profiled": None
+        if run.get("profile_seconds") is None
+        else float(run["profile_seconds"]) > 0,
+    }
 
 
 def compare(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

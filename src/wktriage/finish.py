@@ -13,10 +13,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from wktriage import assemble, compose, gate, judge, report, runstate
+from wktriage import assemble, compose, fingerprint, gate, judge, report, runstate
 from wktriage.engine import DockerCli
 from wktriage.errors import TriageError
 from wktriage.lock import process_start
@@ -88,6 +89,32 @@ def refer(paths: RunPaths, baseline: Path) -> Path:
     file = paths.work / "baseline.json"
     runstate.write_json(file, gate.reference(baseline, judge.verdict_of(baseline)))
     return file
+
+
+def refer_twin(runs_dir: Path, run_file: Path, topology_file: Path) -> dict[str, Path]:
+    """Write the reference to the clean twin of a run on accumulated data, beside ``run_file``.
+
+    Returns it by its name, or nothing: for a clean run, when there is no twin, and for a replay,
+    which brings what its recording referred to.
+    """
+    run, topology = _read(run_file), _read(topology_file)
+    if run is None or topology is None or topology.get("driver") == "replay":
+        return {}
+    inputs = fingerprint.inputs_of(run, topology)
+    if inputs["mode"] != "accumulated":
+        return {}
+    twin = gate.find_twin(
+        runs_dir,
+        inputs,
+        run.get("image_digest"),
+        now=datetime.now(UTC),
+        judge=judge.verdict_of,
+    )
+    if twin.reference is None:
+        return {}
+    file = run_file.with_name("clean-twin.json")
+    runstate.write_json(file, twin.reference)
+    return {"clean-twin": file}
 
 
 def refuse(paths: RunPaths, run: Mapping[str, Any], baseline: Path, *, pid: int) -> Path:

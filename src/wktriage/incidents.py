@@ -236,6 +236,7 @@ def _stack_facts(bundle_dir: Path, inputs: Mapping[str, Any]) -> dict[str, Any]:
     }
     sim_config = config / "dev-sim.yaml"
     compose = bundle_dir / "compose-config.yml"
+    twin = bundle_dir / "references" / "clean-twin.json"
     git = bundle_dir / "git.txt"
     told = re.search(
         r"\b[0-9a-f]{40}\b", git.read_text("utf-8", "replace") if git.is_file() else ""
@@ -251,6 +252,8 @@ def _stack_facts(bundle_dir: Path, inputs: Mapping[str, Any]) -> dict[str, Any]:
         "node_config_sha256": inputs.get("node_config_sha256"),
         "node_configs": node_configs,
         "sim_config": str(sim_config) if sim_config.is_file() else None,
+        # The baseline is an incident of its own; a twin is only known by what it said.
+        "references": {"clean-twin": str(twin)} if twin.is_file() else {},
         "data_bytes_at_start": (fingerprint.get("observed") or {}).get("data_bytes_at_start"),
     }
 

@@ -19,6 +19,7 @@ from wktriage.errors import UsageError
 from wktriage.model import Citation, SignalSet, Tri, Value
 from wktriage.predicates import Leaf, kleene_or
 from wktriage.rules import CATEGORIES, Outcome
+from wktriage.signals import history
 from wktriage.wording import Shown, clean, join, render, show
 
 SCHEMA_VERSION = 1
@@ -464,12 +465,13 @@ def _hard_stops(decision: Decision, found: SignalSet, run: proposals.Run) -> lis
             "last_error_seen",
         )
     if found_value(found, "mode_accumulated") is True:
-        stop(
-            "evidence_class",
+        text = (
             "This run stood on accumulated data: it is never compared with a clean run, pass and "
-            "fail of a clean twin apart.",
-            "mode_accumulated",
+            "fail of a clean twin apart."
         )
+        if found_value(found, "clean_twin_passed") is None and category != "healthy":
+            text += f" It has none: {history.NO_TWIN}."
+        stop("evidence_class", text, "mode_accumulated")
     if decision.holds["client_bottleneck"] is Tri.YES:
         stop(
             "client_is_the_limit",

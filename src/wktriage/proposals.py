@@ -25,6 +25,7 @@ BASELINES = frozenset({"smoke-default", "accumulated-data"})
 """Mixed, but never taken apart: when the baseline fails, no other scenario runs before it."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9./]{1,32}\Z")
+CLEAN_DATA_ROOT = ".data-clean"
 CHECKOUT = '"$WUKONGIM_CHECKOUT"'
 
 
@@ -193,6 +194,9 @@ def _command(
     for item in extra:
         words += ["-e", item]
     words += ["-e", f"mode={mode or run.mode}", "-e", f"duration={duration or run.duration}"]
+    if mode == "clean" != run.mode:
+        # A clean run empties its data root, and the data that is there is the evidence.
+        words += ["-e", f"data_root={CLEAN_DATA_ROOT}"]
     if node_env:
         words += ["-e", json.dumps({"node_env": dict(node_env)})]
     return f"{shlex.join(words)} -e wukongim_checkout={CHECKOUT}"

@@ -263,6 +263,17 @@ def test_replayed_documents_stand_in_for_the_stacks(tmp_path: Path) -> None:
     assert run.json("fingerprint.json")["observed"]["kernel"] == "Linux then"
 
 
+def test_references_of_the_recording_are_carried(tmp_path: Path) -> None:
+    run = Run(tmp_path, "a")
+    for name in ("then", "now"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"bundle_id": name}))
+    run.run["references"] = {"clean-twin": str(tmp_path / "then.json")}
+    run.make({}, references={"baseline": tmp_path / "now.json"})
+    assert run.json("references/clean-twin.json")["bundle_id"] == "then"
+    assert run.json("references/baseline.json")["bundle_id"] == "now"
+    assert manifest.verify(run.bundle) == []
+
+
 def test_bad_reference_name_is_refused(tmp_path: Path) -> None:
     run = Run(tmp_path, "a")
     with pytest.raises(UsageError, match="reference"):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.unit.test_topology import sample
 
-from wktriage import finish, runstate
+from wktriage import finish, gate, runstate
 
 RUN: dict[str, Any] = {
     "schema_version": 1,
@@ -127,6 +127,38 @@ def test_a_refused_run_points_at_its_baseline(
     assert not paths.pending_file.exists()
     monkeypatch.undo()
     assert finish.judge.verdict_of(bundle)["category"] == "baseline_health"
+
+
+@pytest.mark.parametrize(
+    ("change", "searched"),
+    [({"mode_measured": "accumulated"}, True), ({"mode_measured": "clean"}, False), ({}, False)],
+)
+def test_only_a_run_that_stood_on_old_data_has_a_twin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], searched: bool
+) -> None:
+    seen: list[Any] = []
+
+    def find(runs_dir: Path, inputs: Any, image: str, **_more: Any) -> gate.Twin:
+        seen.append((runs_dir, inputs["mode"], image))
+        return gate.Twin({"passed": True})
+
+    monkeypatch.setattr(finish.gate, "find_twin", find)
+    run_file, topology_file = tmp_path / "run.json", tmp_path / "topology.json"
+    run_file.write_text(json.dumps({**RUN, "image_digest": "sha256:a", **change}))
+    sample().write(topology_file)
+    found = finish.refer_twin(tmp_path, run_file, topology_file)
+    if searched:
+        assert json.loads(found["clean-twin"].read_text()) == {"passed": True}
+        assert seen == [(tmp_path, "accumulated", "sha256:a")]
+    else:
+        assert (found, seen) == ({}, [])
+
+
+def test_a_replay_looks_for_no_twin(tmp_path: Path) -> None:
+    run_file, topology_file = tmp_path / "run.json", tmp_path / "topology.json"
+    run_file.write_text(json.dumps({**RUN, "mode_measured": "accumulated"}))
+    topology_file.write_text(json.dumps({"driver": "replay", "nodes": []}))
+    assert finish.refer_twin(tmp_path, run_file, topology_file) == {}
 
 
 def test_the_guard_finishes_when_the_controller_is_gone(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -127,3 +129,127 @@ def test_age_limit_is_a_day(tmp_path: Path) -> None:
     created = (NOW - timedelta(hours=23, minutes=59)).isoformat()
     made = bundle(tmp_path, created=created)
     assert look(tmp_path).baseline == made
+
+
+# --- clean twins ---------------------------------------------------------------------------------
+
+INPUTS: dict[str, Any] = {
+    "scenario": "accumulated-data",
+    "workload": {"users": 1000, "rate": "0.25/s"},
+    "node_env": {},
+    "node_config_sha256": "c",
+    "mode": "accumulated",
+    "image": "wukongim-dev:local",
+    "git_revision": "r",
+    "git_diff_sha256": "d",
+    "driver": "compose",
+    "hosts": ["localhost"],
+    "connect_rate": None,
+    "profiled": True,
+}
+
+
+def twin(
+    runs: Path, name: str = "20260102T110000Z-smoke-default-aaaa", *,
+    data: int | None = 0, image_digest: str | None = "sha256:a", manifest: Mapping[str, Any] = {},
+    **inputs: Any,
+) -> Path:  # fmt: skip
+    """Make a bundle: by default the clean twin of INPUTS under the scenario's clean name."""
+    path = bundle(runs, name, **manifest)
+    fingerprint = {
+        "inputs": {**INPUTS, "scenario": "smoke-default", "mode": "clean", **inputs},
+        "derived": {"image_digest": image_digest},
+        "observed": {"data_bytes_at_start": data},
+    }
+    (path / "fingerprint.json").write_text(json.dumps(fingerprint))
+    return path
+
+
+def twins(runs: Path, judge: gate.Judge = healthy) -> gate.Twin:
+    return gate.find_twin(runs, INPUTS, "sha256:a", now=NOW, judge=judge)
+
+
+def failed(_bundle: Path) -> Mapping[str, Any]:
+    return {"category": "send_path", "component": "node_process"}
+
+
+def test_a_clean_run_with_the_same_inputs_is_the_twin(tmp_path: Path) -> None:
+    made = twin(tmp_path)
+    reference = twins(tmp_path).reference
+    assert reference is not None
+    assert reference["bundle_id"] == made.name
+    assert (reference["passed"], reference["category"]) == (True, "healthy")
+    digest = hashlib.sha256((made / "manifest.json").read_bytes()).hexdigest()
+    assert reference["manifest_sha256"] == digest
+    # Numbers of the two are never compared, so none are carried.
+    assert "figures" not in reference
+
+
+def test_a_failed_twin_did_not_pass(tmp_path: Path) -> None:
+    twin(tmp_path, "20260102T100000Z-smoke-default-aaaa")
+    newest = twin(tmp_path)
+    reference = twins(tmp_path, lambda b: failed(b) if b == newest else healthy(b)).reference
+    assert reference is not None
+    assert (reference["passed"], reference["category"]) == (False, "send_path")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"workload": {"users": 10, "rate": "0.25/s"}}, "other workload.users"),
+        ({"node_env": {"WK_LOG_LEVEL": "info"}}, "other node_env.WK_LOG_LEVEL"),
+        ({"git_revision": None}, "other git_revision"),
+        ({"image_digest": "sha256:other"}, "other image_digest"),
+        ({"image_digest": None}, "other image_digest"),
+        ({"scenario": "../x"}, "other success criteria"),
+        ({"mode": "accumulated"}, "its mode is accumulated"),
+        ({"data": 9}, "not known to have started on empty data"),
+        ({"data": None}, "not known to have started on empty data"),
+        ({"manifest": {"interrupted": "by the user"}}, "interrupted or incomplete"),
+        ({"manifest": {"complete": False}}, "interrupted or incomplete"),
+        ({"manifest": {"created": "2026-01-01T11:59:59.000Z"}}, "older than 24 h"),
+    ],
+)
+def test_what_is_no_twin(tmp_path: Path, changes: dict[str, Any], why: str) -> None:
+    made = twin(tmp_path, **changes)
+    assert twins(tmp_path) == gate.Twin(None, ((made.name, why),))
+
+
+def test_other_success_criteria_make_no_twin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean = gate.scenarios.load("smoke-default")
+    stricter = replace(clean, success={"signal": "send_errors", "op": "==", "value": 0})
+    named = {"smoke-default": clean, "accumulated-data": stricter}
+    monkeypatch.setattr(gate.scenarios, "load", lambda name: named[name])
+    made = twin(tmp_path)
+    assert twins(tmp_path).rejected == ((made.name, "other success criteria"),)
+
+
+def test_a_fault_says_nothing_of_the_inputs_it_was_made_in(tmp_path: Path) -> None:
+    made = twin(tmp_path, manifest={"purpose": "lab"})
+    assert twins(tmp_path, failed).rejected == ((made.name, "failed, with a fault in it"),)
+    assert twins(tmp_path).reference is not None
+
+
+def test_a_twin_that_cannot_be_decided_is_passed_over(tmp_path: Path) -> None:
+    older = twin(tmp_path, "20260102T100000Z-smoke-default-aaaa")
+    torn = twin(tmp_path)
+    abstain = {"category": "insufficient_evidence"}
+    reference = twins(tmp_path, lambda b: abstain if b == torn else healthy(b)).reference
+    assert reference is not None
+    assert reference["bundle_id"] == older.name
+
+
+def test_the_twin_of_another_boot_is_one(tmp_path: Path) -> None:
+    path = twin(tmp_path)
+    fingerprint = json.loads((path / "fingerprint.json").read_text())
+    fingerprint["observed"]["boot_id"] = "other"
+    (path / "fingerprint.json").write_text(json.dumps(fingerprint))
+    assert twins(tmp_path).reference is not None
+
+
+def test_a_bundle_without_a_fingerprint_is_no_twin(tmp_path: Path) -> None:
+    made = twin(tmp_path)
+    (made / "fingerprint.json").write_text("[]")
+    assert twins(tmp_path).rejected == ((made.name, "its fingerprint cannot be read"),)

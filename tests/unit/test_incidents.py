@@ -90,6 +90,18 @@ def test_packing_leaves_links_and_derived_files_out(tmp_path: Path) -> None:
     assert (source / "verdict.json").exists()
 
 
+def test_the_clean_twin_survives_packing_and_reaches_the_replayed_run(tmp_path: Path) -> None:
+    source = shutil.copytree(FIXTURES / "full", tmp_path / "bundle")
+    (source / "references").mkdir(exist_ok=True)
+    (source / "references" / "clean-twin.json").write_text('{"passed": true}')
+    incidents.pack(source, incident(tmp_path / "incidents"))
+    stack.identify(
+        stack.plan(tmp_path, "made-up", ["localhost"]), project_name="p", work_dir=tmp_path / "work"
+    )
+    told = json.loads((tmp_path / "work" / "stack.json").read_text())
+    assert Path(told["references"]["clean-twin"]).read_text() == '{"passed": true}'
+
+
 def test_nothing_to_replay_is_not_packed(tmp_path: Path) -> None:
     (tmp_path / "bundle").mkdir()
     with pytest.raises(UsageError, match="nothing to replay"):

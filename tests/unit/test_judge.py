@@ -158,6 +158,33 @@ def test_mechanism_gives_category(
     assert category(changes, **node2) == expected
 
 
+def test_failed_run_on_old_data_without_a_twin_says_how_to_get_one(tmp_path: Path) -> None:
+    fixtures = Path(__file__).parents[1] / "fixtures"
+    bundle = Path(shutil.copytree(fixtures / "replay" / "full", tmp_path / "bundle"))
+    fingerprint = json.loads((bundle / "fingerprint.json").read_text())
+    fingerprint["observed"] = {"data_bytes_at_start": 9e9}
+    (bundle / "fingerprint.json").write_text(json.dumps(fingerprint))
+    (bundle / "references").mkdir(exist_ok=True)
+
+    def said() -> tuple[str, str]:
+        verdict = judge.verdict_of(bundle)
+        why = {u["what"]: u["why"] for u in verdict["unknown"]}.get("clean_twin_passed", "")
+        stops = {s["id"]: s["text"] for s in verdict["hard_stops"]}
+        return why, stops["evidence_class"]
+
+    assert all("mode=clean and a data_root of its own" in text for text in said())
+    (bundle / "references" / "clean-twin.json").write_text(json.dumps({"passed": False}))
+    assert not any("mode=clean" in text for text in said())
+
+
+def test_proposed_clean_run_leaves_the_old_data_alone() -> None:
+    run = proposals.Run("accumulated-data", {}, "accumulated", 60)
+    values = {"s": Shown(found()), "nodes": "", "component": "history"}
+    _, experiment = proposals.propose("history_sensitive", ["accumulated_data"], run, values)
+    assert "mode=clean" in experiment["command"]
+    assert "data_root=.data-clean" in experiment["command"]
+
+
 def test_throttled_client_that_meets_the_offer_is_healthy() -> None:
     assert category({"sim_cpu_of_limit": 1.0, "sim_throttled_ratio": 0.9}) == "healthy"
 

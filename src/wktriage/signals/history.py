@@ -11,6 +11,12 @@ FRESH_BYTES = 64 * 1024 * 1024
 """Data found before the start above which a run is accumulated. Empty stores of three nodes take
 a few MB; a minute of smoke traffic more than this."""
 
+NO_TWIN = (
+    "run the same command with mode=clean and a data_root of its own (clean empties it), then "
+    "this one again"
+)
+"""How to get a clean twin, in words: what else was asked for is not in a bundle as it was typed."""
+
 
 def compute(ctx: Context) -> None:
     """State the signals of the run's history."""
@@ -37,16 +43,16 @@ def compute(ctx: Context) -> None:
         )
     else:
         ctx.put("mode_accumulated", None, why="neither data size nor mode is recorded")
-    for name, rel in (
-        ("clean_twin_passed", "references/clean-twin.json"),
-        ("baseline_passed", "references/baseline.json"),
+    for name, rel, remedy in (
+        ("clean_twin_passed", "references/clean-twin.json", f": {NO_TWIN}"),
+        ("baseline_passed", "references/baseline.json", ""),
     ):
         passed, pointer, value = _passed(ctx.bundle.read_json(rel))
         ctx.put(
             name,
             passed,
             [ctx.bundle.cite(rel, pointer=pointer, value=value)] if passed is not None else [],
-            why=f"no usable {rel}",
+            why=f"no usable {rel}{remedy}",
         )
     purpose = (ctx.bundle.manifest or {}).get("purpose")
     ctx.put(
