@@ -5,15 +5,20 @@ from __future__ import annotations
 from wktriage.model import Citation
 from wktriage.readers import prom
 from wktriage.readers.jsonl import number
-from wktriage.signals.context import Context, PerNode
+from wktriage.signals.context import Context, PerNode, median
 from wktriage.signals.metrics import P
+from wktriage.signals.specs import SENDACKS
 
 ACTIVE = P + "gateway_connections_active"
+
+MIN_SENDACKS = 50
+"""Sendacks of the median peer below which a comparison says nothing (sampled runs: 30 a node)."""
 
 
 def compute(ctx: Context) -> None:
     """State the signals of gateway connections; needs the logs."""
     _connections(ctx)
+    _sendacks(ctx)
 
 
 def _active(scrape: prom.Scrape) -> tuple[float, list[prom.Point]] | None:
@@ -104,3 +109,26 @@ def _connections(ctx: Context) -> None:
         ctx.cites("connections_after"),
         why="not every node was scraped at the end, or the number of users is unknown",
     )
+
+
+def _sendacks(ctx: Context) -> None:
+    """Compare what each node answered per connection: users spread evenly, and so do sends."""
+    answered: dict[str, float] = {}
+    rates: dict[str, float] = {}
+    cites: list[Citation] = []
+    for node in ctx.nodes:
+        grown, users = ctx.metrics.increase(node, SENDACKS), ctx.number("connections_before", node)
+        if isinstance(grown, str) or not users:
+            continue
+        answered[node], rates[node] = grown[0], grown[0] / users
+        cites += ctx.metrics.cite_counter(node, SENDACKS, grown[1])[:2]
+    for node in ctx.nodes:
+        middle = median([v for n, v in rates.items() if n != node])
+        enough = (median([v for n, v in answered.items() if n != node]) or 0.0) >= MIN_SENDACKS
+        ctx.put(
+            "sendacks_vs_peers",
+            rates[node] / middle if node in rates and middle and enough else None,
+            cites,
+            node=node,
+            why="too few sendacks, or no scrapes, of this node or of its peers",
+        )
