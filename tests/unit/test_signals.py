@@ -649,6 +649,15 @@ def test_connections_lost_mid_window_count_though_they_came_back(tmp_path: Path)
     assert all(verify_citation(Bundle.open(tmp_path), c) is None for c in lost.citations)
 
 
+@pytest.mark.parametrize(("found", "accumulated"), [(0, False), (16_774_700, True), (None, None)])
+def test_any_data_before_the_start_is_accumulated(
+    tmp_path: Path, found: int | None, accumulated: bool | None
+) -> None:
+    observed = json.dumps({"observed": {"data_bytes_at_start": found}})
+    signals = Scenario(tmp_path, files={"fingerprint.json": observed}).signals()
+    assert value(signals, "mode_accumulated") is accumulated
+
+
 def test_history_and_references(tmp_path: Path) -> None:
     signals = Scenario(
         tmp_path,

@@ -7,10 +7,6 @@ from typing import Any
 from wktriage.readers.jsonl import number
 from wktriage.signals.context import Context
 
-FRESH_BYTES = 64 * 1024 * 1024
-"""Data found before the start above which a run is accumulated. Empty stores of three nodes take
-a few MB; a minute of smoke traffic more than this."""
-
 NO_TWIN = (
     "run the same command with mode=clean and a data_root of its own (clean empties it), then "
     "this one again"
@@ -31,7 +27,8 @@ def compute(ctx: Context) -> None:
     )
     ctx.put("data_bytes_at_start", size, size_cites, why="not recorded")
     if size is not None:
-        ctx.put("mode_accumulated", size > FRESH_BYTES, size_cites)
+        # Measured before the nodes start: `clean` leaves nothing at all.
+        ctx.put("mode_accumulated", size > 0, size_cites)
     elif mode in ("clean", "accumulated"):
         cite = ctx.bundle.cite("fingerprint.json", pointer="/inputs/mode", value=mode)
         ctx.put("mode_accumulated", mode == "accumulated", [cite])
