@@ -204,7 +204,7 @@ def report(
                 fault_at_s=_offset(bundle, record.injected_at),
                 archive=store / f"{identity}.tar.xz",
                 baseline=baseline,
-                recorded_on=(record.injected_at or "")[:10] or None,
+                recorded_on=str((bundle.manifest or {}).get("created", ""))[:10] or None,
                 checks=tuple(_checks(fault, record)),
             ),
         )
