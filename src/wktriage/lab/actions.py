@@ -70,6 +70,7 @@ class Actions:
         self._filler: Path | None = None
         self.started: dict[str, str] = {}
         self.emptied: dict[str, float] = {}
+        self.networks: dict[str, list[str]] = {}
 
     def remember(self, targets: Sequence[Target]) -> None:
         """Note what ``check: restarted`` later compares with."""
@@ -161,6 +162,17 @@ class Actions:
             self._iptables(target, "-F", CHAIN)
             self._iptables(target, "-X", CHAIN)
 
+    def _do_disconnect(self, target: Target) -> None:
+        """Take the target off its networks: peers and clients alike."""
+        self.networks[target.name] = _networks(target)
+        for network in self.networks[target.name]:
+            run(["docker", "network", "disconnect", network, _container(target)])
+
+    def _do_reconnect(self, target: Target) -> None:
+        for network in self.networks.pop(target.name, []):
+            run(["docker", "network", "connect", "--alias", target.name, network,
+                 _container(target)])  # fmt: skip
+
     def _do_update(self, target: Target, **limits: str | float) -> None:
         """Change the container's resource limits, e.g. ``cpus: 0.2``."""
         flags = [word for k, v in limits.items() for word in (f"--{k.replace('_', '-')}", str(v))]
@@ -250,6 +262,9 @@ class Actions:
         now = inspect(target, "{{.State.StartedAt}}")
         return None if now != self.started.get(target.name) else f"{target.name} did not restart"
 
+    def _is_disconnected(self, target: Target) -> str | None:
+        return f"{target.name} is still on a network" if _networks(target) else None
+
     def _is_started_empty(self, target: Target) -> str | None:
         started = parse_time(inspect(target, "{{.State.StartedAt}}"))
         emptied = self.emptied.get(target.name)
@@ -298,6 +313,11 @@ class Actions:
     def _is_cycling(self, target: Target) -> str | None:
         alive = self._cycle is not None and self._cycle.is_alive()
         return None if alive else f"the cycle on {target.name} has ended"
+
+
+def _networks(target: Target) -> list[str]:
+    template = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}"
+    return inspect(target, template).split()
 
 
 def _cgroup(target: Target, controller: str, v1: str, v2: str) -> Path:
