@@ -198,6 +198,9 @@ def _run(bundle: Bundle, found: SignalSet, scenario: scenarios.Scenario) -> prop
     accumulated = found_value(found, "mode_accumulated")
     seconds = found_value(found, "window_seconds")
     duration = round(seconds) if isinstance(seconds, (int, float)) else scenario.duration
+    inputs = (bundle.read_json("fingerprint.json") or {}).get("inputs")
+    inputs = inputs if isinstance(inputs, dict) else {}
+    env, rate = inputs.get("node_env"), inputs.get("connect_rate")
     return proposals.Run(
         scenario=clean(bundle.scenario, 80),
         workload={
@@ -207,6 +210,8 @@ def _run(bundle: Bundle, found: SignalSet, scenario: scenarios.Scenario) -> prop
         mode="accumulated" if accumulated is True else "clean",
         duration=max(duration, SHORTEST),
         purpose=clean(manifest.get("purpose", "target"), 40),
+        node_env={str(k): str(v) for k, v in env.items()} if isinstance(env, dict) else {},
+        connect_rate=rate if type(rate) is int and rate > 0 else None,
     )
 
 

@@ -10,7 +10,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from wktriage import knobs, scenarios
@@ -25,19 +25,25 @@ BASELINES = frozenset({"smoke-default", "accumulated-data"})
 """Mixed, but never taken apart: when the baseline fails, no other scenario runs before it."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9./]{1,32}\Z")
+_NODE_ENV = re.compile(r"WK_[A-Z0-9_]{1,80}\Z")
 CLEAN_DATA_ROOT = ".data-clean"
 CHECKOUT = '"$WUKONGIM_CHECKOUT"'
 
 
 @dataclass(frozen=True)
 class Run:
-    """What was run: scenario name, effective workload, mode and window length in seconds."""
+    """What was run: scenario name, effective workload, mode and window length in seconds.
+
+    ``connect_rate`` is in users a second, None: the simulator's own.
+    """
 
     scenario: str
     workload: Mapping[str, Any]
     mode: str
     duration: int
     purpose: str = "target"
+    node_env: Mapping[str, str] = field(default_factory=dict)
+    connect_rate: int | None = None
 
     @property
     def mixed(self) -> bool:
@@ -197,8 +203,11 @@ def _command(
     if mode == "clean" != run.mode:
         # A clean run empties its data root, and the data that is there is the evidence.
         words += ["-e", f"data_root={CLEAN_DATA_ROOT}"]
-    if node_env:
-        words += ["-e", json.dumps({"node_env": dict(node_env)})]
+    if run.connect_rate is not None:
+        words += ["-e", f"connect_rate={run.connect_rate}"]
+    kept = {k: v for k, v in run.node_env.items() if _NODE_ENV.match(k) and _PLAIN.match(v)}
+    if environment := {**kept, **(node_env or {})}:
+        words += ["-e", json.dumps({"node_env": environment}, sort_keys=True)]
     return f"{shlex.join(words)} -e wukongim_checkout={CHECKOUT}"
 
 

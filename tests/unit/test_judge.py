@@ -301,6 +301,17 @@ def test_experiment_changes_exactly_one_variable(
     assert f"{after}" in experiment["command"]
 
 
+def test_command_keeps_the_environment_of_the_run_and_changes_one_thing() -> None:
+    env = {"WK_DELIVERY_ENABLE": "false", "WK_X": "{{ lookup('pipe', 'id') }}", "HOME": "x"}
+    run = proposals.Run(
+        "person-hotpath", WORKLOAD | {"group_channels": 0}, "clean", 60, "target", env, 100
+    )
+    values = {"nodes": "", "component": "none", "s": Shown(SignalSet())}
+    _, experiment = proposals.propose("send_path", ["data_device"], run, values)
+    assert "-e connect_rate=100 " in experiment["command"]
+    assert '{"node_env": {"WK_DELIVERY_ENABLE": "false"}}' in experiment["command"]
+
+
 def test_command_never_carries_what_ansible_would_template() -> None:
     hostile = {"rate": "{{ lookup('pipe', 'id') }}/s", "group_channels": 0}
     experiment = proposed("local_capacity", ["node_back"], scenario="{{ x }}", **hostile)
