@@ -19,8 +19,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-import yaml
-
+from wktriage.datafiles import read_mapping
 from wktriage.model import Tri
 from wktriage.rules import DIRECTORY, Outcome
 
@@ -39,7 +38,7 @@ def support(directory: Path = DIRECTORY) -> dict[str, tuple[int, int]]:
     path = directory / "support.yml"
     if not path.is_file():
         return {}
-    raw = yaml.safe_load(path.read_text(encoding="utf-8"))["support"]
+    raw = read_mapping(path)["support"]
     return {str(k): (int(v["fired"]), int(v["right"])) for k, v in raw.items()}
 
 

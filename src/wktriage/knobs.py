@@ -8,13 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from wktriage import schema
+from wktriage.datafiles import read_mapping
 from wktriage.errors import UsageError
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "knobs"
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ def load(directory: Path = DIRECTORY) -> dict[str, Knob]:
     found: dict[str, Knob] = {}
     for name in ("workload", "node"):
         path = directory / f"{name}.yml"
-        raw = _read(path)
+        raw = read_mapping(path)
         try:
             schema.validate("knob", raw)
         except schema.SchemaError as exc:
@@ -67,15 +65,7 @@ def load(directory: Path = DIRECTORY) -> dict[str, Knob]:
 @cache
 def hypotheses(directory: Path = DIRECTORY) -> Mapping[str, Mapping[str, Any]]:
     """Return the hypotheses that rules name, by id."""
-    found: Mapping[str, Mapping[str, Any]] = _read(directory / "hypotheses.yml")["hypotheses"]
+    found: Mapping[str, Mapping[str, Any]] = read_mapping(directory / "hypotheses.yml")[
+        "hypotheses"
+    ]
     return found
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 (safe)
-    except (OSError, yaml.YAMLError) as exc:
-        raise UsageError(f"{path}: cannot be read: {exc}") from exc
-    if not isinstance(raw, dict):
-        raise UsageError(f"{path}: expected a mapping")
-    return raw

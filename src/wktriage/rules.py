@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from wktriage import predicates, schema
+from wktriage.datafiles import read_mapping
 from wktriage.errors import UsageError
 from wktriage.model import SignalSet, Tri
 from wktriage.predicates import Catalogue, Evaluation, Predicate
@@ -58,8 +57,6 @@ COMPONENTS = (
 )
 SUCCESS = "success"
 """The fact that stands for the success criteria of the scenario being judged."""
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ def load(
     seen: set[str] = set()
     for category in CATEGORIES:
         path = directory / f"{category}.yml"
-        raw = _read(path)
+        raw = read_mapping(path)
         if validate:
             _check("rule", raw, path.name)
         if raw.get("category") != category:
@@ -169,7 +166,7 @@ def _rule(
 
 def _facts(directory: Path, *, validate: bool) -> dict[str, Any]:
     path = directory / "facts.yml"
-    raw = _read(path)
+    raw = read_mapping(path)
     if validate:
         _check("facts", raw, path.name)
     return dict(raw["facts"])
@@ -219,16 +216,6 @@ def _name_nodes(rule: Rule, evaluation: Evaluation, signals: SignalSet) -> tuple
     # What is true of every node singles out none.
     everywhere = len(signals.nodes) > 1 and len(found) == len(signals.nodes)
     return () if everywhere else found
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 (safe)
-    except (OSError, yaml.YAMLError) as exc:
-        raise UsageError(f"{path}: cannot be read: {exc}") from exc
-    if not isinstance(raw, dict):
-        raise UsageError(f"{path}: expected a mapping")
-    return raw
 
 
 def _check(name: str, document: Any, where: str) -> None:

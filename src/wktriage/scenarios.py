@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from wktriage.datafiles import read_mapping
 from wktriage.errors import UsageError
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "scenarios"
@@ -64,7 +63,7 @@ def load(name: str, directory: Path = DIRECTORY) -> Scenario:
     path = directory / f"{name}.yml"
     if not _NAME.match(name) or not path.is_file():
         raise UsageError(f"unknown scenario {name!r}: known are {', '.join(names(directory))}")
-    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    raw = read_mapping(path)
     try:
         return Scenario(
             name=raw["name"],

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from wktriage.datafiles import read_mapping
 from wktriage.errors import UsageError
 from wktriage.schema import validate
 
@@ -72,7 +71,7 @@ def load(name: str, overrides: Mapping[str, Any] | None = None) -> Fault:
     path = FAULTS / f"{name}.yml"
     if not path.is_file():
         raise UsageError(f"unknown fault {name!r}: choose one of {', '.join(names())}")
-    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    raw = read_mapping(path)
     validate("fault", raw)
     parameters = dict(raw.get("parameters", {}))
     for key, value in (overrides or {}).items():

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache, cached_property
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
-import yaml
-
 from wktriage.bundle import Bundle
+from wktriage.datafiles import read_mapping
 from wktriage.model import Citation, Signal, SignalSet, Value
 from wktriage.readers import health, jsonl, logs, status, usage
 from wktriage.readers.times import iso
@@ -26,9 +25,7 @@ CITE_MAX = 6
 @cache
 def catalogue() -> dict[str, dict[str, Any]]:
     """Return the signal catalogue by name (unit, scope, meaning, source)."""
-    text = resources.files("wktriage.signals").joinpath("catalogue.yml").read_text("utf-8")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    entries = yaml.load(text, Loader=loader)["signals"]  # noqa: S506 (a safe loader either way)
+    entries = read_mapping(Path(__file__).with_name("catalogue.yml"))["signals"]
     return {entry["name"]: entry for entry in entries}
 
 
