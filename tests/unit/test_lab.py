@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -12,9 +13,12 @@ from threading import Thread
 import pytest
 from click.testing import CliRunner
 
+from wktriage import dataroot
+from wktriage import topology as topologies
 from wktriage.cli import group
-from wktriage.errors import UsageError
+from wktriage.errors import InfraError, UsageError
 from wktriage.lab import faults, injector
+from wktriage.lab.actions import Actions, control_group
 from wktriage.lab.injector import Injector
 
 
@@ -159,3 +163,40 @@ def test_a_run_that_ends_before_its_load_injects_nothing(tmp_path: Path) -> None
     thread.end()
     assert thread.record.took_hold is False
     assert not (tmp_path / "log").exists()
+
+
+def test_lab_destroys_nothing_but_its_own(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "node1").mkdir(parents=True)
+    (data / "node1" / "kept").touch()
+    node = topologies.load(topology(tmp_path, "http://127.0.0.1:1/status")).nodes[0]
+    mine = replace(node, data_dir=str(data / "node1"))
+    actions = Actions(str(data))
+    with pytest.raises(InfraError, match="no data root of the harness"):
+        actions.perform("lose_data", {}, [mine])
+    with pytest.raises(InfraError, match="only a volume that the lab made"):
+        actions.perform("fill", {"leave_mb": 1}, [])
+    assert [p.name for p in data.rglob("*")] == ["node1", "kept"]
+
+    (data / dataroot.MARKER).touch()
+    with pytest.raises(InfraError, match="no data root of the harness"):
+        actions.perform("lose_data", {}, [replace(node, data_dir=str(tmp_path / "elsewhere"))])
+    actions.perform("lose_data", {}, [mine])
+    assert list((data / "node1").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ("7:blkio:/docker/c1\n4:memory:/docker/c1\n0::/docker/c1\n", "blkio/docker/c1/v1"),
+        ("9:cpu,blkio:/x\n", "blkio/x/v1"),
+        ("0::/system.slice/docker-c1.scope\n", "system.slice/docker-c1.scope/v2"),
+    ],
+)
+def test_limits_are_set_in_either_version_of_control_groups(
+    groups: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = topologies.load(topology(tmp_path, "http://127.0.0.1:1/status")).nodes[0]
+    monkeypatch.setattr("wktriage.lab.actions.inspect", lambda *_: "42")
+    monkeypatch.setattr(Path, "read_text", lambda *_: groups)
+    assert str(control_group(node, "blkio", "v1", "v2")) == f"/sys/fs/cgroup/{expected}"

@@ -81,14 +81,20 @@ class Actions:
         """Perform one action on every target. Raises InfraError when it cannot be done."""
         action: Callable[..., None] = getattr(self, f"_do_{do}")
         everyone: Sequence[Target | None] = targets or [None]
-        for target in everyone:
-            action(target, **arguments)
+        try:
+            for target in everyone:
+                action(target, **arguments)
+        except OSError as exc:
+            raise InfraError(f"{do}: {exc}") from exc
 
     def check(self, do: str, arguments: Mapping[str, Any], targets: Sequence[Target]) -> list[str]:
         """Return what did not take hold ([] = all of it did)."""
         check: Callable[..., str | None] = getattr(self, f"_is_{do}")
         everyone: Sequence[Target | None] = targets or [None]
-        found = (check(target, **arguments) for target in everyone)
+        try:
+            found = [check(target, **arguments) for target in everyone]
+        except OSError as exc:
+            return [f"{do} cannot be checked: {exc}"]
         return [problem for problem in found if problem]
 
     # actions
@@ -190,7 +196,7 @@ class Actions:
 
     def _do_squeeze(self, target: Target, headroom_mb: float) -> None:
         """Leave the target little more memory than it holds now: it grows, and is OOM-killed."""
-        stat = _cgroup(target, "memory", "memory.stat", "memory.stat").read_text()
+        stat = control_group(target, "memory", "memory.stat", "memory.stat").read_text()
         held = dict(line.split() for line in stat.splitlines())
         used = int(held.get("total_rss") or held["anon"])
         limit = str(used + int(headroom_mb * 1e6))
@@ -199,13 +205,10 @@ class Actions:
     def _do_throttle_writes(self, target: Target, iops: int) -> None:
         """Allow the target ``iops`` writes a second to the device of its data (0: no limit)."""
         device = self._device()
-        file = _cgroup(target, "blkio", "blkio.throttle.write_iops_device", "io.max")
+        file = control_group(target, "blkio", "blkio.throttle.write_iops_device", "io.max")
         v2 = file.name == "io.max"
         limit = f"wiops={iops or 'max'}" if v2 else str(iops)
-        try:
-            file.write_text(f"{device} {limit}\n")
-        except OSError as exc:
-            raise InfraError(f"{file}: {exc.strerror}") from exc
+        file.write_text(f"{device} {limit}\n")
 
     def _device(self) -> str:
         """Return ``major:minor`` of the disk that holds the data root."""
@@ -293,7 +296,7 @@ class Actions:
         return None if told.strip() else f"{target.name} was not killed for its memory"
 
     def _is_writing_slowly(self, target: Target, iops: int) -> str | None:
-        file = _cgroup(target, "blkio", "blkio.throttle.write_iops_device", "io.max")
+        file = control_group(target, "blkio", "blkio.throttle.write_iops_device", "io.max")
         wanted = (self._device(), str(iops))
         found = any(
             line.split()[0] == wanted[0] and wanted[1] in line.replace("=", " ").split()[1:]
@@ -320,7 +323,7 @@ def _networks(target: Target) -> list[str]:
     return inspect(target, template).split()
 
 
-def _cgroup(target: Target, controller: str, v1: str, v2: str) -> Path:
+def control_group(target: Target, controller: str, v1: str, v2: str) -> Path:
     """Return the file of the target's control group, in cgroup v1 or v2."""
     pid = inspect(target, "{{.State.Pid}}")
     try:
