@@ -31,7 +31,7 @@ def main(names: list[str]) -> int:
             recorded = judge.verdict_of(incidents.unpack(incident, where / "recorded"))
             argv = [str(Path(sys.executable).with_name("wktriage")), "triage"]
             argv += ["-i", "inventory/replay", "-e", f"incident={incident.bundle}"]
-            argv += ["-e", f"runs_dir={where}/runs", "-e", f"stack_project=replay-all-{os.getpid()}"]
+            argv += ["-e", f"runs_dir={where}/runs", "-e", f"stack_project=replay-{os.getpid()}"]
             done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
             bundle = next((p.parent for p in (where / "runs").glob("*/verdict.json")), None)
             replayed = json.loads((bundle / "verdict.json").read_text()) if bundle else {}
