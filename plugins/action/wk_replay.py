@@ -29,13 +29,13 @@ options:
     description: What C(plan) returned (C(identify), C(export)).
     type: dict
   ports:
-    description: The free ports that each host found (C(export)).
+    description: The ports that each host's stand-ins hold, by name (C(export)).
     type: dict
   project:
     description: Name of the stack (C(identify), C(export)).
     type: str
   address:
-    description: Where the stand-ins listen and are reached (C(export)).
+    description: Where the stand-ins listen and are reached (C(plan)).
     type: str
   work_dir:
     description: Directory of the run's own files (C(identify), C(export)).
@@ -54,17 +54,14 @@ EXAMPLES = r"""
     op: plan
     incident: p01
     hosts: [localhost]
+    address: 127.0.0.1
 """
 
 RETURN = r"""
 plan:
-  description: Incident, archive, and for each host the names and the ports it would like.
+  description: Incident, archive, and for each host the arguments of its stand-ins.
   type: dict
   returned: op=plan
-arguments:
-  description: The arguments with which each host starts the stand-ins.
-  type: dict
-  returned: op=export, outside check mode
 """
 
 from pathlib import Path
@@ -92,7 +89,7 @@ class ActionModule(ActionBase):
                 root = Path(__file__).resolve().parents[2]
                 return {
                     "changed": False,
-                    "plan": stack.plan(root, args["incident"], args["hosts"]),
+                    "plan": stack.plan(root, args["incident"], args["hosts"], args["address"]),
                 }
             if self._task.check_mode:
                 return {"changed": True}
@@ -101,13 +98,12 @@ class ActionModule(ActionBase):
                     args["plan"], project_name=args["project"], work_dir=Path(args["work_dir"])
                 )
                 return {"changed": True}
-            arguments = stack.write(
+            stack.write(
                 args["plan"],
                 args["ports"],
                 project_name=args["project"],
-                address=args["address"],
                 work_dir=Path(args["work_dir"]),
             )
-            return {"changed": True, "arguments": arguments}
+            return {"changed": True}
         except TriageError as exc:
             raise AnsibleActionFail(str(exc)) from exc

@@ -226,7 +226,7 @@ def _where(bundle: Bundle, decision: Decision) -> tuple[str, tuple[str, ...]]:
         inner = next((c for c in CATEGORIES if c in INNER and decision.holds[c] is Tri.YES), None)
         if inner is not None:
             heaviest = decision.fired(inner)[0]
-            return heaviest.rule.component, heaviest.nodes
+            return heaviest.rule.component, heaviest.nodes or nodes
     if fired[0].rule.id == "baseline_health.gate":
         reference = bundle.read_json("references/baseline.json") or {}
         if reference.get("component") in rules.COMPONENTS:

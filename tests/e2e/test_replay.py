@@ -71,21 +71,20 @@ def start(tmp_path: Path) -> Iterator[Starter]:
     with ExitStack() as stack:
 
         def begin(bundle: Path = FULL, at: float | None = None) -> Replay:
-            found = json.loads(_command("ports", *["0"] * (len(NAMES) + 1)))
-            ports = dict(zip((*NAMES, "control"), found, strict=True))
             pidfile = tmp_path / "replay.pid"
             now = time.time()
             if at is not None:
                 begins = server.Recording(bundle).begin
                 now -= at - (begins - server.parse_time("2026-11-01T10:00:00Z")) / 1e9
-            listen = [f"--listen={name}=127.0.0.1:{ports[name]}" for name in NAMES]
+            listen = [f"--listen={name}=127.0.0.1:0" for name in NAMES]
             _command(
                 "serve", "--daemon", "--pidfile", str(pidfile), "--bundle", str(bundle),
                 "--incident", "made-up", "--start-at", repr(now), *listen,
-                f"--control=127.0.0.1:{ports['control']}",
+                "--control=127.0.0.1:0",
             )  # fmt: skip
             stack.callback(_command, "stop", "--pidfile", str(pidfile))
-            return Replay(ports, json.loads(pidfile.read_text())["shift_ms"], pidfile)
+            said = json.loads(pidfile.read_text())
+            return Replay(said["ports"], said["shift_ms"], pidfile)
 
         yield begin
 
@@ -169,6 +168,32 @@ def test_taken_port_and_second_start_are_refused(start: Starter) -> None:
     assert "not recorded: wk-node7" in done.stderr
 
 
+def test_a_held_port_is_nobody_elses_and_mute_until_it_begins(
+    start: Starter, tmp_path: Path
+) -> None:
+    """Two replays of one second: neither listens yet when the other looks for its ports."""
+    serve = ["serve", "--daemon", "--hold", "--any-port", "--bundle", str(FULL), "--incident", "x"]
+    first, second = tmp_path / "first.pid", tmp_path / "second.pid"
+    listen = ["--listen=wk-sim=127.0.0.1:0", "--control=127.0.0.1:0"]
+    held = json.loads(_command(*serve, "--pidfile", str(first), *listen))["ports"]
+    try:
+        wanted = [f"--listen=wk-sim=127.0.0.1:{held['wk-sim']}"]
+        other = json.loads(_command(*serve, "--pidfile", str(second), *wanted))["ports"]
+        assert other["wk-sim"] not in held.values()
+        status = f"http://127.0.0.1:{held['wk-sim']}/status"
+        with pytest.raises(urllib.error.URLError, match="refused"):
+            urllib.request.urlopen(status, timeout=1)
+        _command("begin", "--pidfile", str(first), "--start-at", repr(time.time()))
+        with urllib.request.urlopen(status, timeout=5) as answer:
+            assert answer.status == 200
+    finally:
+        for pidfile in (first, second):
+            assert _command("stop", "--pidfile", str(pidfile)) == "stopped\n"
+    late = [sys.executable, str(SERVER), "begin", "--pidfile", str(first), "--start-at", "1.0"]
+    done = subprocess.run(late, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, "no replay is held" in done.stderr) == (2, True)
+
+
 def test_stop_stops_its_own_process_only(start: Starter, tmp_path: Path) -> None:
     replay = start(at=20)
     assert _command("stop", "--pidfile", str(replay.pidfile)) == "stopped\n"
@@ -188,11 +213,10 @@ def test_stop_stops_its_own_process_only(start: Starter, tmp_path: Path) -> None
 
 
 def test_container_form_writes_logs_where_the_process_would(tmp_path: Path) -> None:
-    (port,) = json.loads(_command("ports", "0"))
     process = subprocess.Popen(
         [
             sys.executable, str(SERVER), "serve", "--bundle", str(FULL), "--incident", "made-up",
-            f"--listen=wk-node1=127.0.0.1:{port}", "--log-dir", str(tmp_path / "logs"),
+            "--listen=wk-node1=127.0.0.1:0", "--log-dir", str(tmp_path / "logs"),
             "--log-stdout", "--start-at", repr(time.time() - 12),
         ],
         stdout=subprocess.PIPE,

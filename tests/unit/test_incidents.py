@@ -96,7 +96,9 @@ def test_the_clean_twin_survives_packing_and_reaches_the_replayed_run(tmp_path: 
     (source / "references" / "clean-twin.json").write_text('{"passed": true}')
     incidents.pack(source, incident(tmp_path / "incidents"))
     stack.identify(
-        stack.plan(tmp_path, "made-up", ["localhost"]), project_name="p", work_dir=tmp_path / "work"
+        stack.plan(tmp_path, "made-up", ["localhost"], "127.0.0.1"),
+        project_name="p",
+        work_dir=tmp_path / "work",
     )
     told = json.loads((tmp_path / "work" / "stack.json").read_text())
     assert Path(told["references"]["clean-twin"]).read_text() == '{"passed": true}'
@@ -207,17 +209,21 @@ def test_request_names_the_recorded_baseline(project: Path) -> None:
 
 
 def test_plan_spreads_nodes_over_hosts_and_exports_them(project: Path) -> None:
-    planned = stack.plan(project, "made-up", ["a", "b"])
-    assert planned["hosts"]["a"]["names"] == ["wk-node1", "wk-node3", "wk-sim"]
-    assert planned["hosts"]["b"]["names"] == ["wk-node2"]
-    arguments = stack.write(
-        planned,
-        {"a": [1, 2, 3, 4], "b": [5, 6]},
-        project_name="x",
-        address="127.0.0.1",
-        work_dir=project,
-    )
-    assert arguments["b"] == ["--listen=wk-node2=127.0.0.1:5", "--control=127.0.0.1:6"]
+    planned = stack.plan(project, "made-up", ["a", "b"], "127.0.0.1")
+    assert [a.split("=")[1] for a in planned["hosts"]["a"][:-1]] == [
+        "wk-node1",
+        "wk-node3",
+        "wk-sim",
+    ]
+    assert planned["hosts"]["b"] == [
+        "--listen=wk-node2=127.0.0.1:26002",
+        "--control=127.0.0.1:26101",
+    ]
+    ports = {
+        "a": {"wk-node1": 1, "wk-node3": 2, "wk-sim": 3, "control": 4},
+        "b": {"wk-node2": 5, "control": 6},
+    }
+    stack.write(planned, ports, project_name="x", work_dir=project)
     topology = json.loads((project / "topology.json").read_text())
     assert (topology["driver"], topology["replay_of"]) == ("replay", "made-up")
     node = topology["nodes"][1]
@@ -228,10 +234,10 @@ def test_plan_spreads_nodes_over_hosts_and_exports_them(project: Path) -> None:
 
 
 def test_more_hosts_than_processes_is_fine(project: Path) -> None:
-    planned = stack.plan(project, "made-up", ["a", "b", "c", "d"])
+    planned = stack.plan(project, "made-up", ["a", "b", "c", "d"], "127.0.0.1")
     assert sorted(planned["hosts"]) == ["a", "b", "c"]
     with pytest.raises(UsageError, match="wk_stack is empty"):
-        stack.plan(project, "made-up", [])
+        stack.plan(project, "made-up", [], "127.0.0.1")
 
 
 def test_server_and_controller_agree_on_the_archive(project: Path) -> None:

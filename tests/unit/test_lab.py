@@ -16,10 +16,12 @@ from click.testing import CliRunner
 from wktriage import dataroot
 from wktriage import topology as topologies
 from wktriage.cli import group
+from wktriage.commands.lab import _label
 from wktriage.errors import InfraError, UsageError
 from wktriage.lab import faults, injector
 from wktriage.lab.actions import Actions, control_group
 from wktriage.lab.injector import Injector
+from wktriage.model import Signal, SignalSet
 
 
 @pytest.mark.parametrize("name", faults.names())
@@ -64,6 +66,31 @@ def test_a_draw_is_repeatable_runnable_and_varies_what_it_should() -> None:
     rates = {re.search(r"rate=(\S+)", line)[1] for line in lines if " overload " in line}  # type: ignore[index]
     assert all(re.fullmatch(r"\d+/s", rate) for rate in rates)
     assert len({w for line in lines for w in line.split() if w.startswith("scenario=")}) >= 4
+
+
+@pytest.mark.parametrize(
+    ("measured", "label"),
+    [
+        ({"send_error_ratio": 0.01, "send_errors": 9}, "send_path"),
+        ({"recv_errors": 0}, "healthy"),
+        ({"recv_errors": 13, "error_free_tail": 20}, "cold_start"),
+        ({"recv_errors": 13, "error_free_tail": 2}, None),
+    ],
+)
+def test_a_fault_without_effect_is_labelled_like_a_run_without_one(
+    measured: dict[str, float], label: str | None
+) -> None:
+    """The third was seen: sampled-correctness began with errors, before and beside the hogs."""
+    still = {
+        "send_error_ratio": 0, "send_errors": 0, "recv_errors": 0, "sendack_mean": 0.02,
+        "sendack_p99": 0.1, "offered_to_sent_ratio": 1.0, "error_free_tail": 45,
+        "host_cpu_busy": 0.4,
+    }  # fmt: skip
+    found = SignalSet(nodes=("wk-node1",))
+    for name, value in {**still, **measured}.items():
+        found.add(Signal(name, "count", value))
+    said = _label(faults.load("slow-disk"), found)
+    assert (said.label if said else None) == label
 
 
 @pytest.fixture

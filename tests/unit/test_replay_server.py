@@ -225,6 +225,36 @@ def test_a_slot_that_the_recording_missed_is_no_standstill(tmp_path: Path) -> No
     assert steps == pytest.approx([0.25] * 5, abs=0.01)
 
 
+def test_a_starved_simulator_fails_as_many_requests_as_it_did(tmp_path: Path) -> None:
+    """Seen on s20261124-19: replayed, every second answer more was lost than in the recording."""
+    took = {0: 5.0, 1: None, 4: 900.0, 5: None, 8: 5.0}  # seconds: milliseconds, None: no answer
+    rows = [
+        {
+            "sample_time": f"2026-11-01T10:00:{s:02d}Z",
+            "took_ms": ms or 2001.0,
+            **({"status": {"state": "running", "messages_sent": s}} if ms else {}),
+            **({} if ms else {"error": "no answer within 2.0 s"}),
+        }
+        for s, ms in took.items()
+    ]
+    (tmp_path / "status.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    recording = server.Recording(tmp_path)
+    surface = server.SimSurface("wk-sim", recording, clock(recording))
+    asked = {s: surface.answer("/status", "", at(s)) for s in (0.5, 1.2, 2.4, 2.6, 4.9, 6.4, 6.6)}
+    said = {s: (a.state, a.delay_s) for s, a in asked.items()}
+    assert said == {
+        0.5: (server.UP, 0.0),
+        1.2: (server.HANG, 0.0),
+        2.4: (server.HANG, 0.0),
+        2.6: (server.UP, 0.9),
+        4.9: (server.UP, 0.9),
+        6.4: (server.HANG, 0.0),
+        6.6: (server.UP, 0.0),
+    }
+    # What hung is not answered late, because another request is.
+    assert surface.mute(at(2.4), at(2.6))
+
+
 def test_docker_stats_become_cumulative_seconds(plain: server.Recording) -> None:
     surface = server.NodeSurface("wk-node2", plain, clock(plain))
     row = json.loads(surface.harness("resource", at(20.6)).body)

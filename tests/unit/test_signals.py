@@ -526,6 +526,22 @@ def test_refused_start_is_told_by_the_log(tmp_path: Path) -> None:
     assert value(signals, "sim_config_rejected") is True
 
 
+def test_a_node_that_waited_for_the_others_did_not_fail_itself(tmp_path: Path) -> None:
+    line = (
+        "2026-11-24 12:31:34.633\tERROR\t[lifecycle]\tapp/lifecycle.go:743\tcomponent failed\t"
+        '{"event": "internal.app.lifecycle_start_failed", "component": "%s", "phase": "start"}\n'
+    )
+    signals = Scenario(
+        tmp_path,
+        files={
+            "logs/error/wk-node1.log": line % "cluster",
+            "logs/error/wk-node3.log": line % "cluster_write_ready",
+        },
+    ).signals()
+    assert value(signals, "node_start_failed", "wk-node1") is True
+    assert value(signals, "node_start_failed", "wk-node3") is False
+
+
 def test_log_and_counter_of_one_failure_count_once(tmp_path: Path) -> None:
     line = (
         "2026-01-01 00:00:55.000\tWARN\t[delivery]\ta.go:1\tincomplete\t"

@@ -212,9 +212,13 @@ def report(
 
 
 def _label(fault: faults.Fault, measured: SignalSet) -> faults.Label | None:
-    """Return the first label whose condition holds for what was measured."""
-    for label in fault.labels:
-        where = f"faults/{fault.name}.yml, label {label.label}"
+    """Return the first label whose condition holds for what was measured.
+
+    What none of the fault's own labels fit is labelled like a run without a fault.
+    """
+    own = [(fault.name, label) for label in fault.labels]
+    for name, label in own + [("healthy", label) for label in faults.load("healthy").labels]:
+        where = f"faults/{name}.yml, label {label.label}"
         condition = predicates.parse(label.when, where, signals.catalogue())
         if condition.evaluate(measured).tri is Tri.YES:
             return label

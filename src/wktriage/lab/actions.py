@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from wktriage.topology import Node, Sim
 
 CHAIN = "WKTRIAGE"  # our own chain: healing removes it whole and nothing else
 MAX_HOG_SECONDS = 600
+MAX_STUCK_SECONDS = 90
 HOG = "import time\nend = time.monotonic() + {seconds}\nwhile time.monotonic() < end: pass"
 FSYNC_HOG = (
     "import os, tempfile, time\nend = time.monotonic() + {seconds}\n"
@@ -68,6 +70,9 @@ class Actions:
         self._cycle_stop = threading.Event()
         self._cycle: threading.Thread | None = None
         self._filler: Path | None = None
+        self._stuck: Path | None = None
+        self._thaw: subprocess.Popen[bytes] | None = None
+        self._together: Sequence[Target | None] = ()
         self.started: dict[str, str] = {}
         self.emptied: dict[str, float] = {}
         self.networks: dict[str, list[str]] = {}
@@ -80,9 +85,9 @@ class Actions:
     def perform(self, do: str, arguments: Mapping[str, Any], targets: Sequence[Target]) -> None:
         """Perform one action on every target. Raises InfraError when it cannot be done."""
         action: Callable[..., None] = getattr(self, f"_do_{do}")
-        everyone: Sequence[Target | None] = targets or [None]
+        self._together = targets or [None]
         try:
-            for target in everyone:
+            for target in self._together:
                 action(target, **arguments)
         except OSError as exc:
             raise InfraError(f"{do}: {exc}") from exc
@@ -121,9 +126,10 @@ class Actions:
         self._cycle = threading.Thread(target=alternate, daemon=True)
         self._cycle.start()
 
-    def _do_reset_cycle(self, target: Target, port: int, on_s: float, off_s: float) -> None:
-        """Refuse a TCP port with resets for ``on_s`` seconds, every ``on_s + off_s`` seconds."""
-        rule = ["-p", "tcp", "--dport", str(port), "-j", "REJECT", "--reject-with", "tcp-reset"]
+    def _do_firewall_cycle(
+        self, target: Target, rule: Sequence[str], on_s: float, off_s: float
+    ) -> None:
+        """Apply one firewall rule for ``on_s`` seconds, every ``on_s + off_s`` seconds."""
 
         def alternate() -> None:
             end = time.monotonic() + MAX_HOG_SECONDS
@@ -167,6 +173,15 @@ class Actions:
         if f"-N {CHAIN}" in existing:
             self._iptables(target, "-F", CHAIN)
             self._iptables(target, "-X", CHAIN)
+
+    def _do_part(self, target: Target, port: int) -> None:
+        """Drop what the other targets send to a port of this one."""
+        addresses = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+        for other in self._together:
+            if other is not None and other.name != target.name:
+                for address in inspect(other, addresses).split():
+                    rule = ["-s", address, "-p", "tcp", "--dport", str(port), "-j", "DROP"]
+                    self._do_firewall(target, rule=rule)
 
     def _do_disconnect(self, target: Target) -> None:
         """Take the target off its networks: peers and clients alike."""
@@ -236,6 +251,26 @@ class Actions:
         if self._filler is not None:
             self._filler.unlink(missing_ok=True)
 
+    def _do_stick(self, _target: None) -> None:
+        """Let every write to the lab's own volume wait until healed."""
+        top = Path(self._data_root or "/").parent
+        if self._data_root is None or not os.path.ismount(top):
+            raise InfraError("only a volume that the lab made gets stuck (volume_mb in the fault)")
+        # Thaws it even when this process is killed before it can.
+        late = ["sh", "-c", f'sleep {MAX_STUCK_SECONDS}; exec fsfreeze --unfreeze "$0"', str(top)]
+        self._thaw = subprocess.Popen(late, start_new_session=True, stderr=subprocess.DEVNULL)
+        run(["fsfreeze", "--freeze", str(top)])
+        self._stuck = top
+
+    def _do_unstick(self, _target: None) -> None:
+        if self._stuck is not None:
+            run(["fsfreeze", "--unfreeze", str(self._stuck)])
+            self._stuck = None
+        if self._thaw is not None:
+            os.killpg(self._thaw.pid, signal.SIGKILL)
+            self._thaw.wait()
+            self._thaw = None
+
     def _do_hog(self, _target: None, kind: str, count: int, seconds: float) -> None:
         """Load the host with our own processes, which end by themselves."""
         seconds = min(float(seconds), MAX_HOG_SECONDS)
@@ -304,6 +339,9 @@ class Actions:
         )
         return None if found else f"{target.name} is not limited to {iops} writes a second"
 
+    def _is_stuck(self, _target: None) -> str | None:
+        return None if self._stuck is not None else "the volume is not frozen"
+
     def _is_full(self, _target: None, leave_mb: float) -> str | None:
         free = os.statvfs(self._data_root or ".")
         left = free.f_bavail * free.f_frsize / 1e6
@@ -363,7 +401,9 @@ def volume(directory: Path, megabytes: int) -> Iterator[Path]:
 
 TOOLS = {
     "firewall": ("nsenter", "iptables"),
-    "reset_cycle": ("nsenter", "iptables"),
+    "firewall_cycle": ("nsenter", "iptables"),
+    "part": ("nsenter", "iptables"),
+    "stick": ("fsfreeze", "mkfs.ext4", "mount", "umount"),
     "squeeze": (),
     "throttle_writes": (),
     "fill": ("mkfs.ext4", "mount", "umount"),

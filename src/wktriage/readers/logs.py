@@ -37,7 +37,7 @@ _STDERR_TEXTS = (
 
 _STARTING = b"internal.app.starting"
 _EVENT = re.compile(rb'"event": ?"([^"]{1,120})"')
-_DETAIL = re.compile(rb'"(errorClass|errorCode|phase|result|raftEvent)": ?"([^"]{1,60})"')
+_DETAIL = re.compile(rb'"(component|errorClass|errorCode|phase|result|raftEvent)": ?"([^"]{1,60})"')
 _TARGET = re.compile(rb'"(?:ownerNodeID|targetNodeID|targetNode|peerNodeID)": ?"?(\d+)')
 _NUMBER = re.compile(rb"\d+")
 _TEMPLATE_CAP = 500

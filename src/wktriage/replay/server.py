@@ -457,6 +457,8 @@ class Answer(NamedTuple):
     kind: str = "application/json"
     delay_s: float = 0.0
     state: str = UP
+    # It takes its time by itself: what befalls the process meanwhile befalls the request.
+    long: bool = False
 
 
 NOT_RECORDED = Answer(501, b"not recorded\n", "text/plain; charset=utf-8")
@@ -497,6 +499,10 @@ class Surface:
     def reachable(self, moment: int) -> str:
         """Return how this process takes a connection at that moment."""
         raise NotImplementedError
+
+    def mute(self, since: int, moment: int) -> bool:
+        """Say whether a request taken at ``since`` has no answer yet."""
+        return self.reachable(moment) == HANG
 
     def own(self, path: str, query: str, moment: int) -> Answer:
         """Return the answer of a path that the real process has too."""
@@ -675,12 +681,32 @@ class Surface:
 
 
 class SimSurface(Surface):
-    """The simulator: /healthz and /status."""
+    """The simulator: /healthz and /status.
+
+    One that is starved of CPU answers some requests late and others not at all. A request then
+    fares as the recorded one nearest to it: if it hung until the next row, and took that one's
+    time on top, far more would fail than did.
+    """
+
+    def _event(self, moment: int) -> Event:
+        timeline = self.recording.status
+        event = timeline.at(moment) or timeline.events[0]
+        following = timeline.after(moment)
+        if self._state(event) == HANG and following and 2 * moment > event.at + following.at:
+            return following
+        return event
+
+    @staticmethod
+    def _state(event: Event) -> str:
+        return UP if "status" in event.row else classify_error(event.row.get("error"))
 
     def reachable(self, moment: int) -> str:
         """See Surface."""
-        event = self.recording.status.at(moment) or self.recording.status.events[0]
-        return UP if "status" in event.row else classify_error(event.row.get("error"))
+        return self._state(self._event(moment))
+
+    def mute(self, since: int, moment: int) -> bool:
+        """See Surface."""
+        return self.reachable(since) == HANG
 
     def own(self, path: str, query: str, moment: int) -> Answer:
         """See Surface."""
@@ -688,7 +714,7 @@ class SimSurface(Surface):
             return _json({"status": "ok"})
         if path != "/status":
             return UNKNOWN_PATH
-        event = self.recording.status.at(moment) or self.recording.status.events[0]
+        event = self._event(moment)
         status = event.row.get("status")
         if not isinstance(status, dict):
             return NOT_RECORDED
@@ -814,7 +840,7 @@ class NodeSurface(Surface):
             kind = (
                 "text/plain; charset=utf-8" if path.suffix == ".txt" else "application/octet-stream"
             )
-            return Answer(body=path.read_bytes(), kind=kind, delay_s=delay)
+            return Answer(body=path.read_bytes(), kind=kind, delay_s=delay, long=True)
         if error.is_file():
             return _failed(error.read_text("utf-8", "replace")[:200])
         return NOT_RECORDED
@@ -826,15 +852,13 @@ class NodeSurface(Surface):
 class Listener(threading.Thread):
     """One stand-in process: a port that is open, closed or mute as it was in the recording."""
 
-    def __init__(
-        self, surface: Surface, incident: str, address: tuple[str, int], sock: socket.socket
-    ) -> None:
+    def __init__(self, surface: Surface, incident: str, port: Port) -> None:
         super().__init__(name=f"replay-{surface.name}", daemon=True)
         self.surface = surface
         self.incident = incident
-        self.address = address
         self.stopping = threading.Event()
-        self._sock = sock
+        self._port = port
+        self._sock = port.bind()
         self._open = False
 
     def run(self) -> None:
@@ -852,6 +876,7 @@ class Listener(threading.Thread):
                         target=self._serve, args=(connection, peer), daemon=True
                     ).start()
         self._sock.close()
+        self._port.release()
 
     def _set_open(self, wanted: bool) -> None:
         """Listen, or hold the port without listening: callers are refused, nobody can take it."""
@@ -861,7 +886,7 @@ class Listener(threading.Thread):
             self._sock.listen(128)
         else:
             self._sock.close()
-            self._sock = bind(self.address)
+            self._sock = self._port.bind()
         self._open = wanted
 
     def _serve(self, connection: socket.socket, peer: Any) -> None:
@@ -870,10 +895,10 @@ class Listener(threading.Thread):
         with contextlib.suppress(OSError):
             connection.close()
 
-    def wait_while_mute(self, connection: socket.socket) -> bool:
+    def wait_while_mute(self, connection: socket.socket, since: int) -> bool:
         """Hold a request like a frozen process does; False when caller or replay is gone."""
         while not self.stopping.is_set():
-            if self.surface.reachable(self.surface.clock.moment()) != HANG:
+            if not self.surface.mute(since, self.surface.clock.moment()):
                 return True
             readable, _, _ = select.select([connection], [], [], 0.1)
             if readable and not connection.recv(4096):
@@ -897,15 +922,18 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         surface = self.listener.surface
         path, _, query = self.path.partition("?")
-        answer = surface.answer(path, query, surface.clock.moment())
-        if answer.state == HANG and surface.reachable(surface.clock.moment()) == HANG:
-            if not self.listener.wait_while_mute(self.connection):
+        since = surface.clock.moment()
+        answer = surface.answer(path, query, since)
+        if answer.state == HANG and surface.reachable(since) == HANG:
+            if not self.listener.wait_while_mute(self.connection, since):
                 return
             answer = surface.answer(path, query, surface.clock.moment())
         if answer.delay_s:
             self.listener.stopping.wait(answer.delay_s)
-            state = surface.reachable(surface.clock.moment())
-            if state == HANG and not self.listener.wait_while_mute(self.connection):
+        if answer.long:
+            since = surface.clock.moment()
+            state = surface.reachable(since)
+            if state == HANG and not self.listener.wait_while_mute(self.connection, since):
                 return
             if state in (RESET, CLOSED, REFUSED):
                 answer = Answer(state=state)
@@ -943,19 +971,50 @@ def parse_address(text: str) -> tuple[str, int]:
     return match[1], int(match[2])
 
 
-def bind(address: tuple[str, int]) -> socket.socket:
-    """Return a socket bound to the address, not listening yet. Raises ReplayError when taken."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind(address)
-    except OSError as error:
-        sock.close()
+class Port:
+    """A TCP port that is ours while the stand-in lives, also when nothing listens on it.
+
+    Two sockets that both ask for SO_REUSEADDR (without it the port of a stand-in that closed
+    connections could not be bound again) may share a port until one listens. The UDP port of the
+    same number keeps other replays away: it is taken or free, and goes with the process.
+    """
+
+    def __init__(self, address: tuple[str, int], *, or_another: bool = False) -> None:
+        """Claim the port (0: any). Raises ReplayError when taken, unless another one will do."""
+        host, wanted = address
+        # A port that is free for TCP can be taken for UDP: try more than once.
+        for number in [wanted, *([0] * 20 if or_another or wanted == 0 else [])]:
+            try:
+                with self._bind(socket.SOCK_STREAM, (host, number)) as sock:
+                    self.address = (host, int(sock.getsockname()[1]))
+                    self._claim = self._bind(socket.SOCK_DGRAM, self.address)
+                return
+            except OSError as caught:
+                error = caught
         raise ReplayError(
-            f"cannot listen on {address[0]}:{address[1]}: {error.strerror}; stop what uses "
+            f"cannot listen on {host}:{wanted}: {error.strerror}; stop what uses "
             "the port or choose another one"
         ) from error
-    return sock
+
+    @staticmethod
+    def _bind(kind: int, address: tuple[str, int]) -> socket.socket:
+        sock = socket.socket(socket.AF_INET, kind)
+        try:
+            if kind == socket.SOCK_STREAM:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def bind(self) -> socket.socket:
+        """Return a TCP socket bound to the port, not listening yet."""
+        return self._bind(socket.SOCK_STREAM, self.address)
+
+    def release(self) -> None:
+        """Give the port back."""
+        self._claim.close()
 
 
 class LogWriter(threading.Thread):
@@ -1032,12 +1091,14 @@ def unpack(archive: Path, target: Path) -> Path:
 def _daemonize(pidfile: Path) -> None:
     """Leave the caller's session; return in the grandchild only.
 
-    The caller's process ends when the grandchild serves, or did not come up within ten seconds.
+    The caller's process prints the pidfile and ends when the grandchild has written it, or fails
+    when that took more than ten seconds.
     """
     log = pidfile.with_suffix(".log")
     if os.fork():
         for _ in range(200):
             if pidfile.exists():
+                os.write(1, pidfile.read_bytes())
                 os._exit(0)
             time.sleep(0.05)
         os.write(2, f"replay: did not start, see {log}\n".encode())
@@ -1053,60 +1114,104 @@ def _daemonize(pidfile: Path) -> None:
 
 
 def serve(args: argparse.Namespace) -> None:
-    """Serve the asked processes until SIGTERM or SIGINT."""
+    """Serve the asked processes until SIGTERM or SIGINT; with ``--hold`` from `begin` on.
+
+    The pidfile says which ports it holds and, once it serves, the shift of its clock.
+    """
     recording = Recording(Path(args.bundle))
-    clock = Clock(recording, args.start_at if args.start_at is not None else time.time())
-    listeners: list[Listener] = []
-    writers: list[LogWriter] = []
-    surfaces: list[Surface] = []
+    pidfile = Path(args.pidfile) if args.pidfile else None
+    if pidfile and _running(pidfile):
+        raise ReplayError(f"a replay is running already ({pidfile}); stop it first")
+    if (args.daemon or args.hold) and pidfile is None:
+        raise ReplayError("--daemon and --hold need --pidfile")
+    held: dict[str, Port] = {}
     for text in args.listen:
         match = re.fullmatch(r"([\w-]+)=(.+)", text)
         if not match:
             raise ReplayError(f"--listen {text!r}: expected NAME=ADDRESS:PORT")
-        name, address = match[1], parse_address(match[2])
-        surface: Surface
-        if name == recording.sim_name:
-            surface = SimSurface(name, recording, clock)
-        elif name in recording.node_names:
-            surface = NodeSurface(name, recording, clock)
-        else:
+        name = match[1]
+        if name not in (*recording.node_names, recording.sim_name):
             known = ", ".join([*recording.node_names, recording.sim_name])
             raise ReplayError(f"not recorded: {name}; incident {args.incident} holds {known}")
+        held[name] = Port(parse_address(match[2]), or_another=args.any_port)
+    if args.control:
+        held["control"] = Port(parse_address(args.control), or_another=args.any_port)
+    done = threading.Event()
+    if pidfile:
+        pidfile.unlink(missing_ok=True)
+        _begin_file(pidfile).unlink(missing_ok=True)
+    if args.daemon and pidfile:
+        _daemonize(pidfile)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: done.set())
+    said: Row = {"pid": os.getpid(), "ports": {n: p.address[1] for n, p in held.items()}}
+    if pidfile and args.hold:
+        _write(pidfile, said)
+        while not _begin_file(pidfile).exists() and not done.wait(0.05):
+            pass
+        args.start_at = read_object(_begin_file(pidfile)).get("start_at")
+    if not done.is_set():
+        clock = Clock(recording, args.start_at if args.start_at is not None else time.time())
+        threads = _processes(args, recording, clock, held)
+        for thread in threads:
+            thread.start()
+        if pidfile:
+            _write(pidfile, {**said, "shift_ms": clock.shift_ms})
+        done.wait()
+        for thread in threads:
+            thread.stopping.set()
+        for thread in threads:
+            thread.join(2)
+    if pidfile:
+        pidfile.unlink()
+
+
+def _processes(
+    args: argparse.Namespace, recording: Recording, clock: Clock, held: dict[str, Port]
+) -> list[Listener | LogWriter]:
+    """Return the threads of all stand-ins."""
+    threads: list[Listener | LogWriter] = []
+    surfaces: list[Surface] = []
+    for name, port in held.items():
+        surface: Surface
+        if name == "control":
+            surface = ControlSurface(surfaces, recording, clock)
+        elif name == recording.sim_name:
+            surface = SimSurface(name, recording, clock)
+        else:
+            surface = NodeSurface(name, recording, clock)
+        threads.append(Listener(surface, args.incident, port))
+        if name == "control":
+            continue
         surfaces.append(surface)
-        listeners.append(Listener(surface, args.incident, address, bind(address)))
         if args.log_dir or args.log_stdout:
             directory = Path(args.log_dir) if args.log_dir and name != recording.sim_name else None
             stdout = sys.stdout.buffer if args.log_stdout else None
-            writers.append(LogWriter(surface, directory, stdout))
-    if args.control:
-        address = parse_address(args.control)
-        control = ControlSurface(surfaces, recording, clock)
-        listeners.append(Listener(control, args.incident, address, bind(address)))
-    pidfile = Path(args.pidfile) if args.pidfile else None
-    if pidfile and _running(pidfile):
-        raise ReplayError(f"a replay is running already ({pidfile}); stop it first")
-    if args.daemon:
-        if pidfile is None:
-            raise ReplayError("--daemon needs --pidfile")
-        pidfile.unlink(missing_ok=True)
-        _daemonize(pidfile)
-    done = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: done.set())
-    threads: list[Listener | LogWriter] = [*listeners, *writers]
-    for thread in threads:
-        thread.start()
-    if pidfile:
-        temporary = pidfile.with_suffix(".new")
-        temporary.write_text(json.dumps({"pid": os.getpid(), "shift_ms": clock.shift_ms}))
-        temporary.replace(pidfile)
-    done.wait()
-    for thread in threads:
-        thread.stopping.set()
-    for thread in threads:
-        thread.join(2)
-    if pidfile:
-        pidfile.unlink()
+            threads.append(LogWriter(surface, directory, stdout))
+    return threads
+
+
+def _write(path: Path, content: Row) -> None:
+    temporary = path.with_suffix(".new")
+    temporary.write_text(json.dumps(content))
+    temporary.replace(path)
+
+
+def _begin_file(pidfile: Path) -> Path:
+    return pidfile.with_suffix(".begin")
+
+
+def begin(args: argparse.Namespace) -> None:
+    """Let a held replay serve, its clock beginning at the given time."""
+    pidfile = Path(args.pidfile)
+    deadline = time.monotonic() + 10
+    while _running(pidfile) and time.monotonic() < deadline:
+        if not _begin_file(pidfile).exists():
+            _write(_begin_file(pidfile), {"start_at": args.start_at})
+        if "shift_ms" in read_object(pidfile):
+            return
+        time.sleep(0.02)
+    raise ReplayError(f"no replay is held by {pidfile}; create the stack first")
 
 
 def _running(pidfile: Path) -> int | None:
@@ -1165,19 +1270,6 @@ def create(args: argparse.Namespace) -> None:
     print("created")  # noqa: T201
 
 
-def ports(args: argparse.Namespace) -> None:
-    """Print, as JSON, one free port for each preferred one: itself when it is free."""
-    held = []
-    for wanted in args.prefer:
-        try:
-            held.append(bind((args.address, wanted)))
-        except ReplayError:
-            held.append(bind((args.address, 0)))
-    print(json.dumps([sock.getsockname()[1] for sock in held]))  # noqa: T201
-    for sock in held:
-        sock.close()
-
-
 def info(args: argparse.Namespace) -> None:
     """Print, as JSON, what the recording holds."""
     print(json.dumps(Recording(Path(args.bundle)).describe()))  # noqa: T201
@@ -1212,7 +1304,17 @@ def main(argv: list[str] | None = None) -> int:
     command.add_argument(
         "--log-stdout", action="store_true", help="write the console log to stdout"
     )
+    command.add_argument(
+        "--any-port", action="store_true", help="take a free port where the named one is taken"
+    )
+    command.add_argument(
+        "--hold", action="store_true", help="hold the ports, serve when `begin` says so"
+    )
     command.set_defaults(run=serve)
+    command = commands.add_parser("begin", help="let a held replay serve")
+    command.add_argument("--pidfile", required=True)
+    command.add_argument("--start-at", type=float, required=True, help="epoch seconds")
+    command.set_defaults(run=begin)
     command = commands.add_parser("stop", help="stop a replay")
     command.add_argument("--pidfile", required=True)
     command.set_defaults(run=stop)
@@ -1220,10 +1322,6 @@ def main(argv: list[str] | None = None) -> int:
         command = commands.add_parser(name, help=f"{name} the directory of a replay")
         command.add_argument("--dir", required=True)
         command.set_defaults(run=run)
-    command = commands.add_parser("ports", help="find free ports")
-    command.add_argument("--address", default="127.0.0.1")
-    command.add_argument("prefer", type=int, nargs="+")
-    command.set_defaults(run=ports)
     command = commands.add_parser("info", help="say what a recording holds")
     command.add_argument("--bundle", required=True)
     command.set_defaults(run=info)

@@ -16,33 +16,34 @@ PREFERRED_SIM_PORT = 29091
 PREFERRED_CONTROL_PORT = 26100
 
 
-def plan(project: Path, incident_id: str, hosts: Sequence[str]) -> dict[str, Any]:
+def plan(project: Path, incident_id: str, hosts: Sequence[str], address: str) -> dict[str, Any]:
     """Return what the hosts need to serve an incident.
 
-    ``hosts`` are inventory names; nodes go round them, the simulator to the first. The result has
-    ``incident``, ``archive``, and for each host ``names`` and the ``ports`` it would like: one for
-    each name, and the last for what engine and files tell on a real stack.
+    ``hosts`` are inventory names; nodes go round them, the simulator to the first. ``address`` is
+    where the stand-ins listen and are reached. The result has ``incident``, ``archive``,
+    ``bundle_dir``, ``address``, and for each host the ``listen`` arguments of its server with the
+    ports it would like; "control" is what engine and files tell on a real stack.
     Raises UsageError when there is no such incident or no host.
     """
     if not hosts:
         raise UsageError("no host to replay on: the inventory's group wk_stack is empty")
     request = incidents.replay_request(project, {"incident": incident_id})
     held = incidents.recorded(Path(request["bundle_dir"]))
-    placed: dict[str, dict[str, list[Any]]] = {host: {"names": [], "ports": []} for host in hosts}
+    placed: dict[str, list[str]] = {host: [] for host in hosts}
     for index, node in enumerate(held.nodes):
-        placed[hosts[index % len(hosts)]]["names"].append(node)
-        placed[hosts[index % len(hosts)]]["ports"].append(PREFERRED_NODE_PORT + index)
-    placed[hosts[0]]["names"].append(held.sim)
-    placed[hosts[0]]["ports"].append(PREFERRED_SIM_PORT)
+        port = PREFERRED_NODE_PORT + index
+        placed[hosts[index % len(hosts)]].append(f"--listen={node}={address}:{port}")
+    placed[hosts[0]].append(f"--listen={held.sim}={address}:{PREFERRED_SIM_PORT}")
     # A host without a process needs no port either.
-    placed = {host: here for host, here in placed.items() if here["names"]}
+    placed = {host: listen for host, listen in placed.items() if listen}
     # Inventory names may be of one machine: each has its own preference.
-    for index, here in enumerate(placed.values()):
-        here["ports"].append(PREFERRED_CONTROL_PORT + index)
+    for index, listen in enumerate(placed.values()):
+        listen.append(f"--control={address}:{PREFERRED_CONTROL_PORT + index}")
     return {
         "incident": request["incident"],
         "archive": request["archive"],
         "bundle_dir": request["bundle_dir"],
+        "address": address,
         "hosts": placed,
     }
 
@@ -64,28 +65,28 @@ def identify(planned: Mapping[str, Any], *, project_name: str, work_dir: Path) -
 
 def write(
     planned: Mapping[str, Any],
-    ports: Mapping[str, Sequence[int]],
+    ports: Mapping[str, Mapping[str, int]],
     *,
     project_name: str,
-    address: str,
     work_dir: Path,
-) -> dict[str, list[str]]:
-    """Write topology.json and stack.json into ``work_dir``; return each host's server arguments.
+) -> None:
+    """Write topology.json and stack.json into ``work_dir``.
 
-    ``ports`` are the free ones that each host found, in the order of the planned ones. ``address``
-    is where the stand-ins listen and are reached.
+    ``ports`` are those that each host's server holds, by the name of the process.
     """
     bundle_dir = Path(planned["bundle_dir"])
+    address = planned["address"]
     held = incidents.recorded(bundle_dir)
     recording = server.Recording(bundle_dir)
     where = {
         name: (host, port)
-        for host, placed in planned["hosts"].items()
-        for name, port in zip(placed["names"], ports[host][:-1], strict=True)
+        for host, mine in ports.items()
+        for name, port in mine.items()
+        if name != "control"
     }
 
     def handle(name: str) -> dict[str, str]:
-        base = f"http://{address}:{ports[where[name][0]][-1]}/_replay/{name}/"
+        base = f"http://{address}:{ports[where[name][0]]['control']}/_replay/{name}/"
         urls = {"resource_url": "resource", "logs_url": "logs", "host_url": "host"}
         urls |= {"events_url": "events", "bundle_url": "bundle/"}
         return {"kind": "http", **{key: base + path for key, path in urls.items()}}
@@ -117,9 +118,3 @@ def write(
         ),
     ).write(work_dir / "topology.json")
     identify(planned, project_name=project_name, work_dir=work_dir)
-    arguments: dict[str, list[str]] = {}
-    for host, placed in planned["hosts"].items():
-        named = zip(placed["names"], ports[host][:-1], strict=True)
-        arguments[host] = [f"--listen={name}={address}:{port}" for name, port in named]
-        arguments[host].append(f"--control={address}:{ports[host][-1]}")
-    return arguments

@@ -35,6 +35,9 @@ LOGGED = {
 }
 """Signals that count the lines in the window of templates that hold one of the texts."""
 
+WRITE_READINESS = "component=cluster_write_ready"
+"""In the template of a start that failed after 30 s without a writable cluster (lifecycle.go)."""
+
 
 def compute(ctx: Context) -> None:
     """State the log signals."""
@@ -160,6 +163,9 @@ def _starts(ctx: Context) -> None:
     for node in ctx.nodes:
         logs = ctx.logs[node]
         failed = logs.matching("lifecycle_start_failed", "unknown config env")
+        # Write readiness is the cluster's: a node that gave up on it waited for the others.
+        waited = [t for t in failed if WRITE_READINESS in t.key]
+        failed = [t for t in failed if t not in waited]
         started = logs.matching("internal.app.started")
         panic = logs.templates.get("panic")
         if failed or (panic is not None and not started):
@@ -170,8 +176,8 @@ def _starts(ctx: Context) -> None:
                 [ctx.cite_line(t.file, t.line, t.excerpt) for t in bad],
                 node=node,
             )
-        elif started:
-            first = started[0]
+        elif started or waited:
+            first = (started or waited)[0]
             ctx.put(
                 "node_start_failed",
                 False,
