@@ -37,6 +37,10 @@ _CHECKOUT = re.compile(r"(/[^\s:'\"]+)/docker/(?:conf|sim|dev-sim|observability)
 _RUNS = re.compile(r"(/[^\s:'\"]+)/\.work/")
 _GO_HOME = re.compile(rb"/(?:root|home/[^/\s]+)/go/")
 _BINARY = frozenset({".gz", ".xz"})
+# The dictionary spans what one node logs into several files. Logs of 100 MB took 176 s with
+# "extreme" and 9 s without, for 1.7 MB instead of 1.2.
+DICTIONARY = 64 << 20
+EXTREME_BELOW = 30 << 20
 # Nothing judges these: they are the largest parts that xz cannot shrink.
 DROPPED = re.compile(r"pprof/[^/]*-heap\.pb\.gz(?:\.err)?\Z")
 # Derived from the evidence, and rebuilt from it.
@@ -462,7 +466,9 @@ def _adjust_manifest(bundle_dir: Path) -> None:
 
 def _tar(directory: Path, name: str) -> bytes:
     out = io.BytesIO()
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 16 << 20}]
+    size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+    preset = 9 | (lzma.PRESET_EXTREME if size < EXTREME_BELOW else 0)
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": DICTIONARY}]
     with (
         lzma.LZMAFile(out, "w", format=lzma.FORMAT_XZ, filters=filters) as compressed,
         tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as tar,

@@ -564,6 +564,27 @@ def test_log_and_counter_of_one_failure_count_once(tmp_path: Path) -> None:
     assert get(signals, "peers_blame", "wk-node3").since == at(55)
 
 
+def test_a_cut_link_is_told_from_a_cut_off_node(tmp_path: Path) -> None:
+    def suspects(where: str, failed: Iterable[str]) -> list[object]:
+        """Pushes that failed, as "from>to"."""
+
+        def scrape(node: str, when: str) -> dict[str, float]:
+            lost = {t: f"{node[-1]}>{t}" in failed and when == "after" for t in "123"}
+            family = P + 'delivery_push_rpc_total{result="timeout",target_node="%s"}'
+            return {family % target: 8.0 if lost[target] else 0.0 for target in "123"}
+
+        found = Scenario(tmp_path / where, scrape=scrape).signals()
+        return [value(found, "link_suspect", node) for node in NODES]
+
+    assert suspects("both ways", {"1>2", "2>1"}) == [True, True, False]
+    # One way only is what a lossy way into node 2 looks like as well.
+    assert suspects("one way", {"1>2"}) == [False, False, False]
+    # One that reaches nobody complains of all; one that nobody reaches is what all complain of.
+    assert suspects("deaf", {"1>2", "3>2"}) == [False, False, False]
+    assert suspects("mute", {"2>1", "2>3"}) == [False, False, False]
+    assert suspects("off", {"1>2", "3>2", "2>1", "2>3"}) == [False, False, False]
+
+
 # -- servers and host -----------------------------------------------------------------------------
 
 

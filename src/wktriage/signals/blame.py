@@ -64,12 +64,17 @@ def _blame(ctx: Context) -> None:
         naming[peer] = counts
     everything = sum(sum(c.values()) for c in naming.values())
     pushes = sum(failed_to.values())
-    for node in ctx.nodes:
-        peers = [
+    blamers = {
+        node: [
             p
             for p, counts in naming.items()
             if counts.get(node, 0.0) >= 2 and counts[node] >= 0.25 * sum(counts.values())
         ]
+        for node in ctx.nodes
+    }
+    link = _link(blamers)
+    for node in ctx.nodes:
+        peers = blamers[node]
         mine = sum(c.get(node, 0.0) for c in naming.values())
         basis = cites[node] or sources
         why = "neither logs nor scrapes of the peers"
@@ -84,6 +89,7 @@ def _blame(ctx: Context) -> None:
             not_before=ctx.window[0] if peers and ctx.window and node in first else None,
         )
         ctx.put("peers_blame_failures", mine if known else None, basis, node=node, why=why)
+        ctx.put("link_suspect", node in link if known else None, basis, node=node, why=why)
         ctx.put(
             "peers_blame_share",
             mine / everything if everything else (0 if known else None),
@@ -105,6 +111,18 @@ def _blame(ctx: Context) -> None:
             node=node,
             why=why,
         )
+
+
+def _link(blamers: dict[str, list[str]]) -> tuple[str, ...]:
+    """Return two nodes that blame each other while nobody else blames or is blamed.
+
+    One that is cut off from all complains of all, and they of it: here it is the link between.
+    """
+    blamed = [n for n, peers in blamers.items() if peers]
+    if len(blamers) < 3 or len(blamed) != 2:
+        return ()
+    one, other = blamed
+    return (one, other) if blamers[one] == [other] and blamers[other] == [one] else ()
 
 
 def _slow_targets(ctx: Context) -> None:
