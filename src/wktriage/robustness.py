@@ -5,7 +5,9 @@ The verdict may become less sure or abstain; it may never be confidently wrong, 
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,6 +18,15 @@ from wktriage import judge, score
 from wktriage.errors import UsageError
 
 DAMAGES = ("drop", "truncate", "garbage")
+PLAIN = "plain"
+"""Damage of a whole bundle: what WuKongIM's own script would not have collected is taken away."""
+
+PLAIN_KEEPS = re.compile(
+    r"(env\.txt|git\.txt|compose-config\.yml|docker-stats\.jsonl|(logs|pprof)/.*"
+    r"|metrics/[^/]+\.prom(\.err)?)$"
+)
+PLAIN_STATUS = ("sample_time", "status", "error")
+
 CONFIDENT = 0.7
 """A wrong category said with more than this is a lie, not a guess."""
 
@@ -25,7 +36,7 @@ DECIDING = ("status.jsonl",)
 
 @dataclass(frozen=True)
 class Trial:
-    """One file of one bundle, and what is done to it."""
+    """One file of one bundle, and what is done to it; ``file`` is empty for the whole bundle."""
 
     case: score.Case
     file: str
@@ -63,7 +74,10 @@ def trials(cases: Sequence[score.Case], damages: Sequence[str] = DAMAGES) -> Ite
             )
         for file in files:
             for damage in damages:
-                yield Trial(case, file, damage)
+                if damage != PLAIN:
+                    yield Trial(case, file, damage)
+        if PLAIN in damages and "manifest.json" in files:
+            yield Trial(case, "", PLAIN)
 
 
 def run(chosen: Sequence[Trial], seed: int) -> Iterator[Finding]:
@@ -85,7 +99,10 @@ def run(chosen: Sequence[Trial], seed: int) -> Iterator[Finding]:
 
 
 def hurt(path: Path, damage: str, source: random.Random) -> None:
-    """Drop the file, cut it anywhere, or fill it with bytes of no meaning."""
+    """Drop the file, cut it anywhere, fill it with meaningless bytes; or make a bundle plain."""
+    if damage == PLAIN:
+        plain(path)
+        return
     if damage == "drop":
         path.unlink()
         return
@@ -94,6 +111,18 @@ def hurt(path: Path, damage: str, source: random.Random) -> None:
         path.write_bytes(data[: source.randrange(len(data))])
     else:
         path.write_bytes(source.randbytes(min(len(data), 200_000)))
+
+
+def plain(root: Path) -> None:
+    """Leave in a bundle only what WuKongIM's script collects, the status every two seconds."""
+    for path in [p for p in root.rglob("*") if p.is_file()]:
+        name = path.relative_to(root).as_posix()
+        if name != "status.jsonl" and not PLAIN_KEEPS.match(name):
+            path.unlink()
+    status = root / "status.jsonl"
+    rows = [json.loads(line) for line in status.read_text("utf-8").splitlines()[::2]]
+    kept = [{k: row[k] for k in PLAIN_STATUS if k in row} for row in rows]
+    status.write_text("".join(json.dumps(row) + "\n" for row in kept), "utf-8")
 
 
 def _judge(trial: Trial, path: Path) -> Finding:

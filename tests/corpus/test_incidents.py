@@ -38,6 +38,26 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
+OWN = [c for c in CASES if c not in SHARED]
+SILENT_SIMULATOR = "s20261124-19"
+"""Answers so rarely that only its recorded quota tells a starved simulator from a dead one."""
+
+
+@pytest.mark.parametrize("case", OWN, ids=lambda c: c.name)
+def test_what_the_plain_layout_leaves_is_enough(
+    case: score.Case, unpacked: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(unpacked[case.name], tmp_path / "b")
+    robustness.plain(tmp_path / "b")
+    said = judge.verdict_of(tmp_path / "b")
+    if case.name == SILENT_SIMULATOR:
+        assert said["category"] == score.ABSTAIN
+        return
+    assert said["category"] in (case.label, *case.also_ok)
+    if case.nodes:
+        assert set(said["nodes"]) == set(case.nodes)
+
+
 @pytest.fixture(scope="module")
 def verdicts(unpacked: dict[str, Path]) -> dict[str, dict[str, Any]]:
     return {name: judge.verdict_of(path) for name, path in unpacked.items()}

@@ -17,6 +17,7 @@ from wktriage.bundle import Bundle
 from wktriage.model import Signal, SignalSet
 from wktriage.readers.times import iso
 from wktriage.signals import catalogue, compute
+from wktriage.signals.cpu import gomaxprocs
 from wktriage.verify import verify_citation
 
 PAUSED = Path(__file__).parents[1] / "fixtures" / "signals" / "paused"
@@ -482,6 +483,72 @@ def test_node_that_freezes_on_a_duty_cycle(tmp_path: Path) -> None:
     assert [value(signals, "node_frozen", n) for n in NODES] == [False, False, True]
     assert value(signals, "node_stalls", "wk-node3") == 30
     assert [value(signals, "node_unreachable", n) for n in NODES] == [False] * 3
+
+
+def test_node_that_works_on_unasked_is_cut_off_and_not_frozen(tmp_path: Path) -> None:
+    def silent(node: str, second: int) -> tuple[bool, float]:
+        return (False, 2000.0) if node == "wk-node3" and second >= 50 else (True, 2.0)
+
+    signals = Scenario(tmp_path / "works", healthz=silent).signals()
+    assert value(signals, "node_frozen", "wk-node3") is False
+    assert value(signals, "node_unreachable_seconds", "wk-node3") == 50
+    signals = Scenario(
+        tmp_path / "stands",
+        healthz=silent,
+        cpu=lambda n, s: 0.2 * (min(s, 50) if n == "wk-node3" else s),
+    ).signals()
+    assert value(signals, "node_frozen", "wk-node3") is True
+
+
+def test_the_window_of_a_plain_bundle_lasts_as_long_as_somebody_asked(tmp_path: Path) -> None:
+    scenario = Scenario(tmp_path)
+    scenario.build()
+    for name in ("window.json", "topology.json"):
+        (tmp_path / name).unlink()
+    status = tmp_path / "status.jsonl"
+    asked = [json.loads(line) for line in status.read_text().splitlines()]
+    unanswered = [
+        {"sample_time": row["sample_time"], "error": "no answer"} if n > 55 else row
+        for n, row in enumerate(asked)
+    ]
+    scenario.put("status.jsonl", unanswered)
+    signals = compute(Bundle.open(tmp_path), strict=True)
+    assert value(signals, "window_seconds") == 60
+    assert value(signals, "status_longest_gap") == 45
+
+
+@pytest.mark.parametrize(
+    ("in_use", "sys", "processors"),
+    [
+        (4592, 16072, 2),  # recorded: Go 1.26 on two CPUs
+        (8 * 2296, 2 * 16072, 8),
+        (4 * 1208, 15704, 4),
+        (16 * 1200, 2 * 15600, 16),
+        (13 * 1200, 15600, None),  # 13 of 1200 bytes, or 10 of 1560
+        (4592, 15600, None),
+        (0, 16072, None),
+        (float("nan"), 16072, None),
+        (4592, float("inf"), None),
+    ],
+)
+def test_processors_of_a_go_runtime(in_use: float, sys: float, processors: int | None) -> None:
+    assert gomaxprocs(in_use, sys) == processors
+
+
+def test_cpus_that_nobody_recorded_are_those_the_nodes_see(tmp_path: Path) -> None:
+    cache = {"go_memstats_mcache_inuse_bytes": 4 * 2296.0, "go_memstats_mcache_sys_bytes": 16072.0}
+    scenario = Scenario(
+        tmp_path,
+        scrape=lambda n, w: {
+            **cache,
+            **({"go_memstats_mcache_inuse_bytes": 2 * 2296.0} if n == "wk-node1" else {}),
+        },
+    )
+    scenario.build()
+    (tmp_path / "host.jsonl").unlink()
+    signals = compute(Bundle.open(tmp_path), strict=True)
+    assert value(signals, "host_ncpu") == 4
+    assert value(signals, "containers_cpu_of_host") == pytest.approx(0.2)
 
 
 def test_slowness_of_all_freezes_none(tmp_path: Path) -> None:

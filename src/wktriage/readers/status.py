@@ -97,13 +97,14 @@ def infer_window(bundle: Bundle) -> tuple[tuple[float, float] | None, str]:
     """Infer the measured window of a bundle without window.json, and say from what.
 
     It begins with the first sample in state running whose counters have moved (they are published
-    every 10 s and start at 0 after warm-up), and ends with the last sample.
+    every 10 s and start at 0 after warm-up), and ends with the last sample, answered or not: a
+    simulator that fell silent did so inside the window.
     """
-    answered = [s for s in samples(bundle) if s.state is not None]
-    running = [s for s in answered if s.state == "running"]
+    seen = samples(bundle)
+    running = [s for s in seen if s.state == "running"]
     if not running:
         return None, "none: the simulator was never seen running"
-    end = answered[-1].time
+    end = seen[-1].time
     moved = next((s for s in running if s.total > 0), None)
     if moved is not None and end > moved.time:
         return (moved.time, end), "from the first moved counters to the last status sample"

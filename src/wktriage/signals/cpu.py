@@ -15,6 +15,11 @@ from wktriage.signals.context import Context, PerNode, median
 
 NO_CPU = "no CPU samples in the window"
 NO_HOST = "host.jsonl holds no usable sample in the window"
+MCACHE_IN_USE = "go_memstats_mcache_inuse_bytes"
+MCACHE_SYS = "go_memstats_mcache_sys_bytes"
+MCACHE_CHUNK = 16 << 10
+MCACHE_LEAST, MCACHE_MOST = 1088, 3000
+"""Bytes: the two pointers per span class that every mcache holds (68 classes twice), and plenty."""
 
 
 def compute(ctx: Context) -> None:
@@ -72,7 +77,39 @@ def ncpu(ctx: Context) -> tuple[float | None, list[Citation]]:
     found = number(observed.get("ncpu")) if isinstance(observed, dict) else None
     if found:
         return found, [ctx.bundle.cite("fingerprint.json", pointer="/observed/ncpu", value=found)]
-    return None, []
+    return _most_processors(ctx)
+
+
+def gomaxprocs(in_use: float, sys: float) -> int | None:
+    """Return how many processors (P) a Go runtime has, from its ``go_memstats_mcache_*_bytes``.
+
+    There is one mcache per P, and they come from chunks of 16 KiB rounded down to whole mcaches
+    (``runtime/mfixalloc.go``). Their size differs between Go versions, so it is the one that fits
+    both figures (bytes); None when none or several fit.
+    """
+    if not (0 < in_use <= sys < MCACHE_CHUNK * 1024):
+        return None
+    fits = [
+        size
+        for size in range(MCACHE_LEAST, MCACHE_MOST + 1, 8)
+        if in_use % size == 0 and sys % (MCACHE_CHUNK // size * size) == 0
+    ]
+    return int(in_use) // fits[0] if len(fits) == 1 else None
+
+
+def _most_processors(ctx: Context) -> tuple[float | None, list[Citation]]:
+    """Take the host's CPUs from the node whose runtime sees most: a quota may show it fewer."""
+    best: tuple[float | None, list[Citation]] = None, []
+    for node in ctx.nodes:
+        for scrape in ctx.metrics.scrapes(node, MCACHE_IN_USE)[-1:]:
+            points = [scrape.first(MCACHE_IN_USE), scrape.first(MCACHE_SYS)]
+            known = [p for p in points if p is not None]
+            if len(known) < len(points):
+                continue
+            found = gomaxprocs(known[0].value, known[1].value)
+            if found and found > (best[0] or 0):
+                best = float(found), [ctx.metrics.cite(scrape, p) for p in known]
+    return best
 
 
 def limit_of(ctx: Context, entity: str) -> tuple[float | None, list[Citation]]:

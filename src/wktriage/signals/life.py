@@ -79,6 +79,7 @@ def _frozen(ctx: Context) -> None:
         evidence: list[Found] = []
         known: list[Citation] = []
         still = 0.0
+        idle = _idle(ctx, node)
         if inside:
             known.append(cite_probe(ctx, inside[0]))
             top = max(inside, key=lambda p: (p.took or 0.0, -p.line))
@@ -87,10 +88,12 @@ def _frozen(ctx: Context) -> None:
             stalls[node] = (len(slow), cites)
             still = sum(p.took or 0.0 for p in slow)
             seconds[node] = (still, cites)
-            mine = len(slow)
+            # One that works on and never answers is cut off, not frozen.
+            stood = [p for p in slow if p.ok] if idle and idle[0] < IDLE_SHARE else slow
             others = max((len(slow_by_node[n]) for n in ctx.nodes if n != node), default=0)
-            if mine >= FROZEN_STALLS and mine >= 3 * others:
-                evidence.append(Found(cites, slow[0].time, _good_before(inside, slow[0])))
+            if len(stood) >= FROZEN_STALLS and len(stood) >= 3 * others:
+                cites = [cite_probe(ctx, p) for p in stood[:2]]
+                evidence.append(Found(cites, stood[0].time, _good_before(inside, stood[0])))
         paused = _paused(ctx, node)
         if paused is None:
             ctx.put("node_paused", None, node=node, why="container states are not recorded")
@@ -107,7 +110,6 @@ def _frozen(ctx: Context) -> None:
             if paused[0]:
                 evidence.append(paused[1])
                 seconds[node] = (max(still, paused[2]), paused[1].cites)
-        idle = _idle(ctx, node)
         if idle is None:
             ctx.put("node_cpu_idle_ratio", None, node=node, why="no CPU samples of the nodes")
         else:

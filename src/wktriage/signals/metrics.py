@@ -37,6 +37,8 @@ SERIES_FAMILIES = (
 FAMILIES = (
     *SERIES_FAMILIES,
     "go_goroutines",
+    "go_memstats_mcache_inuse_bytes",
+    "go_memstats_mcache_sys_bytes",
     "process_resident_memory_bytes",
     P + "channelappend_effect_pool_saturated",
     P + "channelappend_effect_pool_submit_total",
