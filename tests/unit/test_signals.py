@@ -373,13 +373,21 @@ def test_status_gaps_show_in_the_coverage(tmp_path: Path) -> None:
 # -- the client -----------------------------------------------------------------------------------
 
 
-def send_latency(mean: float, count: int) -> Callable[[str, str], dict[str, float]]:
+def send_latency(
+    mean: float, count: int, waited: float = 0.0
+) -> Callable[[str, str], dict[str, float]]:
     def scrape(node: str, when: str) -> dict[str, float]:
-        return histogram(
-            P + "gateway_frame_handle_duration_seconds",
-            'frame_type="SEND"',
-            count if when == "after" else 0,
-            mean,
+        sends = count if when == "after" else 0
+        handled = histogram(
+            P + "gateway_frame_handle_duration_seconds", 'frame_type="SEND"', sends, mean
+        )
+        if not waited:
+            return handled
+        return handled | histogram(
+            P + "gateway_async_send_dispatch_wait_duration_seconds",
+            'protocol="wkproto"',
+            sends,
+            waited,
         )
 
     return scrape
@@ -397,6 +405,21 @@ def test_client_limit_binds_whatever_the_servers_do(tmp_path: Path) -> None:
     assert value(signals, "concurrency_used") == pytest.approx(0.55, abs=0.01)
     assert value(signals, "client_limit_bound") is True
     assert value(signals, "sendack_mean") == pytest.approx(0.01)
+
+
+def test_waiting_for_dispatch_is_time_of_the_servers(tmp_path: Path) -> None:
+    # WuKongIM's own "frame handle" begins after it: 128 in flight at 200/s leave 0.64 s each.
+    signals = Scenario(
+        tmp_path,
+        person=250,
+        concurrency=128,
+        sent=lambda s: max(0, (s - 30) // 10) * 2000,
+        scrape=send_latency(0.04, 4000, waited=0.56),
+    ).signals()
+    assert value(signals, "sendack_mean") == pytest.approx(0.6)
+    assert value(signals, "sendack_mean", "wk-node2") == pytest.approx(0.6)
+    assert value(signals, "sendack_p99") == value(signals, "dispatch_wait_p99") > 0.5
+    assert value(signals, "client_outside_share") == pytest.approx(1 - 0.6 / 0.64)
 
 
 def test_a_wide_limit_with_slow_servers_is_not_the_clients(tmp_path: Path) -> None:

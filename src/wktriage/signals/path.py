@@ -49,7 +49,7 @@ def compute(ctx: Context) -> None:
 
 
 def _latency(ctx: Context, spec: Latency) -> None:
-    pooled: Histogram = EMPTY
+    pooled = waits = EMPTY
     pooled_cites: list[Citation] = []
     reasons: list[str] = []
     for node in ctx.nodes:
@@ -60,27 +60,44 @@ def _latency(ctx: Context, spec: Latency) -> None:
                 ctx.put(name, None, node=node, why=found)
             continue
         cites = ctx.metrics.cite_histogram(node, spec.family, spec.labels)
-        _state_latency(ctx, spec, found, cites, node)
-        pooled = pooled + found
+        waited = ctx.metrics.histogram(node, spec.behind, {}) if spec.behind else EMPTY
+        if isinstance(waited, str):
+            waited = EMPTY
+        if waited.count:
+            cites = [*cites[:1], *ctx.metrics.cite_histogram(node, spec.behind, {})[:1], *cites[1:]]
+        _state_latency(ctx, spec, found, waited, cites, node)
+        pooled, waits = pooled + found, waits + waited
         pooled_cites += cites[:2] if found.count else []
     if pooled.count == 0 and reasons:
         for name in filter(None, (spec.p99, spec.mean)):
             ctx.put(name, None, why=reasons[0])
         return
-    _state_latency(ctx, spec, pooled, pooled_cites, None)
+    _state_latency(ctx, spec, pooled, waits, pooled_cites, None)
 
 
 def _state_latency(
-    ctx: Context, spec: Latency, found: Histogram, cites: list[Citation], node: str | None
+    ctx: Context,
+    spec: Latency,
+    found: Histogram,
+    waited: Histogram,
+    cites: list[Citation],
+    node: str | None,
 ) -> None:
+    """State one latency. Means of wait and work add up; of their p99s the larger is a lower bound."""
     none = "no observations in the window"
     if spec.mean:
-        ctx.put(spec.mean, found.mean, cites, node=node, why=none)
+        mean = found.mean
+        if mean is not None:
+            mean += waited.mean or 0.0
+        ctx.put(spec.mean, mean, cites, node=node, why=none)
     if not spec.p99:
         return
+    p99 = found.quantile(0.99)
+    if p99 is not None:
+        p99 = max(p99, waited.quantile(0.99) or 0.0)
     ctx.put(
         spec.p99,
-        found.quantile(0.99),
+        p99,
         cites,
         node=node,
         why=none if not found.count else f"{found.count:g} observations are too few for a p99",

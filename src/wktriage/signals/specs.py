@@ -16,6 +16,8 @@ SENDACKS = P + "gateway_sendacks_total"
 
 SEND = P + "gateway_frame_handle_duration_seconds"
 
+DISPATCH = P + "gateway_async_send_dispatch_wait_duration_seconds"
+
 APPEND = P + "channelv2_append_duration_seconds"
 
 APPEND_STAGE = P + "channelv2_append_stage_duration_seconds"
@@ -35,21 +37,21 @@ TIMEOUT_CLASSES = ("timeout", "canceled")
 
 @dataclass(frozen=True)
 class Latency:
-    """Which signals a histogram gives. ``p99`` and ``mean`` are signal names ("" for none)."""
+    """Which signals a histogram gives. ``p99`` and ``mean`` are signal names ("" for none).
+
+    ``behind`` is the family of a wait that comes before and is not in the histogram ("" for none).
+    """
 
     family: str
     labels: Labels = field(default_factory=dict)
     p99: str = ""
     mean: str = ""
+    behind: str = ""
 
 
 LATENCIES = (
-    Latency(SEND, {"frame_type": "SEND"}, "sendack_p99", "sendack_mean"),
-    Latency(
-        P + "gateway_async_send_dispatch_wait_duration_seconds",
-        p99="dispatch_wait_p99",
-        mean="dispatch_wait_mean",
-    ),
+    Latency(SEND, {"frame_type": "SEND"}, "sendack_p99", "sendack_mean", DISPATCH),
+    Latency(DISPATCH, p99="dispatch_wait_p99", mean="dispatch_wait_mean"),
     Latency(APPEND, {}, "append_p99", "append_mean"),
     Latency(
         STAGE,
