@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-import jsonschema
+from typing import TYPE_CHECKING, Any
 
 from wktriage.errors import TriageError
+
+# Imported where it is used: judging validates nothing, and a tenth of a second is much of it.
+if TYPE_CHECKING:
+    import jsonschema
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
 
@@ -43,6 +45,8 @@ def names() -> list[str]:
 @cache
 def load(name: str) -> dict[str, Any]:
     """Return a schema by name. Raises SchemaError when there is none or it is no schema."""
+    import jsonschema
+
     path = SCHEMAS / f"{name}.schema.json"
     try:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -56,12 +60,16 @@ def load(name: str) -> dict[str, Any]:
 
 @cache
 def _validator(name: str) -> jsonschema.Draft202012Validator:
+    import jsonschema
+
     return jsonschema.Draft202012Validator(load(name))
 
 
 def problem(name: str, document: Any) -> str | None:
     """Return what is wrong with a document, with its place as a JSON pointer; None when it fits."""
-    error = jsonschema.exceptions.best_match(_validator(name).iter_errors(document))
+    from jsonschema.exceptions import best_match
+
+    error = best_match(_validator(name).iter_errors(document))
     if error is None:
         return None
     pointer = "".join(f"/{part}" for part in error.absolute_path)

@@ -65,7 +65,7 @@ def test_every_hypothesis_is_used_and_names_a_knob_of_the_catalogue() -> None:
     for name, entry in knobs.hypotheses().items():
         plan = entry["experiment"]
         if plan["kind"] != "state":
-            assert knobs.load()[plan["knob"]].kind == plan["kind"], name
+            assert knobs.load(validate=True)[plan["knob"]].kind == plan["kind"], name
 
 
 @pytest.mark.parametrize("name", scenarios.names())

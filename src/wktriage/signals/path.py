@@ -83,7 +83,7 @@ def _state_latency(
     cites: list[Citation],
     node: str | None,
 ) -> None:
-    """State one latency. Means of wait and work add up; of their p99s the larger is a lower bound."""
+    """State one latency. Means of wait and work add up; the larger of their p99s is the least."""
     none = "no observations in the window"
     if spec.mean:
         mean = found.mean
