@@ -93,6 +93,20 @@ def test_a_fault_without_effect_is_labelled_like_a_run_without_one(
     assert (said.label if said else None) == label
 
 
+def test_a_slow_run_with_one_failed_send_of_thousands_is_both() -> None:
+    slow = {
+        "send_error_ratio": 0.0001, "send_errors": 1, "sendack_mean": 0.53, "sendack_p99": 2.5,
+        "offered_to_sent_ratio": 1.07,
+    }  # fmt: skip
+    for errors, also in ((1, ("send_path",)), (0, ())):
+        found = SignalSet(nodes=("wk-node1",))
+        for name, value in {**slow, "send_errors": errors}.items():
+            found.add(Signal(name, "count", value))
+        said = _label(faults.load("few-appenders"), found)
+        assert said is not None
+        assert (said.label, said.also_ok) == ("server_hot_path", also)
+
+
 @pytest.fixture
 def simulator() -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
