@@ -11,17 +11,19 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from wktriage.errors import UsageError
 from wktriage.model import Citation, Value
 from wktriage.readers import status as status_reader
 from wktriage.readers.text import LINE_CAP, iter_lines
 from wktriage.readers.times import parse_time
+
+T = TypeVar("T")
 
 DERIVED = frozenset({"verdict.json", "summary.md", "report.html", "explain.txt"})
 """Files that judging writes beside the evidence; never evidence themselves."""
@@ -61,6 +63,7 @@ class Bundle:
     problems: list[str] = field(default_factory=list)
     _hashes: dict[str, str] = field(default_factory=dict, repr=False)
     _file_set: frozenset[str] = field(default_factory=frozenset, repr=False)
+    _read: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, path: Path) -> Bundle:
@@ -81,6 +84,13 @@ class Bundle:
         return bundle
 
     # -- reading ------------------------------------------------------------------------------
+
+    def once(self, what: str, read: Callable[[], T]) -> T:
+        """Return what ``read`` returned the first time: judging and the report read the same."""
+        if what not in self._read:
+            self._read[what] = read()
+        found: T = self._read[what]
+        return found
 
     def path(self, rel: str) -> Path | None:
         """Return the path of a bundle file, or None when it is absent, a link or outside."""

@@ -7,11 +7,11 @@ import sys
 import click
 
 from wktriage import __version__
-from wktriage.commands import register_all
+from wktriage.commands import Commands
 from wktriage.errors import TriageError, UsageError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="wktriage")
 def group() -> None:
     """Evidence-first performance triage for WuKongIM clusters.
@@ -19,9 +19,6 @@ def group() -> None:
     Exit codes: 0 healthy, 2 usage, 3 a problem was classified, 4 inconclusive, 5 hard stop
     (the baseline failed), 6 infrastructure.
     """
-
-
-register_all(group)
 
 
 def main() -> None:

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import click
 
-from wktriage.commands import incidents, judge, lab, triage
+MODULES = {
+    "classify": "judge",
+    "collect": "triage",
+    "explain": "judge",
+    "incidents": "incidents",
+    "lab": "lab",
+    "score": "judge",
+    "teardown": "triage",
+    "triage": "triage",
+    "verify-citations": "judge",
+}
+"""Which module has which subcommand."""
 
 
-def register_all(group: click.Group) -> None:
-    """Add every subcommand to the group."""
-    for module in (triage, judge, incidents, lab):
-        module.register(group)
+class Commands(click.Group):
+    """A group that imports a subcommand when it is asked for: judging needs no Ansible."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all subcommands."""
+        return sorted(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a subcommand, importing its module the first time; None for an unknown name."""
+        if cmd_name in MODULES and cmd_name not in self.commands:
+            import_module(f"{__name__}.{MODULES[cmd_name]}").register(self)
+        return super().get_command(ctx, cmd_name)

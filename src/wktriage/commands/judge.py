@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from wktriage import judge, outcome, score
+from wktriage import judge, outcome
 from wktriage.bundle import Bundle
 from wktriage.errors import UsageError
 from wktriage.model import Citation
@@ -206,6 +206,9 @@ def score_command(directories: tuple[Path, ...], labels: Path | None, beside: Pa
             others = json.loads(beside.read_text(encoding="utf-8"))
         except (OSError, ValueError) as exc:
             raise UsageError(f"{beside}: no usable JSON ({exc})") from exc
+    # Reading archives and counting is of no use to judging one bundle.
+    from wktriage import score
+
     found = [case for directory in chosen for case in score.cases(directory, labels)]
     click.echo(score.report(score.run(found), others), nl=False)
     return 0

@@ -98,7 +98,7 @@ def build(bundle: Bundle, offered: float | None) -> Timeline:
     found = Timeline(start, max(end, start + 1), window)
     probes = health.read(bundle)
     used = usage.read(bundle)
-    metrics = Metrics(bundle)
+    metrics = Metrics.of(bundle)
     bands = _bands(bundle)
     panels = [
         _traffic(samples, offered),

@@ -50,7 +50,7 @@ class Context:
     @cached_property
     def metrics(self) -> Metrics:
         """Scrapes before, during and after the window."""
-        return Metrics(self.bundle)
+        return Metrics.of(self.bundle)
 
     @cached_property
     def usage(self) -> dict[str, usage.Usage]:
@@ -101,13 +101,16 @@ class Context:
                     found[node] = offset
         return found
 
-    @cached_property
-    def logs(self) -> dict[str, logs.NodeLogs]:
-        """Log templates by node and wk-sim."""
+    def _scan_logs(self) -> dict[str, logs.NodeLogs]:
         return {
             name: logs.scan(self.bundle, name, self.bundle.window, self.utc_offsets.get(name, 0.0))
             for name in (*self.nodes, usage.SIM)
         }
+
+    @cached_property
+    def logs(self) -> dict[str, logs.NodeLogs]:
+        """Log templates by node and wk-sim."""
+        return self.bundle.once("logs", self._scan_logs)
 
     @cached_property
     def config(self) -> dict[str, Any]:

@@ -139,6 +139,11 @@ class Metrics:
         self.after = cache(self._after)
         self.series = cache(self._series)
 
+    @classmethod
+    def of(cls, bundle: Bundle) -> Metrics:
+        """Return the scrapes of an opened bundle, parsed once however often they are asked for."""
+        return bundle.once("metrics", lambda: cls(bundle))
+
     def file(self, node: str, *, before: bool = False) -> str:
         """Return the name of a node's scrape file."""
         return f"metrics/{self.bundle.metrics_key(node)}{'-before' if before else ''}.prom"
