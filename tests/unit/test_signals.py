@@ -574,6 +574,20 @@ def test_cpus_that_nobody_recorded_are_those_the_nodes_see(tmp_path: Path) -> No
     assert value(signals, "containers_cpu_of_host") == pytest.approx(0.2)
 
 
+def test_effect_pools_are_as_busy_as_their_effects_take(tmp_path: Path) -> None:
+    # The gauges of these pools are never fed; one worker, 50 s of work in the 60 s of the window.
+    def scrape(node: str, when: str) -> dict[str, float]:
+        done = 1000 if when == "after" and node == "wk-node2" else 0
+        pool = 'component="channelappend",pool="append_effect"'
+        return {P + f"ants_pool_capacity{{{pool}}}": 1.0} | histogram(
+            P + "channelappend_effect_duration_seconds", 'result="ok",stage="append"', done, 0.05
+        )
+
+    signals = Scenario(tmp_path, scrape=scrape).signals()
+    assert value(signals, "effect_pool_busy") == pytest.approx(50 / 60)
+    assert value(signals, "effect_pool_busy", "wk-node1") == 0
+
+
 def test_slowness_of_all_freezes_none(tmp_path: Path) -> None:
     signals = Scenario(tmp_path, healthz=lambda n, s: (True, 700.0 if s % 3 else 2.0)).signals()
     assert [value(signals, "node_frozen", n) for n in NODES] == [False] * 3

@@ -40,6 +40,8 @@ FAMILIES = (
     "go_memstats_mcache_inuse_bytes",
     "go_memstats_mcache_sys_bytes",
     "process_resident_memory_bytes",
+    P + "ants_pool_capacity",
+    P + "channelappend_effect_duration_seconds",
     P + "channelappend_effect_pool_saturated",
     P + "channelappend_effect_pool_submit_total",
     P + "channelappend_effect_total",

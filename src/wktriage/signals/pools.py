@@ -9,7 +9,10 @@ from wktriage.readers import prom
 from wktriage.readers.prom import Scrape
 from wktriage.signals.context import Context, PerNode
 from wktriage.signals.metrics import Labels, P
-from wktriage.signals.specs import APPEND_STAGE, POOL_WAIT
+from wktriage.signals.specs import ANTS_CAPACITY, APPEND_STAGE, EFFECT, POOL_WAIT
+
+EFFECT_POOLS = {"append": "append_effect", "post_commit": "post_commit"}
+"""Which goroutine pool works off which stage of the effects."""
 
 
 def compute(ctx: Context) -> None:
@@ -229,6 +232,7 @@ def _pools(ctx: Context) -> None:
             if p99 is not None and (node not in waits or p99 > waits[node][0]):
                 cites = ctx.metrics.cite_histogram(node, POOL_WAIT, labels)
                 waits[node] = (p99, f"{component}/{pool}", cites)
+    _effects(ctx)
     for value_name, text_name, table in (
         ("worker_saturation", "worker_saturation_pool", saturation),
         ("pool_queue_ratio", "pool_queue_name", queues),
@@ -282,6 +286,27 @@ def _busy_share(
                 [*cites[2:4], *cites[:2], ctx.metrics.cite(after, point)],
             )
     return best
+
+
+def _effects(ctx: Context) -> None:
+    """State how busy the append's effect pools are; of their own gauges none is ever fed."""
+    per_node: PerNode = {}
+    for node in ctx.nodes:
+        after = ctx.metrics.after(node)
+        if after is None or ctx.window is None:
+            continue
+        for stage, pool in EFFECT_POOLS.items():
+            limits = after.points(ANTS_CAPACITY, component="channelappend", pool=pool)
+            worked = ctx.metrics.histogram(node, EFFECT, {"stage": stage})
+            if not limits or limits[0].value <= 0 or isinstance(worked, str):
+                continue
+            share = worked.total / ((ctx.window[1] - ctx.window[0]) * limits[0].value)
+            if node not in per_node or share > (per_node[node][0] or 0.0):
+                cites = ctx.metrics.cite_histogram(node, EFFECT, {"stage": stage})
+                per_node[node] = (share, [ctx.metrics.cite(after, limits[0]), *cites[:3]])
+    ctx.gather(
+        "effect_pool_busy", "max", per_node=per_node, default_why="no effects or pools in scrapes"
+    )
 
 
 def _pool_key(labels: Mapping[str, str], full: bool = False) -> str:

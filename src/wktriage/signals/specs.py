@@ -24,6 +24,10 @@ APPEND_STAGE = P + "channelv2_append_stage_duration_seconds"
 
 APPEND_ERRORS = P + "message_append_errors_total"
 
+EFFECT = P + "channelappend_effect_duration_seconds"
+
+ANTS_CAPACITY = P + "ants_pool_capacity"
+
 POOL_WAIT = P + "runtime_pool_wait_duration_seconds"
 
 COMMIT = P + "storage_commit_batch_duration_seconds"
