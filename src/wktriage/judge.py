@@ -291,11 +291,9 @@ def _since(
 
 def _reasons(bundle: Bundle, decision: Decision, found: SignalSet) -> list[dict[str, Any]]:
     category = decision.category
-    told = [
-        *decision.fired(category),
-        *decision.fired(category, "supports"),
-        *decision.fired(category, "against"),
-    ]
+    # What speaks against it is worth more to a reader than what agrees.
+    roles = ("decides", "against", "supports")
+    told = [o for role in roles for o in decision.fired(category, role)]
     reasons = [
         {
             "rule": o.rule.id,

@@ -152,6 +152,12 @@ def container(at: int, state: str, started: str) -> dict[str, object]:
             ],
             ["up", "down", "started", "up"],
         ),
+        (
+            # Each lost probe takes two seconds; that its container runs is no answer.
+            [probe(t, t < 20) for t in [*range(1, 20), *range(20, 40, 2)]],
+            [container(t, "running", "a") for t in range(1, 40)],
+            ["up", "silent"],
+        ),
         ([], [], []),
     ],
 )

@@ -24,6 +24,12 @@ from wktriage.wording import clean
 POINTS = 600
 """Most points of a series: as many as a screen has columns for it, and a bounded page."""
 
+PROBE_S = 2
+"""Seconds that a probe waits for its answer."""
+
+SILENCE_S = 5
+"""Seconds after an unanswered probe for which it speaks at most, when nobody asks again."""
+
 LANE_SPANS = 300
 """Most stretches of a lane: more are narrower than a screen can show."""
 
@@ -347,14 +353,18 @@ def _lane(
             see(sample.time, "still", "took no CPU while its peers worked")
         elif sample.cpu_cores is not None and sample.cpu_cores >= IDLE_CORES:
             see(sample.time, "up", "took CPU")
-    for probe in probes:
+    for probe, following in itertools.zip_longest(probes, probes[1:]):
         second = int(probe.time)
         # The engine knows more of a silent node than a probe does; its sample may be a second old.
         known = states.get(second) or states.get(second - 1)
         if not probe.ok and known is not None and known[0] not in {"up", "silent"}:
             see(probe.time, *known)
         elif not probe.ok:
-            see(probe.time, "silent", f"/healthz: {clean(probe.error or 'no answer', 60)}")
+            # Until somebody asks again; that its container runs is no answer.
+            asked = int(following.time) if following is not None else second + PROBE_S
+            for covered in range(second, max(second + 1, min(asked, second + SILENCE_S))):
+                if states.get(covered, ("up", ""))[0] in {"up", "silent"}:
+                    see(covered, "silent", f"/healthz: {clean(probe.error or 'no answer', 60)}")
         elif second not in states:
             see(probe.time, "up", "answers /healthz")
     for before, after in itertools.pairwise(s for s in samples if s.started_at is not None):

@@ -290,7 +290,7 @@ def _busy_share(
 
 def _effects(ctx: Context) -> None:
     """State how busy the append's effect pools are; of their own gauges none is ever fed."""
-    per_node: PerNode = {}
+    busiest: dict[str, tuple[float, list[Citation]]] = {}
     for node in ctx.nodes:
         after = ctx.metrics.after(node)
         if after is None or ctx.window is None:
@@ -301,9 +301,10 @@ def _effects(ctx: Context) -> None:
             if not limits or limits[0].value <= 0 or isinstance(worked, str):
                 continue
             share = worked.total / ((ctx.window[1] - ctx.window[0]) * limits[0].value)
-            if node not in per_node or share > (per_node[node][0] or 0.0):
+            if node not in busiest or share > busiest[node][0]:
                 cites = ctx.metrics.cite_histogram(node, EFFECT, {"stage": stage})
-                per_node[node] = (share, [ctx.metrics.cite(after, limits[0]), *cites[:3]])
+                busiest[node] = (share, [ctx.metrics.cite(after, limits[0]), *cites[:3]])
+    per_node: PerNode = dict(busiest)
     ctx.gather(
         "effect_pool_busy", "max", per_node=per_node, default_why="no effects or pools in scrapes"
     )
