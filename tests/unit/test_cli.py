@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
-from wktriage import cli
+from wktriage import cli, commands
 from wktriage.commands import triage
 from wktriage.errors import UsageError
 from wktriage.runner import Outcome
@@ -120,6 +122,13 @@ def test_our_errors_are_one_line(
         cli.main()
     assert caught.value.code == 2
     assert capsys.readouterr().err.startswith("wktriage: -e 'nonsense': write key=value")
+
+
+@pytest.mark.parametrize("module", sorted(set(commands.MODULES.values())))
+def test_every_subcommand_of_a_module_can_be_asked_for(module: str) -> None:
+    alone = click.Group()
+    import_module(f"wktriage.commands.{module}").register(alone)
+    assert set(alone.commands) == {n for n, m in commands.MODULES.items() if m == module}
 
 
 def test_help_says_the_exit_codes() -> None:

@@ -25,7 +25,7 @@ POINTS = 600
 """Most points of a series: as many as a screen has columns for it, and a bounded page."""
 
 PROBE_S = 2
-"""Seconds that a probe waits for its answer."""
+"""Seconds that a probe waits for its answer (``HEALTHZ_TIMEOUT`` of the collector)."""
 
 SILENCE_S = 5
 """Seconds after an unanswered probe for which it speaks at most, when nobody asks again."""
