@@ -1,0 +1,1 @@
+"""What every room builds on: model, errors, schemas, times, plain files."""
