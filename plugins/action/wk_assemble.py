@@ -75,7 +75,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from wktriage import assemble, finish, manifest
-from wktriage.errors import TriageError
+from wktriage.core.errors import TriageError
 
 SUFFIX = ".tar.gz"
 

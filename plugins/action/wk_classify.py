@@ -64,7 +64,7 @@ from ansible.plugins.action import ActionBase
 
 from wktriage import judge
 from wktriage.bundle import Bundle
-from wktriage.errors import TriageError
+from wktriage.core.errors import TriageError
 from wktriage.runner import report_failure
 
 

@@ -84,8 +84,9 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from wktriage import collecting, topology
-from wktriage.errors import TriageError
+from wktriage import collecting
+from wktriage.core import topology
+from wktriage.core.errors import TriageError
 
 STOP_SECONDS = 90.0
 

@@ -68,8 +68,8 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from wktriage import compose, params, runstate
+from wktriage.core.errors import TriageError
 from wktriage.engine import DockerCli
-from wktriage.errors import TriageError
 from wktriage.runner import report_failure
 
 SPEC = {

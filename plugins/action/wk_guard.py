@@ -89,7 +89,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
 from wktriage import gate, incidents, judge, lock, outcome, params, preflight, runstate
-from wktriage.errors import TriageError
+from wktriage.core.errors import TriageError
 from wktriage.runner import report_failure, tell
 
 ROOT = Path(__file__).resolve().parents[2]

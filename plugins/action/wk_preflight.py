@@ -53,8 +53,8 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from wktriage import params, preflight
+from wktriage.core.errors import TriageError
 from wktriage.engine import DockerCli
-from wktriage.errors import TriageError
 from wktriage.runner import report_failure
 
 SPEC = {

@@ -10,8 +10,8 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from wktriage import topology
-from wktriage.errors import TriageError
+from wktriage.core import topology
+from wktriage.core.errors import TriageError
 
 
 class ActionModule(ActionBase):

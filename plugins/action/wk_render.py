@@ -56,7 +56,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from wktriage import report
-from wktriage.errors import TriageError
+from wktriage.core.errors import TriageError
 from wktriage.runner import report_failure
 
 

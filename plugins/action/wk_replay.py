@@ -70,7 +70,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from wktriage.errors import TriageError
+from wktriage.core.errors import TriageError
 from wktriage.replay import stack
 
 

@@ -90,7 +90,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from wktriage import finish, gate, params, planning, runstate
-from wktriage.errors import TriageError
+from wktriage.core.errors import TriageError
 from wktriage.runner import report_failure
 
 SPEC = {

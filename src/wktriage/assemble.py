@@ -23,8 +23,9 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from wktriage import fingerprint, manifest, redact, scenarios, schema
-from wktriage.errors import InfraError, UsageError
+from wktriage import fingerprint, manifest, redact, scenarios
+from wktriage.core import schemas
+from wktriage.core.errors import InfraError, UsageError
 
 CONTROLLER = "controller"
 # Bounds on what one host may hand in: far above any real run, below what fills a disk.
@@ -33,7 +34,7 @@ MAX_MEMBER_BYTES = 1 << 30
 MAX_TOTAL_BYTES = 8 << 30
 STOP_SECONDS = 90.0
 COMMAND_SECONDS = 60
-ROWS = tuple(schema.ROW_SCHEMAS)
+ROWS = tuple(schemas.ROW_SCHEMAS)
 EVIDENCE = re.compile(
     r"(?:"
     + "|".join(re.escape(name) for name in ROWS)
@@ -141,7 +142,7 @@ def _host_evidence(host: str, archive: Path | None, scratch: Path) -> HostEviden
         return found
     found.said = _json(root / "collectors.json")
     found.state = _json(root / "state.json")
-    if schema.problem("collectors", found.said) is not None:
+    if schemas.problem("collectors", found.said) is not None:
         found.said = {}
     if refused:
         found.problem = f"left out {len(refused)} entries, first {refused[0]}"
@@ -205,7 +206,7 @@ def _window(stage: Path, hosts: list[HostEvidence], why: str | None) -> dict[str
     """Return the run's window.json, all hosts' collectors listed; made up when there is none."""
     lead = next((h for h in hosts if h.lead), None)
     document = _json(stage / "window.json") if lead else {}
-    if schema.problem("window", document) is not None:
+    if schemas.problem("window", document) is not None:
         asked = lead.state.get("window_seconds") if lead else None
         reason = why or "no window was recorded"
         document = {
@@ -224,7 +225,7 @@ def _window(stage: Path, hosts: list[HostEvidence], why: str | None) -> dict[str
     if lead is not None:
         cost = [*document["collector"], *(c for c in cost if c not in document["collector"])]
     document["collector"] = cost
-    schema.validate("window", document)
+    schemas.validate("window", document)
     return document
 
 
@@ -331,7 +332,7 @@ def _add_own(
     if isinstance(env, Mapping):
         # What the simulator was really given: in a replay, the recording's own users.
         workload["uid_prefix"] = env.get("WK_SIM_UID_PREFIX")
-    schema.validate("workload", workload)
+    schemas.validate("workload", workload)
     own.text(
         "config", "config/workload.json", json.dumps(workload, indent=2, sort_keys=True) + "\n"
     )
@@ -396,7 +397,7 @@ def assemble(
         raise UsageError(f"{bundle_dir} is a finished bundle: a bundle is written once")
     run = _inputs(run_file, "run")
     topology = _inputs(topology_file, "topology")
-    schema.validate("topology", topology)
+    schemas.validate("topology", topology)
     known = [*secrets, *(str(s) for s in run.get("secrets") or [])]
     recorded = {name: Path(path) for name, path in (run.get("references") or {}).items()}
     references = {**recorded, **(references or {})}
@@ -444,7 +445,7 @@ def _fill(
     )
     own.note("fingerprint", "fingerprint.json")
     report = redact.redact_tree(stage, secrets)
-    schema.validate("redaction", report)
+    schemas.validate("redaction", report)
     _write_json(stage / "redaction.json", report)
     own.note("redaction", "redaction.json")
     collectors = [*_collector_rows(hosts, stage, conflicts), *own.as_rows()]
@@ -469,8 +470,8 @@ def _collector_rows(
     """Return one row for each collector of each host; rows that break their schema are noted."""
     broken = {
         name: found
-        for name, shape in schema.ROW_SCHEMAS.items()
-        if (stage / name).is_file() and (found := schema.check_rows(stage / name, shape))
+        for name, shape in schemas.ROW_SCHEMAS.items()
+        if (stage / name).is_file() and (found := schemas.check_rows(stage / name, shape))
     }
     rows: list[dict[str, Any]] = []
     for host in hosts:

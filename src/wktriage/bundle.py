@@ -17,11 +17,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from wktriage.errors import UsageError
-from wktriage.model import Citation, Value
+from wktriage.core.errors import UsageError
+from wktriage.core.model import Citation, Value
+from wktriage.core.text import LINE_CAP, iter_lines
+from wktriage.core.times import parse_time
 from wktriage.readers import status as status_reader
-from wktriage.readers.text import LINE_CAP, iter_lines
-from wktriage.readers.times import parse_time
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ import click
 
 from wktriage import __version__
 from wktriage.commands import Commands
-from wktriage.errors import TriageError, UsageError
+from wktriage.core.errors import TriageError, UsageError
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

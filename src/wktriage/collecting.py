@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from wktriage import schema
-from wktriage.topology import Topology
+from wktriage.core import schemas
+from wktriage.core.topology import Topology
 
 SCHEMA_VERSION = 1
 COLLECTOR = Path(__file__).resolve().parents[2] / "roles" / "evidence" / "files" / "collector.py"
@@ -55,7 +55,7 @@ def spec(topology: Topology, host: str, directory: str, **wanted: Any) -> dict[s
         "disk_paths": [topology.data_root] if topology.data_root else [],
         "hide_proc": bool(wanted["hide_proc"]),
     }
-    schema.validate("collector_spec", document)
+    schemas.validate("collector_spec", document)
     return document
 
 

@@ -21,10 +21,10 @@ import yaml
 
 from wktriage import compose_override as override
 from wktriage import dataroot, engine
+from wktriage.core.errors import InfraError, UsageError
+from wktriage.core.topology import Node, Sim, Topology, container_verbs
 from wktriage.engine import Engine
-from wktriage.errors import InfraError, UsageError
 from wktriage.params import Params
-from wktriage.topology import Node, Sim, Topology, container_verbs
 
 PROFILE = "dev-sim"
 COMPOSE_FILE = "docker-compose.yml"

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
+from wktriage.core.errors import UsageError
 from wktriage.engine import OWNER_LABEL
-from wktriage.errors import UsageError
 
 NODE_SERVICE = re.compile(r"wk-node(\d+)\Z")
 SIM_SERVICE = "wk-sim"

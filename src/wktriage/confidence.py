@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from wktriage.datafiles import read_mapping
-from wktriage.model import Tri
+from wktriage.core.model import Tri
+from wktriage.core.yaml_files import read_mapping
 from wktriage.rules import DIRECTORY, Outcome
 
 PRIOR = 0.0

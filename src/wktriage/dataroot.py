@@ -9,8 +9,8 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from wktriage.core.errors import UsageError
 from wktriage.engine import Engine
-from wktriage.errors import UsageError
 
 MARKER = ".wktriage-data-root"
 

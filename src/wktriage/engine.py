@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from wktriage.errors import InfraError
+from wktriage.core.errors import InfraError
 
 OWNER_LABEL = "org.wktriage.owner"
 PROJECT_LABEL = "com.docker.compose.project"

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wktriage import schema
-from wktriage.readers.times import parse_time
+from wktriage.core import schemas
+from wktriage.core.times import parse_time
 
 SCHEMA_VERSION = 1
 WORKLOAD_KEYS = (
@@ -95,7 +95,7 @@ def build(
         "derived": {"image_digest": run.get("image_digest")},
         "observed": observed,
     }
-    schema.validate("fingerprint", document)
+    schemas.validate("fingerprint", document)
     return document
 
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from wktriage import assemble, compose, fingerprint, gate, judge, report, runstate
+from wktriage.core.errors import TriageError
 from wktriage.engine import DockerCli
-from wktriage.errors import TriageError
 from wktriage.lock import process_start
 from wktriage.runstate import RunPaths
 

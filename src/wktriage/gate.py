@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from wktriage import fingerprint, scenarios
-from wktriage.errors import TriageError, UsageError
+from wktriage.core.errors import TriageError, UsageError
 
 BASELINE_SCENARIO = "smoke-default"
 MAX_AGE = timedelta(hours=24)

@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 
-from wktriage.errors import UsageError
+from wktriage.core.errors import UsageError
 from wktriage.replay import server
 
 LABELS = "labels.jsonl"

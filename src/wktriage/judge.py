@@ -15,8 +15,8 @@ from typing import Any
 
 from wktriage import confidence, eligibility, proposals, rules, scenarios, signals
 from wktriage.bundle import Bundle
-from wktriage.errors import UsageError
-from wktriage.model import Citation, SignalSet, Tri, Value
+from wktriage.core.errors import UsageError
+from wktriage.core.model import Citation, SignalSet, Tri, Value
 from wktriage.predicates import Leaf, kleene_or
 from wktriage.rules import CATEGORIES, Outcome
 from wktriage.signals import history

@@ -8,11 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from wktriage import schema
-from wktriage.datafiles import read_mapping
-from wktriage.errors import UsageError
+from wktriage.core import schemas
+from wktriage.core.errors import UsageError
+from wktriage.core.paths import PROJECT
+from wktriage.core.yaml_files import read_mapping
 
-DIRECTORY = Path(__file__).resolve().parents[2] / "knobs"
+DIRECTORY = PROJECT / "knobs"
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ def load(directory: Path = DIRECTORY, *, validate: bool = False) -> dict[str, Kn
         raw = read_mapping(path)
         try:
             if validate:
-                schema.validate("knob", raw)
-        except schema.SchemaError as exc:
+                schemas.validate("knob", raw)
+        except schemas.SchemaError as exc:
             raise UsageError(f"{path.name}: {exc}") from exc
         for entry in raw["knobs"]:
             if entry["name"] in found:

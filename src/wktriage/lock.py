@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from wktriage.errors import InfraError
+from wktriage.core.errors import InfraError
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wktriage import schema
 from wktriage.bundle import DERIVED
+from wktriage.core import schemas
 
 SCHEMA_VERSION = 1
 NAME = "manifest.json"
@@ -75,7 +75,7 @@ def build(
         ],
         "files": files,
     }
-    schema.validate("manifest", document)
+    schemas.validate("manifest", document)
     return document
 
 
@@ -99,8 +99,8 @@ def read(root: Path) -> dict[str, Any] | None:
     try:
         document = json.loads(path.read_text(encoding="utf-8", errors="replace"))
     except ValueError as exc:
-        raise schema.SchemaError(f"{path} is no JSON: {exc}") from exc
-    schema.validate("manifest", document)
+        raise schemas.SchemaError(f"{path} is no JSON: {exc}") from exc
+    schemas.validate("manifest", document)
     result: dict[str, Any] = document
     return result
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wktriage.errors import InfraError
+from wktriage.core.errors import InfraError
 
 HEALTHY, CLASSIFIED, INCONCLUSIVE, HARD_STOP = 0, 3, 4, 5
 _BY_CATEGORY = {

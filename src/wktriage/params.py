@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from wktriage import compose_override, dataroot, incidents, scenarios
-from wktriage.errors import UsageError
-from wktriage.topology import DRIVERS
+from wktriage.core.errors import UsageError
+from wktriage.core.topology import DRIVERS
 
 MODES = ("clean", "accumulated")
 BUILDS = ("auto", "always", "never")

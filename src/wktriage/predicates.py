@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wktriage.errors import UsageError
-from wktriage.model import Citation, Signal, SignalSet, Tri, Value
+from wktriage.core.errors import UsageError
+from wktriage.core.model import Citation, Signal, SignalSet, Tri, Value
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": lambda a, b: a > b,

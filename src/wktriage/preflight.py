@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from wktriage import compose_override, engine
+from wktriage.core.errors import InfraError, TriageError, UsageError
 from wktriage.engine import Engine
-from wktriage.errors import InfraError, TriageError, UsageError
 from wktriage.params import Params
 
 MIN_FREE_BYTES = 2 * 1024**3

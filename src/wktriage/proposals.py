@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wktriage import knobs, scenarios
-from wktriage.errors import UsageError
+from wktriage.core.errors import UsageError
 from wktriage.wording import render
 
 UNEXPLAINED = "unexplained"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wktriage import judge, score
-from wktriage.errors import UsageError
+from wktriage.core.errors import UsageError
 
 DAMAGES = ("drop", "truncate", "garbage")
 PLAIN = "plain"

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wktriage import predicates, schema
-from wktriage.datafiles import read_mapping
-from wktriage.errors import UsageError
-from wktriage.model import SignalSet, Tri
+from wktriage import predicates
+from wktriage.core import schemas
+from wktriage.core.errors import UsageError
+from wktriage.core.model import SignalSet, Tri
+from wktriage.core.paths import PROJECT
+from wktriage.core.yaml_files import read_mapping
 from wktriage.predicates import Catalogue, Evaluation, Predicate
 
-ROOT = Path(__file__).resolve().parents[2]
-DIRECTORY = ROOT / "rules"
+DIRECTORY = PROJECT / "rules"
 
 CATEGORIES = (
     "insufficient_evidence",
@@ -220,6 +221,6 @@ def _name_nodes(rule: Rule, evaluation: Evaluation, signals: SignalSet) -> tuple
 
 def _check(name: str, document: Any, where: str) -> None:
     try:
-        schema.validate(name, document)
-    except schema.SchemaError as exc:
+        schemas.validate(name, document)
+    except schemas.SchemaError as exc:
         raise UsageError(f"{where}: {exc}") from exc

@@ -14,9 +14,9 @@ from typing import Any
 
 from ansible_runner.interface import init_command_config
 
-from wktriage.errors import InfraError, TriageError
+from wktriage.core.errors import InfraError, TriageError
+from wktriage.core.paths import PROJECT
 
-ROOT = Path(__file__).resolve().parents[2]
 RESULT_FILE = "WKTRIAGE_RESULT_FILE"
 PLAIN = "WKTRIAGE_PLAIN"
 NOT_STARTED = 254  # what ansible-runner says when the command itself could not run
@@ -68,7 +68,7 @@ def run_playbook(
 
     Raises InfraError when the project's files are not where this package was installed from.
     """
-    path = ROOT / playbook
+    path = PROJECT / playbook
     if not path.is_file():
         raise InfraError(
             f"{path} is missing: install wktriage from its checkout (make setup), not as a wheel"
@@ -81,7 +81,7 @@ def run_playbook(
         argv = [str(path), "--extra-vars", f"@{extra_file}"]
         if inventory is not None:
             # Ours by their short name from anywhere, anybody's by its path.
-            ours = ROOT / inventory
+            ours = PROJECT / inventory
             argv += ["--inventory", str(inventory if inventory.exists() else ours)]
         runner = init_command_config(
             str(Path(sys.executable).with_name("ansible-playbook")),
@@ -99,7 +99,7 @@ def run_playbook(
         # reads them here, and the terminal belongs to ours.
         for name in ("ANSIBLE_STDOUT_CALLBACK", "ANSIBLE_CALLBACK_PLUGINS"):
             env.pop(name, None)
-        env["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
+        env["ANSIBLE_CONFIG"] = str(PROJECT / "ansible.cfg")
         env[RESULT_FILE] = str(result)
         if not sys.stdout.isatty():
             env[PLAIN] = "1"

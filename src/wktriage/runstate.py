@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from wktriage.errors import UsageError
+from wktriage.core.errors import UsageError
 from wktriage.lock import process_start
 
 SCHEMA_VERSION = 1

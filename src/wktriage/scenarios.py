@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wktriage.datafiles import read_mapping
-from wktriage.errors import UsageError
+from wktriage.core.errors import UsageError
+from wktriage.core.paths import PROJECT
+from wktriage.core.yaml_files import read_mapping
 
-DIRECTORY = Path(__file__).resolve().parents[2] / "scenarios"
+DIRECTORY = PROJECT / "scenarios"
 CUSTOM = "custom"
 
 ENVIRONMENT = {

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from wktriage import judge
-from wktriage.errors import UsageError
+from wktriage.core.errors import UsageError
 from wktriage.replay import server
 
 ABSTAIN = "insufficient_evidence"

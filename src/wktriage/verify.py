@@ -7,8 +7,8 @@ import math
 from typing import Any
 
 from wktriage.bundle import Bundle
-from wktriage.model import Citation
-from wktriage.readers.text import LINE_CAP
+from wktriage.core.model import Citation
+from wktriage.core.text import LINE_CAP
 
 
 def verify_citation(bundle: Bundle, citation: Citation) -> str | None:

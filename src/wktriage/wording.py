@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import SandboxedEnvironment
 
-from wktriage.model import SignalSet, Value
+from wktriage.core.model import SignalSet, Value
 
 TEXT_CAP = 500
 _ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)

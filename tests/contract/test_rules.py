@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from wktriage import knobs, rules, scenarios, schema, signals
-from wktriage.model import Signal, SignalSet, Tri
+from wktriage import knobs, rules, scenarios, signals
+from wktriage.core import schemas
+from wktriage.core.model import Signal, SignalSet, Tri
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests" / "fixtures" / "rules"
@@ -75,7 +76,7 @@ def test_every_hypothesis_is_used_and_names_a_knob_of_the_catalogue() -> None:
 @pytest.mark.parametrize("name", scenarios.names())
 def test_scenario_fits_its_schema(name: str) -> None:
     raw = yaml.safe_load((ROOT / "scenarios" / f"{name}.yml").read_text("utf-8"))
-    schema.validate("scenario", raw)
+    schemas.validate("scenario", raw)
     assert raw["name"] == name
     assert set(raw["isolates"]) <= set(scenarios.names())
 

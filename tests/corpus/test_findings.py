@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from wktriage import judge, rules, scenarios, signals
-from wktriage.model import Signal, SignalSet, Tri
+from wktriage.core.model import Signal, SignalSet, Tri
 
 FILE = Path(__file__).resolve().parents[1] / "fixtures" / "findings.yml"
 DOCUMENT: dict[str, Any] = yaml.safe_load(FILE.read_text("utf-8"))

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from wktriage import judge, robustness, schema, score
+from wktriage import judge, robustness, score
 from wktriage.bundle import Bundle
 from wktriage.commands.judge import citations
+from wktriage.core import schemas
 from wktriage.verify import verify_citation
 
 ROOT = Path(__file__).resolve().parents[2] / "incidents"
@@ -73,7 +74,7 @@ def test_class_and_nodes(case: score.Case, verdicts: dict[str, dict[str, Any]]) 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 def test_verdict_fits_its_schema(case: score.Case, verdicts: dict[str, dict[str, Any]]) -> None:
-    schema.validate("verdict", verdicts[case.name])
+    schemas.validate("verdict", verdicts[case.name])
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)

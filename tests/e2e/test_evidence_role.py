@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from tests.standin import Simulator, node_answers, serving
 
-from wktriage import manifest, schema
+from wktriage import manifest
+from wktriage.core import schemas
 
 ROOT = Path(__file__).parents[2]
 PLAYBOOK = """
@@ -97,9 +98,9 @@ def test_role_makes_a_bundle_of_two_hosts(tmp_path: Path) -> None:
     assert window["valid"] is True
     assert {c["host"] for c in window["collector"]} == {"first", "second"}
     assert window["cadence"]["taken"] == 2
-    for name, row_schema in schema.ROW_SCHEMAS.items():
+    for name, row_schema in schemas.ROW_SCHEMAS.items():
         if (bundle / name).exists():
-            assert schema.check_rows(bundle / name, row_schema) is None, name
+            assert schemas.check_rows(bundle / name, row_schema) is None, name
     hosts = {json.loads(x)["host"] for x in (bundle / "host.jsonl").read_text().splitlines()}
     assert hosts == {"first", "second"}
     assert {c["host"] for c in document["collectors"]} == {"first", "second", "controller"}

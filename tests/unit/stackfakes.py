@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
+from wktriage.core.errors import InfraError
 from wktriage.engine import OWNER_LABEL, PROJECT_LABEL, SERVICE_LABEL
-from wktriage.errors import InfraError
 
 NODE_TOML = """
 [node]

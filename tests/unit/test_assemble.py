@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from tests.unit.test_collector import FILE, Detached, Stack, until
 
-from wktriage import assemble, manifest, schema
-from wktriage.errors import InfraError, UsageError
+from wktriage import assemble, manifest
+from wktriage.core import schemas
+from wktriage.core.errors import InfraError, UsageError
 
 
 def node(number: int, host: str) -> dict[str, Any]:
@@ -127,7 +128,7 @@ def test_bundle_of_two_hosts_is_one_timeline(tmp_path: Path) -> None:
     assert run.json("fingerprint.json")["observed"]["kernel"] == "Linux b"
     assert set(run.json("fingerprint.json")["observed"]["hosts"]) == {"a", "b"}
     for name in ("manifest", "window", "fingerprint", "topology", "redaction"):
-        schema.validate(name, run.json(f"{name}.json"))
+        schemas.validate(name, run.json(f"{name}.json"))
 
 
 def test_secrets_of_the_configuration_are_nowhere(tmp_path: Path) -> None:

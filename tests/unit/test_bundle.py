@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from wktriage.bundle import Bundle
-from wktriage.errors import UsageError
+from wktriage.core.errors import UsageError
 from wktriage.verify import resolve, verify_citation
 
 PAUSED = Path(__file__).parents[1] / "fixtures" / "signals" / "paused"

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from wktriage import cli, commands
 from wktriage.commands import triage
-from wktriage.errors import UsageError
+from wktriage.core.errors import UsageError
 from wktriage.runner import Outcome
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from tests.standin import Simulator, StandIn, node_answers, serving
 
-from wktriage import schema
+from wktriage.core import schemas
 
 FILE = Path(__file__).parents[2] / "roles" / "evidence" / "files" / "collector.py"
 
@@ -77,7 +77,7 @@ class Stack:
         self.collector: Any = None
 
     def start(self) -> Any:
-        schema.validate("collector_spec", self.spec)
+        schemas.validate("collector_spec", self.spec)
         self.evidence.mkdir(parents=True)
         self.collector = collector.Collector(self.spec)
         self.thread = threading.Thread(target=self.collector.run, daemon=True)
@@ -92,7 +92,7 @@ class Stack:
         self.thread.join(seconds)
         assert not self.thread.is_alive(), f"still in phase {self.phase()}"
         document: dict[str, Any] = json.loads((self.evidence / "window.json").read_text())
-        schema.validate("window", document)
+        schemas.validate("window", document)
         return document
 
     def rows(self, name: str) -> list[dict[str, Any]]:
@@ -100,7 +100,7 @@ class Stack:
 
     def statuses(self) -> dict[str, str]:
         document = json.loads((self.tmp / "out" / "collectors.json").read_text())
-        schema.validate("collectors", document)
+        schemas.validate("collectors", document)
         return {c["name"]: c["status"] for c in document["collectors"]}
 
 
@@ -146,7 +146,7 @@ def test_evidence_files_and_rows_fit_their_schemas(stack: Stack) -> None:
     stack.start()
     stack.finish()
     for name in ("status.jsonl", "health.jsonl", "cluster.jsonl", "resources.jsonl", "host.jsonl"):
-        assert schema.check_rows(stack.evidence / name, schema.ROW_SCHEMAS[name]) is None, name
+        assert schemas.check_rows(stack.evidence / name, schemas.ROW_SCHEMAS[name]) is None, name
     for number in (1, 2, 3):
         for name in (
             f"metrics/node{number}.prom",
@@ -299,7 +299,7 @@ def test_answers_that_are_no_json_or_huge_are_errors_not_crashes(stack: Stack) -
     assert window["valid"] is True
     errors = [r["error"] for r in stack.rows("status.jsonl") if "error" in r]
     assert len(errors) == 5
-    assert schema.check_rows(stack.evidence / "status.jsonl", "status_row") is None
+    assert schemas.check_rows(stack.evidence / "status.jsonl", "status_row") is None
 
 
 def test_hidden_proc_is_unknown_not_zero(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -647,7 +647,7 @@ def test_killed_collector_leaves_a_window_that_says_so(stack: Stack) -> None:
     assert run.poll()["done"] is False
     run("pack", str(run.out), str(stack.tmp / "e.tar"))
     window = json.loads((stack.evidence / "window.json").read_text())
-    schema.validate("window", window)
+    schemas.validate("window", window)
     assert window["valid"] is False
     assert window["reason"] == "the collector died in phase window"
     assert window["start"] is not None

@@ -9,9 +9,10 @@ import pytest
 import yaml
 from tests.unit.stackfakes import FakeDocker, make_checkout
 
-from wktriage import compose, topology
+from wktriage import compose
 from wktriage.compose_override import SOURCE_LABEL
-from wktriage.errors import InfraError, UsageError
+from wktriage.core import topology
+from wktriage.core.errors import InfraError, UsageError
 
 
 @pytest.fixture

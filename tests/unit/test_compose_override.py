@@ -8,7 +8,7 @@ import pytest
 from tests.unit.stackfakes import make_checkout
 
 from wktriage import compose_override
-from wktriage.errors import UsageError
+from wktriage.core.errors import UsageError
 
 
 def test_nodes_are_ordered_by_number_not_by_text() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wktriage import dataroot
-from wktriage.errors import UsageError
+from wktriage.core.errors import UsageError
 
 
 def test_files_without_marker_are_never_emptied(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from wktriage import gate
-from wktriage.errors import UsageError
+from wktriage.core.errors import UsageError
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 RUN: dict[str, Any] = {

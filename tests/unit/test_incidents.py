@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from wktriage import incidents
-from wktriage.errors import UsageError
+from wktriage.core.errors import UsageError
 from wktriage.replay import server, stack
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "replay"

@@ -11,8 +11,8 @@ import pytest
 
 from wktriage import confidence, eligibility, judge, knobs, proposals, rules, scenarios, signals
 from wktriage.bundle import Bundle
-from wktriage.errors import UsageError
-from wktriage.model import Signal, SignalSet, Tri
+from wktriage.core.errors import UsageError
+from wktriage.core.model import Signal, SignalSet, Tri
 from wktriage.predicates import Evaluation
 from wktriage.wording import Shown, clean, join, render, show
 

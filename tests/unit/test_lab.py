@@ -14,14 +14,14 @@ import pytest
 from click.testing import CliRunner
 
 from wktriage import dataroot
-from wktriage import topology as topologies
 from wktriage.cli import group
 from wktriage.commands.lab import _label
-from wktriage.errors import InfraError, UsageError
+from wktriage.core import topology as topologies
+from wktriage.core.errors import InfraError, UsageError
+from wktriage.core.model import Signal, SignalSet
 from wktriage.lab import faults, injector
 from wktriage.lab.actions import Actions, control_group
 from wktriage.lab.injector import Injector
-from wktriage.model import Signal, SignalSet
 
 
 @pytest.mark.parametrize("name", faults.names())

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from wktriage import lock
-from wktriage.errors import InfraError
+from wktriage.core.errors import InfraError
 
 NOW = "2026-01-01T00:00:00.000Z"
 

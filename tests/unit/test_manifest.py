@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from wktriage import manifest, schema
+from wktriage import manifest
+from wktriage.core import schemas
 
 IDENTITY: dict[str, Any] = {
     "bundle_id": "b1", "created": "2026-01-01T00:00:00.000Z", "scenario": "custom",
@@ -65,8 +66,8 @@ def test_missing_and_broken_manifests(tmp_path: Path, bundle: Path) -> None:
     assert manifest.read(tmp_path / "logs") is None
     assert manifest.verify(tmp_path / "logs") == ["no manifest.json"]
     (bundle / "manifest.json").write_text("{")
-    with pytest.raises(schema.SchemaError, match="no JSON"):
+    with pytest.raises(schemas.SchemaError, match="no JSON"):
         manifest.read(bundle)
     (bundle / "manifest.json").write_text(json.dumps({"schema_version": 1}))
-    with pytest.raises(schema.SchemaError, match="required"):
+    with pytest.raises(schemas.SchemaError, match="required"):
         manifest.read(bundle)

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.stackfakes import make_checkout
 
 from wktriage import params
-from wktriage.errors import UsageError
+from wktriage.core.errors import UsageError
 
 
 @pytest.fixture

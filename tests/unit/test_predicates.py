@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wktriage import predicates
-from wktriage.errors import UsageError
-from wktriage.model import Signal, SignalSet, Tri
+from wktriage.core.errors import UsageError
+from wktriage.core.model import Signal, SignalSet, Tri
 
 CATALOGUE = {
     "a": {"scope": "cluster"},

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.stackfakes import FakeDocker, make_checkout
 
 from wktriage import preflight
-from wktriage.errors import InfraError, UsageError
+from wktriage.core.errors import InfraError, UsageError
 
 GIB = 1024**3
 DISK = {

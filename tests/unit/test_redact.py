@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wktriage import redact, schema
+from wktriage import redact
+from wktriage.core import schemas
 
 
 def config(text: str) -> tuple[str, Counter[str], redact.Secrets]:
@@ -108,7 +109,7 @@ def tree(root: Path) -> Path:
 def test_tree_holds_no_secret_afterwards(tmp_path: Path) -> None:
     root = tree(tmp_path)
     report = redact.redact_tree(root, ["given-by-caller"])
-    schema.validate("redaction", report)
+    schemas.validate("redaction", report)
     everything = b""
     for path in (p for p in root.rglob("*") if p.is_file()):
         data = path.read_bytes()

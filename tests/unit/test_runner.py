@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from wktriage import runner
-from wktriage.errors import InfraError, UsageError
+from wktriage.core.errors import InfraError, UsageError
 
 
 def test_a_plugins_error_comes_back_with_its_exit_code(tmp_path: Path) -> None:

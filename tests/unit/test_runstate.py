@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from wktriage import runstate
-from wktriage.errors import UsageError
+from wktriage.core.errors import UsageError
 
 RUN = {"schema_version": 1, "driver": "compose", "project": "wktriage", "wall": {}}
 

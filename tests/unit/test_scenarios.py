@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from wktriage import scenarios
-from wktriage.errors import UsageError
+from wktriage.core.errors import UsageError
 
 CUSTOM: dict[str, Any] = {"users": 40, "person_channels": 10, "rate": "0.5/s"}
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from wktriage import score
 from wktriage.commands import judge as commands
-from wktriage.errors import UsageError
+from wktriage.core.errors import UsageError
 
 INCIDENTS = Path(__file__).resolve().parents[2] / "incidents" / "shared"
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from wktriage.bundle import Bundle
-from wktriage.model import Signal, SignalSet
-from wktriage.readers.times import iso
+from wktriage.core.model import Signal, SignalSet
+from wktriage.core.times import iso
 from wktriage.signals import catalogue, compute
 from wktriage.signals.cpu import gomaxprocs
 from wktriage.verify import verify_citation

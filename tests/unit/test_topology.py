@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from wktriage import topology
-from wktriage.errors import InfraError
+from wktriage.core import topology
+from wktriage.core.errors import InfraError
 
 
 def sample() -> topology.Topology:

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from wktriage import incidents
-from wktriage.errors import InfraError
-from wktriage.runner import ROOT
+from wktriage.core.errors import InfraError
+from wktriage.core.paths import PROJECT
 
-INCIDENTS = ROOT / "incidents"
+INCIDENTS = PROJECT / "incidents"
 
 
 def register(group: click.Group) -> None:
@@ -51,7 +51,7 @@ def list_command(*, as_json: bool = False) -> None:
 def show_command(incident_id: str) -> None:
     """Say what really happened in an incident and what its recording can answer for."""
     incident = incidents.find_incident(INCIDENTS, incident_id)
-    held = incidents.recorded(incidents.unpacked(incident, ROOT / ".cache" / "incidents"))
+    held = incidents.recorded(incidents.unpacked(incident, PROJECT / ".cache" / "incidents"))
     workload = " ".join(f"{key}={value}" for key, value in held.workload.items())
     rows = {
         "title": incident.title,

@@ -11,12 +11,12 @@ import click
 
 from wktriage import judge, outcome
 from wktriage.bundle import Bundle
-from wktriage.errors import UsageError
-from wktriage.model import Citation
+from wktriage.core.errors import UsageError
+from wktriage.core.model import Citation
+from wktriage.core.paths import PROJECT
 from wktriage.verify import verify_citation
 from wktriage.wording import clean, show
 
-ROOT = Path(__file__).resolve().parents[3]
 DIRECTORY = click.Path(path_type=Path)
 MARKS = {"fired": "+", "not_fired": "-", "unknown": "?"}
 
@@ -193,7 +193,7 @@ def score_command(directories: tuple[Path, ...], labels: Path | None, beside: Pa
     """
     chosen = directories or tuple(
         d
-        for d in (ROOT / "incidents", ROOT / "incidents" / "shared")
+        for d in (PROJECT / "incidents", PROJECT / "incidents" / "shared")
         if (d / "labels.jsonl").is_file()
     )
     if not chosen:

@@ -16,13 +16,15 @@ import click
 from wktriage import incidents, params, predicates, scenarios, signals
 from wktriage.bundle import Bundle
 from wktriage.commands.triage import parse_extra_vars
-from wktriage.errors import InfraError, UsageError
+from wktriage.core import times
+from wktriage.core.errors import InfraError, UsageError
+from wktriage.core.model import SignalSet, Tri
+from wktriage.core.paths import PROJECT
 from wktriage.judge import judge
 from wktriage.lab import actions, faults
 from wktriage.lab.injector import Injector, Record
-from wktriage.model import SignalSet, Tri
-from wktriage.readers import status, times
-from wktriage.runner import ROOT, run_playbook
+from wktriage.readers import status
+from wktriage.runner import run_playbook
 from wktriage.runstate import RunPaths
 
 # 200 users at 50 msg/s leave room on a small host, so that the fault is the only thing wrong.
@@ -109,7 +111,7 @@ def _scaled(value: float | str, factor: float) -> str:
     "--incidents",
     "store",
     type=click.Path(path_type=Path),
-    default=ROOT / "incidents",
+    default=PROJECT / "incidents",
     help="Where incidents are stored.",
 )
 @click.option("--baseline", help="The incident that is this one's recorded baseline.")
@@ -155,7 +157,7 @@ def _given(of_fault: Mapping[str, Any], of_caller: Mapping[str, Any]) -> dict[st
 
 def _runs_dir(given: Mapping[str, Any]) -> Path:
     path = Path(str(given.get("runs_dir", "runs"))).expanduser()
-    return path if path.is_absolute() else ROOT / path
+    return path if path.is_absolute() else PROJECT / path
 
 
 def report(

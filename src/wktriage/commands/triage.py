@@ -9,7 +9,7 @@ import click
 import yaml
 
 from wktriage import finish, outcome
-from wktriage.errors import InfraError, UsageError
+from wktriage.core.errors import InfraError, UsageError
 from wktriage.runner import Outcome, run_playbook
 
 

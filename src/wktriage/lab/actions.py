@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from wktriage import dataroot
-from wktriage.errors import InfraError, UsageError
-from wktriage.readers.times import parse_time
-from wktriage.topology import Node, Sim
+from wktriage.core.errors import InfraError, UsageError
+from wktriage.core.times import parse_time
+from wktriage.core.topology import Node, Sim
 
 CHAIN = "WKTRIAGE"  # our own chain: healing removes it whole and nothing else
 MAX_HOG_SECONDS = 600

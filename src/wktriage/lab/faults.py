@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from wktriage.datafiles import read_mapping
-from wktriage.errors import UsageError
-from wktriage.schema import validate
+from wktriage.core.errors import UsageError
+from wktriage.core.paths import PROJECT
+from wktriage.core.schemas import validate
+from wktriage.core.yaml_files import read_mapping
 
-FAULTS = Path(__file__).resolve().parents[3] / "faults"
+FAULTS = PROJECT / "faults"
 
 
 @dataclass(frozen=True)

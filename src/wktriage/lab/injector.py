@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from wktriage import topology as topologies
-from wktriage.errors import InfraError, TriageError, UsageError
+from wktriage.core import topology as topologies
+from wktriage.core.errors import InfraError, TriageError, UsageError
 from wktriage.lab.actions import Actions, Target, inspect
 from wktriage.lab.faults import Fault, Step
 

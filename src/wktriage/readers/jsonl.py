@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from wktriage.readers.times import parse_time
+from wktriage.core.times import parse_time
 
 if TYPE_CHECKING:
     from wktriage.bundle import Bundle

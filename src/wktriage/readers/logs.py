@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from wktriage.readers.text import AnyOf, grep
-from wktriage.readers.times import parse_time
+from wktriage.core.text import AnyOf, grep
+from wktriage.core.times import parse_time
 
 if TYPE_CHECKING:
     from wktriage.bundle import Bundle

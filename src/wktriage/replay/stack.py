@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wktriage import incidents, topology
-from wktriage.errors import UsageError
+from wktriage import incidents
+from wktriage.core import topology
+from wktriage.core.errors import UsageError
 from wktriage.replay import server
 
 PREFERRED_NODE_PORT = 26001

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.bundle import Bundle
-from wktriage.errors import UsageError
+from wktriage.core.errors import UsageError
 from wktriage.report import page, summary
 
 

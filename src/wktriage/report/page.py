@@ -18,9 +18,9 @@ from markupsafe import Markup
 
 from wktriage import signals
 from wktriage.bundle import Bundle
+from wktriage.core.times import iso, parse_time
 from wktriage.readers import pprof, usage
 from wktriage.readers.jsonl import number
-from wktriage.readers.times import iso, parse_time
 from wktriage.report import timeline
 from wktriage.rules import DIRECTORY
 from wktriage.signals.context import Context

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wktriage.bundle import Bundle
+from wktriage.core.times import parse_time
 from wktriage.readers import health, prom, status, usage
 from wktriage.readers.jsonl import number, rows
-from wktriage.readers.times import parse_time
 from wktriage.signals.life import BUSY_CORES, IDLE_CORES
 from wktriage.signals.metrics import Metrics
 from wktriage.wording import clean

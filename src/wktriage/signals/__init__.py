@@ -7,7 +7,7 @@ is stated for every bundle, as unknown with a reason where the evidence is missi
 from __future__ import annotations
 
 from wktriage.bundle import Bundle
-from wktriage.model import SignalSet
+from wktriage.core.model import SignalSet
 from wktriage.signals import (
     blame,
     client,

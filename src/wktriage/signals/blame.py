@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from wktriage.model import Citation
+from wktriage.core.model import Citation
 from wktriage.readers import cluster, prom
 from wktriage.signals.context import Context, PerNode, median
 from wktriage.signals.metrics import P

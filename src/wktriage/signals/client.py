@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 
-from wktriage.model import Citation
+from wktriage.core.model import Citation
 from wktriage.readers import status
 from wktriage.readers.jsonl import number
 from wktriage.readers.status import Sample

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wktriage.model import Citation
+from wktriage.core.model import Citation
 from wktriage.readers import prom
 from wktriage.readers.jsonl import number
 from wktriage.signals.context import Context, PerNode, median

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.bundle import Bundle
-from wktriage.datafiles import read_mapping
-from wktriage.model import Citation, Signal, SignalSet, Value
+from wktriage.core.model import Citation, Signal, SignalSet, Value
+from wktriage.core.times import iso
+from wktriage.core.yaml_files import read_mapping
 from wktriage.readers import health, jsonl, logs, status, usage
-from wktriage.readers.times import iso
 from wktriage.readers.usage import UsageSample
 from wktriage.signals.metrics import Metrics
 

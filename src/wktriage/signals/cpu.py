@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from wktriage.model import Citation
+from wktriage.core.model import Citation
 from wktriage.readers.jsonl import Row, number, rows
 from wktriage.readers.usage import SIM, UsageSample
 from wktriage.signals.context import Context, PerNode, median

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wktriage.model import Citation
+from wktriage.core.model import Citation
 from wktriage.signals.context import Context, PerNode, median
 from wktriage.signals.metrics import P
 from wktriage.signals.path import most_frequent

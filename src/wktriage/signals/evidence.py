@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wktriage.model import Citation
+from wktriage.core.model import Citation
 from wktriage.readers.health import Probe
 from wktriage.readers.usage import UsageSample
 from wktriage.signals.context import Context

@@ -5,10 +5,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from itertools import pairwise
 
-from wktriage.model import Citation, Value
+from wktriage.core.model import Citation, Value
+from wktriage.core.times import parse_time
 from wktriage.readers import health as probes
 from wktriage.readers.health import Probe
-from wktriage.readers.times import parse_time
 from wktriage.readers.usage import UsageSample
 from wktriage.signals.context import Context, PerNode, quantile
 from wktriage.signals.cpu import cpu_samples

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wktriage.model import Citation
+from wktriage.core.model import Citation
 from wktriage.readers import status
 from wktriage.readers.status import Sample
 from wktriage.signals.context import Context

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from wktriage.model import Citation, Value
+from wktriage.core.model import Citation, Value
 from wktriage.readers.logs import NodeLogs, Template
 from wktriage.readers.usage import SIM
 from wktriage.signals.context import Context, PerNode

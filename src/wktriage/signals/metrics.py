@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from wktriage.model import Citation
+from wktriage.core.model import Citation
 from wktriage.readers import prom
 from wktriage.readers.prom import Histogram, Point, Scrape
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from wktriage.model import Citation
+from wktriage.core.model import Citation
 from wktriage.readers.health import Probe
 from wktriage.signals.context import Context, PerNode
 from wktriage.signals.evidence import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from wktriage.model import Citation
+from wktriage.core.model import Citation
 from wktriage.readers import prom
 from wktriage.readers.prom import Scrape
 from wktriage.signals.context import Context, PerNode

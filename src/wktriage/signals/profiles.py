@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from wktriage.model import Citation, Value
+from wktriage.core.model import Citation, Value
 from wktriage.readers import goroutines, pprof
 from wktriage.signals.context import Context, PerNode
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wktriage.readers.times import parse_time
+from wktriage.core.times import parse_time
 from wktriage.signals.context import Context
 
 SIGNS = (

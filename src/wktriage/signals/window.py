@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from wktriage.model import Citation
+from wktriage.core.model import Citation
 from wktriage.readers.jsonl import number
 from wktriage.readers.status import Sample
 from wktriage.signals.context import Context, median

@@ -8,13 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wktriage.errors import TriageError
+from wktriage.core.errors import TriageError
+from wktriage.core.paths import PROJECT
 
 # Imported where it is used: judging validates nothing, and a tenth of a second is much of it.
 if TYPE_CHECKING:
     import jsonschema
 
-SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
+SCHEMAS = PROJECT / "schemas"
 
 ROW_SCHEMAS: Mapping[str, str] = {
     "status.jsonl": "status_row",

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from wktriage.errors import UsageError
+from wktriage.core.errors import UsageError
 
 # The C loader takes a tenth of the time, which is most of starting up.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wktriage.errors import InfraError
+from wktriage.core.errors import InfraError
 
 SCHEMA_VERSION = 1
 DRIVERS = ("compose", "processes", "replay")
