@@ -28,7 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from wktriage import incidents
+from wktriage.incidents import library
 
 ROOT = Path(__file__).resolve().parents[1]
 Row = dict[str, Any]
@@ -226,8 +226,8 @@ def windowed(lines: list[str], stretch: Stretch) -> Iterator[tuple[float, str]]:
 
 def make(incident: str, target: Path, seconds: float, log_bytes: int) -> Row:
     """Write the big bundle into the new directory ``target``; return what it holds."""
-    found = incidents.find_incident(ROOT / "incidents", incident)
-    incidents.unpack(found, target)
+    found = library.find_incident(ROOT / "incidents", incident)
+    library.unpack(found, target)
     window = json.loads((target / "window.json").read_text("utf-8"))
     stretch = Stretch(window, seconds)
     for path in sorted(target.glob("*.jsonl")):
@@ -318,7 +318,7 @@ def main() -> None:
     """Make the big bundle in a process of its own, judge both, print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--incident", default="kill-node1", help="what the big one is made of")
-    parser.add_argument("--normal", default=incidents.DEFAULT, help="the normal bundle")
+    parser.add_argument("--normal", default=library.DEFAULT, help="the normal bundle")
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--log-mb", type=float, default=1000)
     parser.add_argument("--keep", type=Path, help="make the bundle here and leave it")
@@ -330,8 +330,8 @@ def main() -> None:
     work = Path(tempfile.mkdtemp(prefix="big-bundle-"))
     try:
         normal, big = work / "normal", asked.keep or work / "big"
-        found = incidents.find_incident(ROOT / "incidents", asked.normal)
-        incidents.unpack(found, normal)
+        found = library.find_incident(ROOT / "incidents", asked.normal)
+        library.unpack(found, normal)
         # Apart, so that this process stays small: a child's peak begins at its parent's.
         argv = [sys.executable, "-m", "bench.big_bundle", "--make-only", "--keep", str(big)]
         argv += ["--incident", asked.incident, "--seconds", str(asked.seconds)]

@@ -17,9 +17,9 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from wktriage import score
-from wktriage.bundle import Bundle
-from wktriage.readers import status
+from wktriage.bundle.bundle import Bundle
+from wktriage.bundle.readers import status
+from wktriage.evaluation import score
 
 ROOT = Path(__file__).resolve().parents[1]
 QUIET = "no_observed_queue_pressure"

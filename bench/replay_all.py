@@ -15,20 +15,21 @@ import sys
 import tempfile
 from pathlib import Path
 
-from wktriage import incidents, judge
+from wktriage.incidents import library
+from wktriage.judging.verdict import verdict_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(names: list[str]) -> int:
     """Replay the named incidents (all own ones by default); return how many differ."""
-    found = incidents.list_incidents(ROOT / "incidents")
+    found = library.list_incidents(ROOT / "incidents")
     chosen = [i for i in found if (i.bundle in names if names else not i.shared)]
     different = 0
     for incident in chosen:
         with tempfile.TemporaryDirectory() as directory:
             where = Path(directory)
-            recorded = judge.verdict_of(incidents.unpack(incident, where / "recorded"))
+            recorded = verdict_of(library.unpack(incident, where / "recorded"))
             argv = [str(Path(sys.executable).with_name("wktriage")), "triage"]
             argv += ["-i", "inventory/replay", "-e", f"incident={incident.bundle}"]
             argv += ["-e", f"runs_dir={where}/runs", "-e", f"stack_project=replay-{os.getpid()}"]

@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from wktriage import robustness, score
+from wktriage.evaluation import robustness, score
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from wktriage import judge, score
+from wktriage.evaluation import score
+from wktriage.judging.verdict import verdict_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -22,7 +23,7 @@ def main(directories: list[Path]) -> None:
     for directory in directories:
         for case in score.cases(directory):
             with score.opened(case) as path:
-                verdict = judge.verdict_of(path)
+                verdict = verdict_of(path)
             results.append(score.Result(case, verdict["category"], verdict["confidence"], ()))
             deciding[case.name] = [
                 r["id"]

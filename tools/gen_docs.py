@@ -15,7 +15,7 @@ from typing import Any
 import click
 import yaml
 
-from wktriage import incidents
+from wktriage.incidents import library
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTE = "<!-- Written by `make docs`; edit the source it names, not this page. -->\n"
@@ -137,7 +137,7 @@ def scenario_page() -> str:
 
 def signal_page() -> str:
     """Return the page of signals."""
-    doc = load(ROOT / "src" / "wktriage" / "signals" / "catalogue.yml")
+    doc = load(ROOT / "src" / "wktriage" / "judging" / "signals" / "catalogue.yml")
     rows = [
         [f"`{s['name']}`", s["unit"], s["scope"], s["meaning"], s.get("source", "")]
         for s in doc["signals"]
@@ -149,7 +149,7 @@ def signal_page() -> str:
 
 def categories() -> list[str]:
     """Return the categories in the order in which they are decided."""
-    from wktriage import rules
+    from wktriage.judging import rules
 
     return list(rules.CATEGORIES)
 
@@ -221,7 +221,7 @@ def incident_page() -> str:
         "given incidents, have none. *When* counts from the first status sample. *Also right* are "
         "other categories that describe the same run. `make triage INCIDENT=<id>` plays one.\n"
     )
-    found = incidents.list_incidents(ROOT / "incidents")
+    found = library.list_incidents(ROOT / "incidents")
     for heading, shared in (("Recorded by this harness", False), ("Given", True)):
         rows = [incident_row(one) for one in found if one.shared is shared]
         head = ["id", "title", "what was done", "checked", "when", "scenario"]
@@ -236,7 +236,7 @@ def incident_page() -> str:
     return text
 
 
-def incident_row(one: incidents.Incident) -> list[str]:
+def incident_row(one: library.Incident) -> list[str]:
     """Return an incident's row; a healthy run of which nothing was done has no *when*."""
     undone = one.fault_at_s is None or one.fault == "nothing"
     row = [f"`{one.bundle}`", one.title, one.fault, "; ".join(one.checks)]
@@ -248,7 +248,7 @@ def incident_row(one: incidents.Incident) -> list[str]:
 
 def command_page() -> str:
     """Return the page of the command line, from its own help."""
-    from wktriage.cli import group
+    from wktriage.cli.main import group
 
     text = f"# The `wktriage` command\n\n{NOTE}"
 

@@ -74,8 +74,9 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from wktriage import assemble, finish, manifest
+from wktriage.bundle import assembly, manifest
 from wktriage.core.errors import TriageError
+from wktriage.run import recovery
 
 SUFFIX = ".tar.gz"
 
@@ -105,8 +106,8 @@ class ActionModule(ActionBase):
         run_file, topology_file = Path(args["run_file"]), Path(args["topology_file"])
         references = {str(k): Path(v) for k, v in (args.get("references") or {}).items()}
         try:
-            references |= finish.refer_twin(bundle.parent, run_file, topology_file)
-            document = assemble.assemble(
+            references |= recovery.refer_twin(bundle.parent, run_file, topology_file)
+            document = assembly.assemble(
                 bundle,
                 {p.name.removesuffix(SUFFIX): p for p in Path(args["tars_dir"]).glob(f"*{SUFFIX}")},
                 run_file,

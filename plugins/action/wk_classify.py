@@ -62,10 +62,10 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from wktriage import judge
-from wktriage.bundle import Bundle
+from wktriage.bundle.bundle import Bundle
+from wktriage.cli.ansible import report_failure
 from wktriage.core.errors import TriageError
-from wktriage.runner import report_failure
+from wktriage.judging.verdict import judge, writable, write
 
 
 class ActionModule(ActionBase):
@@ -82,9 +82,9 @@ class ActionModule(ActionBase):
         )
         try:
             bundle = Bundle.open(Path(args["bundle"]))
-            target = judge.writable(bundle, Path(args["out"]) if args["out"] else None)
-            verdict = judge.judge(bundle)
-            changed = judge.write(target, verdict, dry=self._task.check_mode)
+            target = writable(bundle, Path(args["out"]) if args["out"] else None)
+            verdict = judge(bundle)
+            changed = write(target, verdict, dry=self._task.check_mode)
         except TriageError as exc:
             report_failure(exc)
             raise AnsibleActionFail(str(exc)) from None

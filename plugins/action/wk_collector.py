@@ -84,9 +84,9 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from wktriage import collecting
 from wktriage.core import topology
 from wktriage.core.errors import TriageError
+from wktriage.run import collector_spec
 
 STOP_SECONDS = 90.0
 
@@ -99,7 +99,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         host = (task_vars or {})["inventory_hostname"]
-        out = collecting.out_dir(str(self._task.args["host_dir"]), host)
+        out = collector_spec.out_dir(str(self._task.args["host_dir"]), host)
         if self._task.check_mode:
             return {"changed": False, "skipped": True, "out_dir": "", "lead": False, "tar": ""}
         if self._task.args["op"] == "start":
@@ -113,7 +113,7 @@ class ActionModule(ActionBase):
             wanted["stack_started_at"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         try:
             stack = topology.load(Path(args["topology_file"]))
-            document = collecting.spec(stack, host, out, **wanted)
+            document = collector_spec.spec(stack, host, out, **wanted)
         except TriageError as exc:
             raise AnsibleActionFail(str(exc)) from None
         if document is None:
@@ -123,7 +123,7 @@ class ActionModule(ActionBase):
             files = [
                 self._connection._shell.join_path(tmp, n) for n in ("collector.py", "spec.json")
             ]
-            self._transfer_file(str(collecting.COLLECTOR), files[0])
+            self._transfer_file(str(collector_spec.COLLECTOR), files[0])
             self._transfer_data(files[1], json.dumps(document))
             self._fixup_perms2([tmp, *files])
             quoted = shlex.quote(out)
@@ -136,7 +136,7 @@ class ActionModule(ActionBase):
             "changed": True,
             "out_dir": out,
             "lead": document["lead"],
-            "deadline_seconds": collecting.deadline_seconds(document),
+            "deadline_seconds": collector_spec.deadline_seconds(document),
         }
 
     def _pack(self, out: str) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class ActionModule(ActionBase):
             return {"changed": False, "tar": ""}
         deadline = time.monotonic() + STOP_SECONDS
         while time.monotonic() < deadline:
-            state = collecting.parse_state(self._collector(out, "poll", out)) or {}
+            state = collector_spec.parse_state(self._collector(out, "poll", out)) or {}
             if state.get("done") or not state.get("alive"):
                 break
             self._collector(

@@ -67,10 +67,12 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from wktriage import compose, params, runstate
+from wktriage.cli.ansible import report_failure
 from wktriage.core.errors import TriageError
-from wktriage.engine import DockerCli
-from wktriage.runner import report_failure
+from wktriage.request.request import Request, from_dict
+from wktriage.run.record import write_json
+from wktriage.stack.compose.engine import DockerCli
+from wktriage.stack.compose.stack import ComposeStack, Spec, remove
 
 SPEC = {
     "state": {
@@ -92,34 +94,34 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         _, args = self.validate_argument_spec(SPEC)
-        wanted = params.from_dict(args["params"])
+        wanted = from_dict(args["params"])
         if self._task.check_mode:
             return {"changed": args["state"] not in {"absent", "identified"}}
         try:
             if args["state"] == "absent":
-                return {"changed": compose.remove(DockerCli(), wanted.project)}
+                return {"changed": remove(DockerCli(), wanted.project)}
             return self._reach(args, wanted)
         except TriageError as exc:
             report_failure(exc)
             raise AnsibleActionFail(str(exc)) from None
 
-    def _reach(self, args: dict[str, Any], wanted: params.Params) -> dict[str, Any]:
+    def _reach(self, args: dict[str, Any], wanted: Request) -> dict[str, Any]:
         state = args["state"]
         work_dir = Path(args["work_dir"])
         work_dir.mkdir(parents=True, exist_ok=True)
-        spec = compose.Spec.of(
+        spec = Spec.of(
             wanted,
             work_dir=work_dir,
             sim_env=args["sim_env"],
             host=args["host"],
         )
-        stack = compose.ComposeStack(spec, DockerCli())
+        stack = ComposeStack(spec, DockerCli())
         if state == "started":
             return {"changed": stack.started()}
         if state == "loaded":
             return {"changed": stack.loaded()}
         facts = stack.identified() if state == "identified" else stack.created()
-        runstate.write_json(work_dir / "stack.json", facts)
+        write_json(work_dir / "stack.json", facts)
         if state == "created" and facts["mode_measured"] not in {None, wanted.mode}:
             self._display.warning(
                 f"mode={wanted.mode} was asked, and the data makes this run "

@@ -88,9 +88,15 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
-from wktriage import gate, incidents, judge, lock, outcome, params, preflight, runstate
+from wktriage.cli import exit_codes
+from wktriage.cli.ansible import report_failure, tell
 from wktriage.core.errors import TriageError
-from wktriage.runner import report_failure, tell
+from wktriage.incidents import library
+from wktriage.judging.verdict import verdict_of
+from wktriage.request.request import KNOWN, Request, check_names, from_dict, validate
+from wktriage.run import lock, preflight
+from wktriage.run.baseline import Identity, find_baseline
+from wktriage.run.record import RunPaths, mark, utc_now
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -118,7 +124,7 @@ class ActionModule(ActionBase):
         try:
             if args["check"] == "inputs":
                 return self._inputs(task_vars or {}, needs_stack=args["needs_stack"])
-            wanted = params.from_dict(args["params"])
+            wanted = from_dict(args["params"])
             match args["check"]:
                 case "lock":
                     return self._lock(wanted)
@@ -133,28 +139,24 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(exc)) from None
 
     def _inputs(self, task_vars: dict[str, Any], *, needs_stack: bool) -> dict[str, Any]:
-        params.check_names(load_extra_vars(self._loader))
-        raw = {
-            name: self._templar.template(task_vars[name])
-            for name in params.KNOWN
-            if name in task_vars
-        }
-        checked = params.validate(
+        check_names(load_extra_vars(self._loader))
+        raw = {name: self._templar.template(task_vars[name]) for name in KNOWN if name in task_vars}
+        checked = validate(
             raw,
             driver=self._templar.template(task_vars.get("stack_driver")),
             benchmark_host=task_vars.get("wk_benchmark_host") is True,
             root=ROOT,
             needs_stack=needs_stack,
         )
-        tell(bundle=str(runstate.RunPaths(Path(checked.runs_dir), checked.bundle_id).bundle))
+        tell(bundle=str(RunPaths(Path(checked.runs_dir), checked.bundle_id).bundle))
         return {
             "changed": False,
             "params": checked.as_dict(),
             "ports": preflight.ports_of(checked),
-            "started": runstate.utc_now(),
+            "started": utc_now(),
         }
 
-    def _lock(self, wanted: params.Params) -> dict[str, Any]:
+    def _lock(self, wanted: Request) -> dict[str, Any]:
         if self._task.check_mode:
             return {"changed": False}
         # The worker that runs this ends with the task; the lock is the playbook's.
@@ -162,26 +164,26 @@ class ActionModule(ActionBase):
             lock.lock_path(wanted.project),
             pid=os.getppid(),
             run_id=wanted.bundle_id,
-            now=runstate.utc_now(),
+            now=utc_now(),
         )
         note = "" if dead is None else f"taken over from {dead.describe()}, which is gone"
         return {"changed": False, "msg": note}
 
-    def _unlock(self, wanted: params.Params) -> dict[str, Any]:
+    def _unlock(self, wanted: Request) -> dict[str, Any]:
         if not self._task.check_mode:
             lock.release(lock.lock_path(wanted.project), pid=os.getppid())
         return {"changed": False}
 
-    def _baseline(self, wanted: params.Params, args: dict[str, Any]) -> dict[str, Any]:
+    def _baseline(self, wanted: Request, args: dict[str, Any]) -> dict[str, Any]:
         if wanted.driver == "replay":
             return self._recorded_baseline(wanted)
         identity = json.loads(Path(args["identity_file"]).read_text())
         identity["boot_id"] = args["boot_id"]
-        found = gate.find_baseline(
+        found = find_baseline(
             Path(wanted.runs_dir),
-            gate.Identity.of_run(identity),
+            Identity.of_run(identity),
             now=datetime.now(UTC),
-            judge=judge.verdict_of,
+            judge=verdict_of,
         )
         return {
             "changed": False,
@@ -190,12 +192,12 @@ class ActionModule(ActionBase):
             "rejected": [f"{name}: {why}" for name, why in found.rejected],
         }
 
-    def _recorded_baseline(self, wanted: params.Params) -> dict[str, Any]:
+    def _recorded_baseline(self, wanted: Request) -> dict[str, Any]:
         # The incident names its baseline: age, boot and image are those of the recording.
-        held = incidents.replay_request(ROOT, {"incident": wanted.incident})["baseline_dir"]
+        held = library.replay_request(ROOT, {"incident": wanted.incident})["baseline_dir"]
         if held is None:
             return {"changed": False, "baseline": "", "candidate": "", "rejected": []}
-        category = judge.verdict_of(Path(held))["category"]
+        category = verdict_of(Path(held))["category"]
         good = category == "healthy"
         return {
             "changed": False,
@@ -204,10 +206,10 @@ class ActionModule(ActionBase):
             "rejected": [] if good else [f"the recorded baseline is not healthy: {category}"],
         }
 
-    def _outcome(self, wanted: params.Params) -> dict[str, Any]:
-        paths = runstate.RunPaths(Path(wanted.runs_dir), wanted.bundle_id)
-        ended = outcome.read(paths.bundle)
-        wall = runstate.mark(paths, "judge")
+    def _outcome(self, wanted: Request) -> dict[str, Any]:
+        paths = RunPaths(Path(wanted.runs_dir), wanted.bundle_id)
+        ended = exit_codes.read(paths.bundle)
+        wall = mark(paths, "judge")
         self._unlock(wanted)
         if ended.exit_code and wanted.fail_on == "unhealthy":
             raise AnsibleActionFail(ended.message)

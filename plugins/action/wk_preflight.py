@@ -52,10 +52,11 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from wktriage import params, preflight
+from wktriage.cli.ansible import report_failure
 from wktriage.core.errors import TriageError
-from wktriage.engine import DockerCli
-from wktriage.runner import report_failure
+from wktriage.request.request import from_dict
+from wktriage.run import preflight
+from wktriage.stack.compose.engine import DockerCli
 
 SPEC = {
     "params": {"type": "dict", "required": True},
@@ -70,7 +71,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         _, args = self.validate_argument_spec(SPEC)
-        wanted = params.from_dict(args["params"])
+        wanted = from_dict(args["params"])
         try:
             found = preflight.run(wanted, args["probes"], DockerCli())
         except TriageError as exc:

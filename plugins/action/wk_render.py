@@ -56,8 +56,8 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from wktriage import report
+from wktriage.cli.ansible import report_failure
 from wktriage.core.errors import TriageError
-from wktriage.runner import report_failure
 
 
 class ActionModule(ActionBase):

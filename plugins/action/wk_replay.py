@@ -71,7 +71,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from wktriage.core.errors import TriageError
-from wktriage.replay import stack
+from wktriage.stack.replay import stack
 
 
 class ActionModule(ActionBase):

@@ -89,9 +89,12 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from wktriage import finish, gate, params, planning, runstate
+from wktriage.cli.ansible import report_failure
 from wktriage.core.errors import TriageError
-from wktriage.runner import report_failure
+from wktriage.request.request import Request, from_dict
+from wktriage.run import planning, recovery
+from wktriage.run.baseline import BaselineFailedError
+from wktriage.run.record import RunPaths, begin, end, mark
 
 SPEC = {
     "op": {
@@ -116,43 +119,43 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         _, args = self.validate_argument_spec(SPEC)
-        wanted = params.from_dict(args["params"])
-        paths = runstate.RunPaths(Path(wanted.runs_dir), wanted.bundle_id)
+        wanted = from_dict(args["params"])
+        paths = RunPaths(Path(wanted.runs_dir), wanted.bundle_id)
         try:
             match args["op"]:
                 case "begin":
                     document = self._document(wanted, args)
-                    runstate.begin(paths, document, pid=os.getppid(), since=args["since"])
-                    finish.guard_run(paths, os.getppid())
+                    begin(paths, document, pid=os.getppid(), since=args["since"])
+                    recovery.guard_run(paths, os.getppid())
                     return {"changed": True, "paths": paths.as_dict()}
                 case "mark":
-                    wall = runstate.mark(paths, args["phase"], failed=args["failed"])
+                    wall = mark(paths, args["phase"], failed=args["failed"])
                     return {"changed": True, "wall": wall}
                 case "end":
-                    wall = runstate.mark(paths, args["phase"])
-                    runstate.end(paths)
+                    wall = mark(paths, args["phase"])
+                    end(paths)
                     return {"changed": True, "wall": wall}
                 case "refer":
-                    reference = finish.refer(paths, Path(args["baseline"]))
+                    reference = recovery.refer(paths, Path(args["baseline"]))
                     return {"changed": True, "refused": False, "reference": str(reference)}
                 case "refuse":
-                    bundle = finish.refuse(
+                    bundle = recovery.refuse(
                         paths,
                         self._document(wanted, args),
                         Path(args["baseline"]),
                         pid=os.getppid(),
                     )
                     why = f"not started, its baseline is not healthy: {bundle}"
-                    report_failure(gate.BaselineFailedError(why))
+                    report_failure(BaselineFailedError(why))
                     return {"changed": True, "refused": True, "reference": "", "msg": why}
                 case _:
-                    done = finish.finalise_all(Path(wanted.runs_dir))
+                    done = recovery.finalise_all(Path(wanted.runs_dir))
                     return {"changed": bool(done), "finalised": [str(b) for b in done]}
         except TriageError as exc:
             report_failure(exc)
             raise AnsibleActionFail(str(exc)) from None
 
-    def _document(self, wanted: params.Params, args: dict[str, Any]) -> dict[str, Any]:
+    def _document(self, wanted: Request, args: dict[str, Any]) -> dict[str, Any]:
         return planning.run_document(
             wanted,
             purpose=args["purpose"],

@@ -75,7 +75,8 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from wktriage import collecting, console, progress
+from wktriage.cli import console, progress
+from wktriage.run import collector_spec
 
 display = Display()
 # Taken when the controller's main process loads this file; tasks run in processes without a
@@ -103,7 +104,7 @@ class ActionModule(ActionBase):
             raise
         finally:
             self._show_live("")
-        return {"changed": False, **collecting.outcome(watch.state, stalled=stalled)}
+        return {"changed": False, **collector_spec.outcome(watch.state, stalled=stalled)}
 
     def _follow(self, out: str, watch: progress.Watch) -> bool:
         """Follow the collector; return whether it fell silent."""
@@ -116,7 +117,7 @@ class ActionModule(ActionBase):
             answer = self._low_level_execute_command(command)
             now = time.monotonic()
             watch.update(
-                collecting.parse_state(answer["stdout"]) if answer["rc"] == 0 else None, now
+                collector_spec.parse_state(answer["stdout"]) if answer["rc"] == 0 else None, now
             )
             if show and PLAIN and (line := watch.line(now)) is not None:
                 display.display(f"        {line}")

@@ -32,7 +32,7 @@ from ansible import constants
 from ansible.executor.task_result import CallbackTaskResult
 from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 
-from wktriage import console
+from wktriage.cli import console
 
 #: Roles that only tie others together: they are no phase of their own.
 GLUE_ROLES = frozenset({"run"})

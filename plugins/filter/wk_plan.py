@@ -1,24 +1,25 @@
 # Copyright (c) the WuKongIM triage harness authors
 # SPDX-License-Identifier: Apache-2.0
-"""Filters over a checked request; the decisions are in wktriage.planning."""
+"""Filters over a checked request; the decisions are in wktriage.run.planning."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from wktriage import params, planning
+from wktriage.request.request import from_dict
+from wktriage.run import planning
 
 
 def wk_baseline(request: dict[str, Any]) -> dict[str, Any]:
-    return planning.baseline_params(params.from_dict(request)).as_dict()
+    return planning.baseline_request(from_dict(request)).as_dict()
 
 
 def wk_ready_timeout(request: dict[str, Any]) -> float:
-    return planning.ready_timeout(params.from_dict(request))
+    return planning.ready_timeout(from_dict(request))
 
 
 def wk_sim_env(request: dict[str, Any]) -> dict[str, str]:
-    return planning.sim_env(params.from_dict(request))
+    return planning.sim_env(from_dict(request))
 
 
 class FilterModule:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wktriage import predicates, rules, signals
+from wktriage.judging import predicates, rules, signals
 from wktriage.lab import faults
 
 

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from wktriage import incidents
+from wktriage.incidents import library
 
 ROOT = Path(__file__).resolve().parents[2]
-OWN = [i for i in incidents.list_incidents(ROOT / "incidents") if not i.shared]
+OWN = [i for i in library.list_incidents(ROOT / "incidents") if not i.shared]
 
 
 @pytest.mark.parametrize("incident", OWN, ids=lambda i: i.bundle)
 def test_archive_names_no_directory_of_its_machine(
-    incident: incidents.Incident, tmp_path: Path
+    incident: library.Incident, tmp_path: Path
 ) -> None:
-    bundle = incidents.unpack(incident, tmp_path / "bundle")
+    bundle = library.unpack(incident, tmp_path / "bundle")
     topology = json.loads((bundle / "topology.json").read_text())
-    assert topology["data_root"] in {None, incidents.SCRUBBED["data"]}
+    assert topology["data_root"] in {None, library.SCRUBBED["data"]}
     compose = (bundle / "compose-config.yml").read_text()
     sources = re.findall(r"^\s*source: (/\S+)", compose, re.MULTILINE)
     assert all(source.startswith("/srv/") for source in sources)

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from wktriage import knobs, rules, scenarios, signals
 from wktriage.core import schemas
 from wktriage.core.model import Signal, SignalSet, Tri
+from wktriage.judging import rules, signals
+from wktriage.request import knobs, scenarios
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests" / "fixtures" / "rules"

@@ -10,7 +10,7 @@ import click
 import pytest
 import yaml
 
-from wktriage.cli import group
+from wktriage.cli.main import group
 
 ROOT = Path(__file__).resolve().parents[2]
 SKILL = ROOT / "skills/wukongim-perf-triage/SKILL.md"

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from wktriage import judge, rules, scenarios, signals
 from wktriage.core.model import Signal, SignalSet, Tri
+from wktriage.judging import rules, signals
+from wktriage.judging.verdict import ABSTAIN, Decision
+from wktriage.judging.verdict import decide as decide_signals
+from wktriage.request import scenarios
 
 FILE = Path(__file__).resolve().parents[1] / "fixtures" / "findings.yml"
 DOCUMENT: dict[str, Any] = yaml.safe_load(FILE.read_text("utf-8"))
@@ -17,7 +20,6 @@ FINDINGS: list[dict[str, Any]] = DOCUMENT["findings"]
 PUBLISHED = {*(f"W{i}" for i in range(1, 14)), *(f"H{i}" for i in range(1, 32))}
 NODES = ("wk-node1", "wk-node2", "wk-node3")
 SUCCESS = scenarios.load(scenarios.CUSTOM).success
-ABSTAIN = judge.ABSTAIN
 BLAMES_SERVERS = set(rules.CATEGORIES) - {
     ABSTAIN,
     "client_bottleneck",
@@ -30,7 +32,7 @@ KEYS = {
 }
 
 
-def decide(finding: dict[str, Any]) -> judge.Decision:
+def decide(finding: dict[str, Any]) -> Decision:
     found = SignalSet(nodes=NODES)
     catalogue = signals.catalogue()
     for name, value in finding["given"].items():
@@ -38,7 +40,7 @@ def decide(finding: dict[str, Any]) -> judge.Decision:
     for node, values in finding.get("nodes", {}).items():
         for name, value in values.items():
             found.add(Signal(name, catalogue[name]["unit"], value, node=node))
-    return judge.decide(found, SUCCESS)
+    return decide_signals(found, SUCCESS)
 
 
 def cases(mark: str, findings: list[dict[str, Any]] = FINDINGS) -> list[Any]:

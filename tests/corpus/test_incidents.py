@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from wktriage import judge, robustness, score
-from wktriage.bundle import Bundle
-from wktriage.commands.judge import citations
+from wktriage.bundle.bundle import Bundle
+from wktriage.bundle.citations import verify_citation
+from wktriage.cli.commands.judge import citations
 from wktriage.core import schemas
-from wktriage.verify import verify_citation
+from wktriage.evaluation import robustness, score
+from wktriage.judging.verdict import UsageError, dump_verdict, verdict_of, write_verdict
 
 ROOT = Path(__file__).resolve().parents[2] / "incidents"
 CASES = [
@@ -50,7 +51,7 @@ def test_what_the_plain_layout_leaves_is_enough(
 ) -> None:
     shutil.copytree(unpacked[case.name], tmp_path / "b")
     robustness.plain(tmp_path / "b")
-    said = judge.verdict_of(tmp_path / "b")
+    said = verdict_of(tmp_path / "b")
     if case.name == SILENT_SIMULATOR:
         assert said["category"] == score.ABSTAIN
         return
@@ -61,7 +62,7 @@ def test_what_the_plain_layout_leaves_is_enough(
 
 @pytest.fixture(scope="module")
 def verdicts(unpacked: dict[str, Path]) -> dict[str, dict[str, Any]]:
-    return {name: judge.verdict_of(path) for name, path in unpacked.items()}
+    return {name: verdict_of(path) for name, path in unpacked.items()}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
@@ -92,15 +93,15 @@ def test_every_claim_is_cited_and_every_citation_holds(
 def test_same_bytes_elsewhere(name: str, unpacked: dict[str, Path], tmp_path: Path) -> None:
     copy = tmp_path / "renamed and moved"
     shutil.copytree(unpacked[name], copy)
-    here = judge.dump_verdict(judge.verdict_of(unpacked[name]))
-    assert judge.dump_verdict(judge.verdict_of(copy)) == here
+    here = dump_verdict(verdict_of(unpacked[name]))
+    assert dump_verdict(verdict_of(copy)) == here
 
 
 def test_foreign_bundle_is_not_written_into(unpacked: dict[str, Path], tmp_path: Path) -> None:
     before = sorted(p for p in unpacked["b01"].rglob("*"))
-    with pytest.raises(judge.UsageError, match="--out"):
-        judge.write_verdict(unpacked["b01"])
-    assert judge.write_verdict(unpacked["b01"], tmp_path).parent == tmp_path
+    with pytest.raises(UsageError, match="--out"):
+        write_verdict(unpacked["b01"])
+    assert write_verdict(unpacked["b01"], tmp_path).parent == tmp_path
     assert sorted(p for p in unpacked["b01"].rglob("*")) == before
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.standin import Simulator, node_answers, serving
 
-from wktriage import manifest
+from wktriage.bundle import manifest
 from wktriage.core import schemas
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.unit.stackfakes import make_checkout
 
-from wktriage import lock
+from wktriage.run import lock
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "wktriage-e2e-guards"

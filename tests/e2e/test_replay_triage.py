@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from wktriage import incidents, judge
-from wktriage.bundle import Bundle
+from wktriage.bundle.bundle import Bundle
+from wktriage.incidents import library
+from wktriage.judging.verdict import judge
 
 ROOT = Path(__file__).parents[2]
-INCIDENT = incidents.DEFAULT
+INCIDENT = library.DEFAULT
 
 
 def _triage(runs: Path, *extra: str) -> subprocess.CompletedProcess[str]:
@@ -32,10 +33,10 @@ def _triage(runs: Path, *extra: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_replayed_incident_gets_the_verdict_of_its_recording(tmp_path: Path) -> None:
-    recorded = incidents.unpack(
-        incidents.find_incident(ROOT / "incidents", INCIDENT), tmp_path / "recorded"
+    recorded = library.unpack(
+        library.find_incident(ROOT / "incidents", INCIDENT), tmp_path / "recorded"
     )
-    expected = judge.judge(Bundle.open(recorded))
+    expected = judge(Bundle.open(recorded))
     runs = tmp_path / "runs"
     done = _triage(runs, "-e", f"incident={INCIDENT}")
     assert done.returncode == 0, done.stdout[-4000:]

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from wktriage import incidents, judge, report
-from wktriage.bundle import Bundle
+from wktriage import report
+from wktriage.bundle.bundle import Bundle
+from wktriage.incidents import library
+from wktriage.judging.verdict import judge
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -49,9 +51,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this ma
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("page")
-    found = incidents.find_incident(ROOT / "incidents", "p01")
-    bundle = Bundle.open(incidents.unpack(found, out / "p01"))
-    report.write_all(bundle, judge.judge(bundle), out)
+    found = library.find_incident(ROOT / "incidents", "p01")
+    bundle = Bundle.open(library.unpack(found, out / "p01"))
+    report.write_all(bundle, judge(bundle), out)
     return out / "report.html"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from wktriage.core.errors import InfraError
-from wktriage.engine import OWNER_LABEL, PROJECT_LABEL, SERVICE_LABEL
+from wktriage.stack.compose.engine import OWNER_LABEL, PROJECT_LABEL, SERVICE_LABEL
 
 NODE_TOML = """
 [node]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bench import big_bundle
 
-from wktriage import judge
-from wktriage.bundle import Bundle
-from wktriage.readers import status
+from wktriage.bundle.bundle import Bundle
+from wktriage.bundle.readers import status
+from wktriage.judging.verdict import verdict_of
 
 
 def test_stretched_bundle_keeps_its_verdict_and_its_counters_grow(tmp_path: Path) -> None:
@@ -30,5 +30,5 @@ def test_stretched_bundle_keeps_its_verdict_and_its_counters_grow(tmp_path: Path
         text = (target / "logs" / name / "wk-node2.log").read_text("utf-8")
         stamps = re.findall(r"^\d{4}-\d\d-\d\d[T ][\d:]+", text, re.MULTILINE)
         assert [s.replace("T", " ") for s in stamps] == sorted(s.replace("T", " ") for s in stamps)
-    verdict = judge.verdict_of(target)
+    verdict = verdict_of(target)
     assert (verdict["category"], verdict["nodes"]) == ("send_path", ["wk-node1"])

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from wktriage.bundle import Bundle
+from wktriage.bundle.bundle import Bundle
+from wktriage.bundle.citations import resolve, verify_citation
 from wktriage.core.errors import UsageError
-from wktriage.verify import resolve, verify_citation
 
 PAUSED = Path(__file__).parents[1] / "fixtures" / "signals" / "paused"
 

@@ -12,10 +12,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from wktriage import cli, commands
-from wktriage.commands import triage
+from wktriage.cli import commands, main
+from wktriage.cli.ansible import Outcome
+from wktriage.cli.commands import triage
 from wktriage.core.errors import UsageError
-from wktriage.runner import Outcome
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def play(
         "sys.argv", ["wktriage", "triage", "-e", f"runs_dir={tmp_path}", "-e", "scenario=custom"]
     )
     with pytest.raises(SystemExit) as caught:
-        cli.main()
+        main.main()
     assert isinstance(caught.value.code, int)
     return caught.value.code, seen
 
@@ -108,7 +108,7 @@ def test_ctrl_c_finishes_the_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         asked.append(runs_dir)
         return []
 
-    monkeypatch.setattr("wktriage.finish.finalise_all", finalise)
+    monkeypatch.setattr("wktriage.run.recovery.finalise_all", finalise)
     ended = Outcome(rc=99, exit_code=None, message=None)
     assert play(monkeypatch, tmp_path, ended, None)[0] == 130
     assert asked == [tmp_path]
@@ -119,7 +119,7 @@ def test_our_errors_are_one_line(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["wktriage", "triage", "-e", "nonsense"])
     with pytest.raises(SystemExit) as caught:
-        cli.main()
+        main.main()
     assert caught.value.code == 2
     assert capsys.readouterr().err.startswith("wktriage: -e 'nonsense': write key=value")
 
@@ -127,11 +127,11 @@ def test_our_errors_are_one_line(
 @pytest.mark.parametrize("module", sorted(set(commands.MODULES.values())))
 def test_every_subcommand_of_a_module_can_be_asked_for(module: str) -> None:
     alone = click.Group()
-    import_module(f"wktriage.commands.{module}").register(alone)
+    import_module(f"wktriage.cli.commands.{module}").register(alone)
     assert set(alone.commands) == {n for n, m in commands.MODULES.items() if m == module}
 
 
 def test_help_says_the_exit_codes() -> None:
-    text = CliRunner().invoke(cli.group, ["--help"]).output
+    text = CliRunner().invoke(main.group, ["--help"]).output
     for word in ("0 healthy", "2 usage", "3 a problem", "4 inconclusive", "5 hard stop", "6 infra"):
         assert word in text.replace("\n ", "")

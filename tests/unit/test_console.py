@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wktriage import console
+from wktriage.cli import console
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from wktriage import dataroot
 from wktriage.core.errors import UsageError
+from wktriage.stack import data_root
 
 
 def test_files_without_marker_are_never_emptied(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("x")
     with pytest.raises(UsageError, match="mode=clean will not empty"):
-        dataroot.wipe(tmp_path, engine=None, image=None)
+        data_root.wipe(tmp_path, engine=None, image=None)
     assert (tmp_path / "precious").exists()
-    dataroot.check(tmp_path, wipe=False)
+    data_root.check(tmp_path, wipe=False)
 
 
 def test_a_link_to_a_marker_is_no_marker(tmp_path: Path) -> None:
@@ -23,9 +23,9 @@ def test_a_link_to_a_marker_is_no_marker(tmp_path: Path) -> None:
     real.write_text("{}")
     root = tmp_path / "data"
     root.mkdir()
-    (root / dataroot.MARKER).symlink_to(real)
+    (root / data_root.MARKER).symlink_to(real)
     with pytest.raises(UsageError, match=r"holds files but no"):
-        dataroot.check(root, wipe=True)
+        data_root.check(root, wipe=True)
 
 
 def test_links_are_removed_and_not_followed(tmp_path: Path) -> None:
@@ -33,33 +33,33 @@ def test_links_are_removed_and_not_followed(tmp_path: Path) -> None:
     outside.mkdir()
     (outside / "precious").write_text("x")
     root = tmp_path / "data"
-    dataroot.prepare(root, ["node1"], project="p")
+    data_root.prepare(root, ["node1"], project="p")
     (root / "node2").symlink_to(outside)
     (root / "node1" / "inner").symlink_to(outside)
-    assert dataroot.wipe(root, engine=None, image=None)
+    assert data_root.wipe(root, engine=None, image=None)
     assert (outside / "precious").exists()
-    assert [p.name for p in root.iterdir()] == [dataroot.MARKER]
+    assert [p.name for p in root.iterdir()] == [data_root.MARKER]
 
 
 def test_a_linked_root_is_refused(tmp_path: Path) -> None:
     real = tmp_path / "real"
-    dataroot.prepare(real, [], project="p")
+    data_root.prepare(real, [], project="p")
     (tmp_path / "link").symlink_to(real)
     with pytest.raises(UsageError, match="symbolic link"):
-        dataroot.check(tmp_path / "link", wipe=True)
+        data_root.check(tmp_path / "link", wipe=True)
 
 
 def test_home_and_slash_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for path in (Path("/"), tmp_path):
         with pytest.raises(UsageError, match="home directory"):
-            dataroot.check(path, wipe=False)
+            data_root.check(path, wipe=False)
 
 
 def test_preparing_someone_elses_data_leaves_no_marker(tmp_path: Path) -> None:
     (tmp_path / "node1").mkdir()
-    dataroot.prepare(tmp_path, ["node1"], project="p")
-    assert not dataroot.has_marker(tmp_path)
+    data_root.prepare(tmp_path, ["node1"], project="p")
+    assert not data_root.has_marker(tmp_path)
 
 
 def test_what_cannot_be_read_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +70,7 @@ def test_what_cannot_be_read_is_unknown(tmp_path: Path, monkeypatch: pytest.Monk
         onerror(PermissionError("no"))
         return iter(())
 
-    monkeypatch.setattr(dataroot.os, "walk", refuse)
-    total = dataroot.data_bytes(tmp_path, ["node1"])
+    monkeypatch.setattr(data_root.os, "walk", refuse)
+    total = data_root.data_bytes(tmp_path, ["node1"])
     assert total is None
-    assert dataroot.measured_mode(total) is None
+    assert data_root.measured_mode(total) is None

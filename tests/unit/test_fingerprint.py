@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from wktriage import fingerprint
+from wktriage.bundle import fingerprint
 
 TOPOLOGY: dict[str, Any] = {"driver": "compose", "nodes": [{"host": "here"}]}
 RUN: dict[str, Any] = {

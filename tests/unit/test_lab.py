@@ -13,15 +13,15 @@ from threading import Thread
 import pytest
 from click.testing import CliRunner
 
-from wktriage import dataroot
-from wktriage.cli import group
-from wktriage.commands.lab import _label
+from wktriage.cli.commands.lab import _label
+from wktriage.cli.main import group
 from wktriage.core import topology as topologies
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.core.model import Signal, SignalSet
 from wktriage.lab import faults, injector
 from wktriage.lab.actions import Actions, control_group
 from wktriage.lab.injector import Injector
+from wktriage.stack import data_root
 
 
 @pytest.mark.parametrize("name", faults.names())
@@ -219,7 +219,7 @@ def test_lab_destroys_nothing_but_its_own(tmp_path: Path) -> None:
         actions.perform("fill", {"leave_mb": 1}, [])
     assert [p.name for p in data.rglob("*")] == ["node1", "kept"]
 
-    (data / dataroot.MARKER).touch()
+    (data / data_root.MARKER).touch()
     with pytest.raises(InfraError, match="no data root of the harness"):
         actions.perform("lose_data", {}, [replace(node, data_dir=str(tmp_path / "elsewhere"))])
     actions.perform("lose_data", {}, [mine])

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from wktriage import lock
 from wktriage.core.errors import InfraError
+from wktriage.run import lock
 
 NOW = "2026-01-01T00:00:00.000Z"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wktriage import manifest
+from wktriage.bundle import manifest
 from wktriage.core import schemas
 
 IDENTITY: dict[str, Any] = {

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from tests.unit.stackfakes import make_checkout
 
-from wktriage import params, planning
+from wktriage.request.request import Request, new_bundle_id, validate
+from wktriage.run import planning
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> params.Params:
+def asked(tmp_path: Path) -> Request:
     checkout = make_checkout(tmp_path / "checkout")
-    return params.validate(
+    return validate(
         {
             "wukongim_checkout": str(checkout),
             "scenario": "mixed-highrate",
@@ -28,8 +29,8 @@ def asked(tmp_path: Path) -> params.Params:
     )
 
 
-def test_the_baseline_differs_in_workload_and_not_in_stack(asked: params.Params) -> None:
-    made = planning.baseline_params(asked)
+def test_the_baseline_differs_in_workload_and_not_in_stack(asked: Request) -> None:
+    made = planning.baseline_request(asked)
     assert (made.scenario, made.mode, made.duration) == ("smoke-default", "clean", 30)
     assert made.node_env == asked.node_env
     assert made.connect_rate == 50
@@ -38,14 +39,14 @@ def test_the_baseline_differs_in_workload_and_not_in_stack(asked: params.Params)
     assert made.data_root == asked.data_root
 
 
-def test_the_baseline_of_an_accumulated_run_is_not_on_its_data(asked: params.Params) -> None:
-    made = planning.baseline_params(replace(asked, mode="accumulated"))
+def test_the_baseline_of_an_accumulated_run_is_not_on_its_data(asked: Request) -> None:
+    made = planning.baseline_request(replace(asked, mode="accumulated"))
     assert Path(made.data_root).parent == Path(asked.data_root)
     assert made.mode == "clean"
 
 
-def test_every_run_has_its_own_users(asked: params.Params) -> None:
-    other = replace(asked, bundle_id=params.new_bundle_id("mixed-highrate"))
+def test_every_run_has_its_own_users(asked: Request) -> None:
+    other = replace(asked, bundle_id=new_bundle_id("mixed-highrate"))
     first, second = planning.sim_env(asked), planning.sim_env(other)
     assert first.pop("WK_SIM_UID_PREFIX") != second.pop("WK_SIM_UID_PREFIX")
     assert first == second
@@ -53,13 +54,13 @@ def test_every_run_has_its_own_users(asked: params.Params) -> None:
     assert first["WK_SIM_TRAFFIC_CONCURRENCY"] == "256"
 
 
-def test_slow_connects_are_waited_for(asked: params.Params) -> None:
+def test_slow_connects_are_waited_for(asked: Request) -> None:
     fast = planning.ready_timeout(asked)
     slow = planning.ready_timeout(replace(asked, connect_rate=None))
     assert slow - fast == pytest.approx(2 * 500 / 10 - 2 * 500 / 50)
 
 
-def test_run_json_says_what_was_asked(asked: params.Params) -> None:
+def test_run_json_says_what_was_asked(asked: Request) -> None:
     run = planning.run_document(asked, purpose="target", boot_id="b", replay_of=None)
     assert run["workload"]["scenario"] == "mixed-highrate"
     assert run["workload"]["connect_rate"] == 50

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wktriage import predicates
 from wktriage.core.errors import UsageError
 from wktriage.core.model import Signal, SignalSet, Tri
+from wktriage.judging import predicates
 
 CATALOGUE = {
     "a": {"scope": "cluster"},

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from tests.unit.stackfakes import FakeDocker, make_checkout
 
-from wktriage import preflight
 from wktriage.core.errors import InfraError, UsageError
+from wktriage.run import preflight
 
 GIB = 1024**3
 DISK = {

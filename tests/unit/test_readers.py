@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from wktriage.bundle import Bundle
+from wktriage.bundle.bundle import Bundle
+from wktriage.bundle.readers import goroutines, health, logs, pprof, prom, status, usage
 from wktriage.core.text import LINE_CAP, AnyOf, grep
 from wktriage.core.times import iso, parse_time
-from wktriage.readers import goroutines, health, logs, pprof, prom, status, usage
 
 PAUSED = Path(__file__).parents[1] / "fixtures" / "signals" / "paused"
 BEFORE = b"""# HELP a_seconds x

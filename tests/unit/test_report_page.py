@@ -10,22 +10,24 @@ from pathlib import Path
 
 import pytest
 
-from wktriage import gate, incidents, judge
-from wktriage.bundle import Bundle
+from wktriage.bundle.bundle import Bundle
+from wktriage.incidents import library
+from wktriage.judging.verdict import judge
 from wktriage.report import page, timeline
+from wktriage.run.baseline import reference
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def p01(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = incidents.find_incident(ROOT / "incidents", "p01")
-    return incidents.unpack(found, tmp_path_factory.mktemp("bundles") / "p01")
+    found = library.find_incident(ROOT / "incidents", "p01")
+    return library.unpack(found, tmp_path_factory.mktemp("bundles") / "p01")
 
 
 def rendered(bundle: Path) -> str:
     opened = Bundle.open(bundle)
-    return page.render(opened, judge.judge(opened))
+    return page.render(opened, judge(opened))
 
 
 class Elements(HTMLParser):
@@ -172,7 +174,7 @@ def test_lane_tells_silent_paused_and_restarted_apart(
 
 
 def test_rules_tell_what_decided_before_the_rest(p01: Path) -> None:
-    verdict = judge.judge(Bundle.open(p01))
+    verdict = judge(Bundle.open(p01))
     shown = page.rules(verdict)
     assert len(shown) == len(verdict["rules"])
     assert shown[0]["own"]
@@ -187,7 +189,7 @@ def test_rules_tell_what_decided_before_the_rest(p01: Path) -> None:
 
 def test_marks_begin_with_the_first_sign_and_carry_the_rules_moments(p01: Path) -> None:
     bundle = Bundle.open(p01)
-    verdict = judge.judge(bundle)
+    verdict = judge(bundle)
     found = page.marks(timeline.build(bundle, None), verdict)
     assert [m["kind"] for m in found][:2] == ["since", "rule"]
     assert found[0]["time"] == verdict["since"][11:19]
@@ -219,7 +221,7 @@ def test_baseline_figures_become_a_band_and_hostile_ones_none(p01: Path, tmp_pat
         file.write_text(json.dumps({"category": "healthy", "figures": figures}))
         return {p.key: p.band for p in timeline.build(Bundle.open(bundle), None).panels}
 
-    real = gate.reference(p01, judge.judge(Bundle.open(p01)))["figures"]
+    real = reference(p01, judge(Bundle.open(p01)))["figures"]
     low, high = bands(real)["cpu"] or (0, 0)
     assert low < high
     good = {
@@ -243,7 +245,7 @@ def test_unknown_is_never_shown_as_well(tmp_path: Path) -> None:
 
 def test_replay_is_said_before_everything_else(p01: Path) -> None:
     bundle = Bundle.open(p01)
-    verdict = judge.judge(bundle)
+    verdict = judge(bundle)
     assert "<strong>REPLAY</strong>" not in page.render(bundle, verdict)
     text = page.render(bundle, {**verdict, "replay_of": "<b>paused-node"})
     assert text.index("<strong>REPLAY</strong>") < text.index("<h1>")

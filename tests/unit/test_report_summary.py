@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from wktriage import incidents, judge
+from wktriage.incidents import library
+from wktriage.judging.verdict import verdict_of
 from wktriage.report import summary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,8 +50,8 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
     where = tmp_path_factory.mktemp("bundles")
     known = ("p01", "h02", "b01", "r01")
     return {
-        name: judge.verdict_of(
-            incidents.unpack(incidents.find_incident(ROOT / "incidents", name), where / name)
+        name: verdict_of(
+            library.unpack(library.find_incident(ROOT / "incidents", name), where / name)
         )
         for name in known
     }

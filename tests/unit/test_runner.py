@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from wktriage import runner
+from wktriage.cli import ansible
 from wktriage.core.errors import InfraError, UsageError
 
 
 def test_a_plugins_error_comes_back_with_its_exit_code(tmp_path: Path) -> None:
-    ended = runner.run_playbook(
+    ended = ansible.run_playbook(
         "triage.yml", {"scenario": "nope", "runs_dir": str(tmp_path), "stack_project": "unit-test"}
     )
     assert ended.rc != 0
@@ -24,21 +24,21 @@ def test_a_plugins_error_comes_back_with_its_exit_code(tmp_path: Path) -> None:
 
 def test_a_missing_playbook_says_how_to_install() -> None:
     with pytest.raises(InfraError, match="make setup"):
-        runner.run_playbook("playbooks/none.yml", {})
+        ansible.run_playbook("playbooks/none.yml", {})
 
 
 def test_without_the_command_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(runner.RESULT_FILE, raising=False)
-    runner.report_failure(UsageError("x"))
+    monkeypatch.delenv(ansible.RESULT_FILE, raising=False)
+    ansible.report_failure(UsageError("x"))
 
 
 def test_later_facts_win_and_earlier_ones_stay(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "result.json"
-    monkeypatch.setenv(runner.RESULT_FILE, str(file))
-    runner.tell(bundle="/b")
-    runner.report_failure(UsageError("first"))
-    runner.report_failure(InfraError("no docker"))
+    monkeypatch.setenv(ansible.RESULT_FILE, str(file))
+    ansible.tell(bundle="/b")
+    ansible.report_failure(UsageError("first"))
+    ansible.report_failure(InfraError("no docker"))
     told = json.loads(file.read_text())
     assert told == {"bundle": "/b", "exit_code": 6, "message": "no docker"}

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from wktriage import scenarios
 from wktriage.core.errors import UsageError
+from wktriage.request import scenarios
 
 CUSTOM: dict[str, Any] = {"users": 40, "person_channels": 10, "rate": "0.5/s"}
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from wktriage import score
-from wktriage.commands import judge as commands
+from wktriage.cli.commands import judge as commands
 from wktriage.core.errors import UsageError
+from wktriage.evaluation import score
 
 INCIDENTS = Path(__file__).resolve().parents[2] / "incidents" / "shared"
 

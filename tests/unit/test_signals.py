@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from wktriage.bundle import Bundle
+from wktriage.bundle.bundle import Bundle
+from wktriage.bundle.citations import verify_citation
 from wktriage.core.model import Signal, SignalSet
 from wktriage.core.times import iso
-from wktriage.signals import catalogue, compute
-from wktriage.signals.cpu import gomaxprocs
-from wktriage.verify import verify_citation
+from wktriage.judging.signals import catalogue, compute
+from wktriage.judging.signals.cpu import gomaxprocs
 
 PAUSED = Path(__file__).parents[1] / "fixtures" / "signals" / "paused"
 T0 = 1767225600.0  # 2026-01-01T00:00:00Z
@@ -864,7 +864,7 @@ def test_an_area_that_trips_leaves_the_others_standing(
         raise KeyError("surprise")
 
     Scenario(tmp_path).build()
-    monkeypatch.setattr("wktriage.signals.cpu.compute", trip)
+    monkeypatch.setattr("wktriage.judging.signals.cpu.compute", trip)
     signals = compute(Bundle.open(tmp_path))
     assert value(signals, "sent_rate") is not None
     assert "KeyError" in str(get(signals, "host_cpu_busy").why_unknown)

@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from wktriage import manifest
+from wktriage.bundle import manifest
 
 FILES = (
     "window.json",

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from wktriage import lock
+from wktriage.run import lock
 
 AT_MOST_S = 60
 

@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wktriage import dataroot
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.core.times import parse_time
 from wktriage.core.topology import Node, Sim
+from wktriage.stack import data_root
 
 CHAIN = "WKTRIAGE"  # our own chain: healing removes it whole and nothing else
 MAX_HOG_SECONDS = 600
@@ -203,7 +203,7 @@ class Actions:
         """Empty a node's data directory, as a volume that was replaced by a new one would be."""
         root = Path(self._data_root) if self._data_root else None
         where = Path(target.data_dir or "")
-        if root is None or not dataroot.has_marker(root) or where.parent != root:
+        if root is None or not data_root.has_marker(root) or where.parent != root:
             raise InfraError(f"{target.name} keeps its data in no data root of the harness")
         shutil.rmtree(where)
         where.mkdir()

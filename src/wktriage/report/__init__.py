@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wktriage.bundle import Bundle
+from wktriage.bundle.bundle import Bundle
 from wktriage.core.errors import UsageError
 from wktriage.report import page, summary
 

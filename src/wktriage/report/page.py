@@ -16,16 +16,16 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from wktriage import signals
-from wktriage.bundle import Bundle
+from wktriage.bundle.bundle import Bundle
+from wktriage.bundle.readers import pprof, usage
+from wktriage.bundle.readers.jsonl import number
 from wktriage.core.times import iso, parse_time
-from wktriage.readers import pprof, usage
-from wktriage.readers.jsonl import number
+from wktriage.judging import signals
+from wktriage.judging.rules import DIRECTORY
+from wktriage.judging.signals.context import Context
+from wktriage.judging.signals.logs import templates as log_templates
+from wktriage.judging.wording import clean, show
 from wktriage.report import timeline
-from wktriage.rules import DIRECTORY
-from wktriage.signals.context import Context
-from wktriage.signals.logs import templates as log_templates
-from wktriage.wording import clean, show
 
 TEMPLATES_SHOWN = 40
 FUNCTIONS_SHOWN = 8

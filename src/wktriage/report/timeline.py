@@ -13,13 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from wktriage.bundle import Bundle
+from wktriage.bundle.bundle import Bundle
+from wktriage.bundle.readers import health, prom, status, usage
+from wktriage.bundle.readers.jsonl import number, rows
 from wktriage.core.times import parse_time
-from wktriage.readers import health, prom, status, usage
-from wktriage.readers.jsonl import number, rows
-from wktriage.signals.life import BUSY_CORES, IDLE_CORES
-from wktriage.signals.metrics import Metrics
-from wktriage.wording import clean
+from wktriage.judging.signals.lifecycle import BUSY_CORES, IDLE_CORES
+from wktriage.judging.signals.metrics import Metrics
+from wktriage.judging.wording import clean
 
 POINTS = 600
 """Most points of a series: as many as a screen has columns for it, and a bounded page."""

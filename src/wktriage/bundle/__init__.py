@@ -1,0 +1,1 @@
+"""Evidence on disk: layout, manifest, fingerprint, redaction, citations, assembly, readers."""

@@ -1,0 +1,90 @@
+"""Check a citation again: is that value at that place of that very file?"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from wktriage.bundle.bundle import Bundle
+from wktriage.core.model import Citation
+from wktriage.core.text import LINE_CAP
+
+
+def verify_citation(bundle: Bundle, citation: Citation) -> str | None:
+    """Return None when the citation holds, else what is wrong with it."""
+    where = citation.file
+    if not bundle.exists(where):
+        return f"{where}: not in the bundle"
+    if bundle.sha256(where) != citation.sha256:
+        return f"{where}: sha256 differs, the file was changed after the claim"
+    if citation.series is not None:
+        return _check_series(bundle, citation)
+    document: Any = None
+    text = ""
+    if citation.line is not None:
+        found = _line(bundle, where, citation.line)
+        if found is None:
+            return f"{where}:{citation.line}: no such line"
+        text = found
+    if citation.pointer is not None:
+        source = text if citation.line is not None else bundle.read_text(where) or ""
+        try:
+            document = json.loads(source)
+        except (ValueError, RecursionError):
+            return f"{where}: no JSON at the cited place"
+        try:
+            value = resolve(document, citation.pointer)
+        except (KeyError, IndexError, ValueError, TypeError):
+            return f"{where}: nothing at {citation.pointer}"
+        if not _same(value, citation.value):
+            return f"{where}: {citation.pointer} is {value!r}, not {citation.value!r}"
+    if citation.line is not None and citation.excerpt and citation.excerpt not in text:
+        return f"{where}:{citation.line}: the excerpt is not in that line"
+    return None
+
+
+def resolve(document: Any, pointer: str) -> Any:
+    """Return what a JSON pointer (RFC 6901) names; KeyError, IndexError or ValueError if none."""
+    if pointer == "":
+        return document
+    if not pointer.startswith("/"):
+        raise ValueError(pointer)
+    for token in pointer[1:].split("/"):
+        token = token.replace("~1", "/").replace("~0", "~")
+        document = document[int(token)] if isinstance(document, list) else document[token]
+    return document
+
+
+def _check_series(bundle: Bundle, citation: Citation) -> str | None:
+    data = bundle.read_bytes(citation.file)
+    if data is None:
+        return f"{citation.file}: cannot be read"
+    mark = (citation.series or "").encode("utf-8", errors="replace") + b" "
+    start = 0 if data.startswith(mark) else data.find(b"\n" + mark) + 1
+    if start == 0 and not data.startswith(mark):
+        return f"{citation.file}: no series {citation.series}"
+    end = data.find(b"\n", start)
+    text = data[start + len(mark) : end if end >= 0 else len(data)].split()
+    try:
+        value = float(text[0])
+    except (ValueError, IndexError):
+        return f"{citation.file}: series {citation.series} has no value"
+    if not _same(value, citation.value):
+        return f"{citation.file}: {citation.series} is {value!r}, not {citation.value!r}"
+    return None
+
+
+def _line(bundle: Bundle, rel: str, wanted: int) -> str | None:
+    for number, raw in bundle.lines(rel, LINE_CAP):
+        if number == wanted:
+            return raw.decode("utf-8", errors="replace")
+    return None
+
+
+def _same(found: Any, claimed: Any) -> bool:
+    if isinstance(found, bool) or isinstance(claimed, bool):
+        return found is claimed
+    if isinstance(found, int | float) and isinstance(claimed, int | float):
+        return math.isclose(float(found), float(claimed), rel_tol=1e-12, abs_tol=0.0)
+    return bool(found == claimed)

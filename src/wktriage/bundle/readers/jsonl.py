@@ -1,0 +1,48 @@
+"""Rows of JSON lines files, damaged ones counted and skipped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from wktriage.core.times import parse_time
+
+if TYPE_CHECKING:
+    from wktriage.bundle.bundle import Bundle
+
+
+@dataclass(frozen=True)
+class Row:
+    """One JSON object of a JSON lines file, with its line number and time (epoch s or None)."""
+
+    line: int
+    time: float | None
+    data: dict[str, Any]
+
+
+def rows(bundle: Bundle, rel: str, damaged: list[int] | None = None) -> Iterator[Row]:
+    """Stream the JSON objects of a file; line numbers of others are appended to ``damaged``."""
+    for number, raw in bundle.lines(rel):
+        if not raw.strip():
+            continue
+        try:
+            data = json.loads(raw.decode("utf-8", errors="replace"))
+        except (ValueError, RecursionError):
+            data = None
+        if isinstance(data, dict):
+            yield Row(number, parse_time(data.get("sample_time", data.get("time"))), data)
+        elif damaged is not None:
+            damaged.append(number)
+
+
+def number(value: object) -> float | None:
+    """Return a finite JSON number as float; None for anything else (booleans too)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        result = float(value)
+    except OverflowError:
+        return None
+    return result if result == result and abs(result) != float("inf") else None

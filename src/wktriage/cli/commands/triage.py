@@ -1,0 +1,109 @@
+"""``wktriage triage|collect|teardown``: the playbooks, with exit codes that say how they ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from wktriage.cli import exit_codes
+from wktriage.cli.ansible import Outcome, run_playbook
+from wktriage.core.errors import InfraError, UsageError
+from wktriage.run import recovery
+
+
+def parse_extra_vars(values: tuple[str, ...]) -> dict[str, Any]:
+    """Return what ``-e`` gave: ``key=value``, a JSON or YAML mapping, or ``@file`` with one.
+
+    Later ones win. Raises UsageError for anything else.
+    """
+    found: dict[str, Any] = {}
+    for value in values:
+        if value.startswith("@"):
+            found.update(_mapping(_read(Path(value[1:])), value))
+        elif value.lstrip().startswith("{"):
+            found.update(_mapping(value, value))
+        else:
+            key, sep, text = value.partition("=")
+            if not sep or not key.isidentifier():
+                raise UsageError(f"-e {value!r}: write key=value, a JSON mapping, or @file")
+            found[key] = text
+    return found
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"-e @{path}: cannot be read: {exc}") from exc
+
+
+def _mapping(text: str, shown: str) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as exc:
+        raise UsageError(f"-e {shown}: neither JSON nor YAML") from exc
+    if not isinstance(value, dict):
+        raise UsageError(f"-e {shown}: not a mapping")
+    return {str(k): v for k, v in value.items()}
+
+
+def _run(playbook: str, given: dict[str, Any], inventory: Path | None) -> Outcome:
+    ended = run_playbook(playbook, given, inventory=inventory)
+    if ended.interrupted:
+        if ended.bundle is not None:
+            recovery.finalise_all(ended.bundle.parent, reason="interrupted by the user")
+            if (ended.bundle / "manifest.json").exists():
+                click.echo(f"interrupted: what was collected is in {ended.bundle}", err=True)
+        raise click.exceptions.Exit(130)
+    return ended
+
+
+_EXTRA = click.option(
+    "-e", "--extra-vars", "extra", multiple=True, help="key=value, a JSON mapping, or @file."
+)
+_INVENTORY = click.option(
+    "-i",
+    "--inventory",
+    type=click.Path(path_type=Path),
+    help="Which stack: a folder under inventory/. Default: compose.",
+)
+
+
+def register(group: click.Group) -> None:
+    """Add the commands to the group."""
+    for command in (triage, collect, teardown):
+        group.add_command(command)
+
+
+@click.command()
+@_EXTRA
+@_INVENTORY
+def triage(extra: tuple[str, ...], inventory: Path | None) -> int:
+    """Run a scenario, judge it and write the report."""
+    ended = _run("triage.yml", parse_extra_vars(extra), inventory)
+    if ended.bundle is not None and (ended.bundle / "verdict.json").exists():
+        return exit_codes.read(ended.bundle).exit_code
+    return ended.exit_code or InfraError.exit_code
+
+
+@click.command()
+@_EXTRA
+@_INVENTORY
+def collect(extra: tuple[str, ...], inventory: Path | None) -> int:
+    """Run a scenario and keep its bundle, without a verdict."""
+    return _code(_run("playbooks/collect.yml", parse_extra_vars(extra), inventory))
+
+
+@click.command()
+@_EXTRA
+@_INVENTORY
+def teardown(extra: tuple[str, ...], inventory: Path | None) -> int:
+    """Stop and remove the harness's own stack; data stays."""
+    return _code(_run("playbooks/teardown.yml", parse_extra_vars(extra), inventory))
+
+
+def _code(ended: Outcome) -> int:
+    return 0 if ended.rc == 0 else ended.exit_code or InfraError.exit_code

@@ -1,0 +1,1 @@
+"""How good the judging is: scores and robustness against labelled runs."""

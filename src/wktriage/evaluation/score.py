@@ -1,0 +1,266 @@
+"""How often verdicts on labelled incidents are right, and how honest their confidence is."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wktriage.core.errors import UsageError
+from wktriage.judging.verdict import verdict_of
+from wktriage.replay import server
+
+ABSTAIN = "insufficient_evidence"
+BLAMES_SERVER = frozenset(
+    {
+        "online_churn",
+        "cold_start",
+        "delivery_path",
+        "send_path",
+        "distributed_lag",
+        "server_hot_path",
+    }
+)
+BINS = 10
+RESAMPLES = 2000
+SEED = 20261124
+Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class Case:
+    """A labelled bundle: an archive, or an unpacked directory."""
+
+    name: str
+    path: Path
+    label: str
+    also_ok: tuple[str, ...]
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was said of a case."""
+
+    case: Case
+    category: str
+    confidence: float
+    nodes: tuple[str, ...]
+
+    @property
+    def right(self) -> bool:
+        """Whether the category is the label, or one that the label accepts too."""
+        return self.category == self.case.label or self.category in self.case.also_ok
+
+    @property
+    def nodes_right(self) -> bool | None:
+        """Whether exactly the nodes at fault are named; None where no node is at fault."""
+        return set(self.nodes) == set(self.case.nodes) if self.case.nodes else None
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its 95 % interval; ``value`` is None when nothing was counted."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return "none to count"
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def cases(directory: Path, labels: Path | None = None) -> list[Case]:
+    """Return the labelled cases of a directory with ``labels.jsonl``.
+
+    Each row's ``bundle`` is ``<bundle>.tar.xz`` or a directory of that name. Raises UsageError
+    when labels are missing or broken, or a bundle is not there.
+    """
+    file = labels or directory / "labels.jsonl"
+    try:
+        rows = [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError) as exc:
+        raise UsageError(f"{file}: no usable labels ({exc}); name them with --labels") from exc
+    found = []
+    for row in rows:
+        try:
+            name, label = str(row["bundle"]), str(row["label"])
+            also, nodes = tuple(row.get("also_ok", ())), tuple(row.get("must_cite", ()))
+        except (KeyError, TypeError) as exc:
+            raise UsageError(f"{file}: a row lacks {exc}") from exc
+        options = [directory / f"{name}.tar.xz", directory / name]
+        path = next((p for p in options if p.exists()), None)
+        if path is None:
+            raise UsageError(f"{directory}: holds neither {name}.tar.xz nor {name}/")
+        found.append(Case(name, path, label, also, nodes))
+    return found
+
+
+@contextmanager
+def opened(case: Case) -> Iterator[Path]:
+    """Yield the case's bundle as a directory, unpacked for the time being if need be."""
+    if case.path.is_dir():
+        yield case.path
+        return
+    with tempfile.TemporaryDirectory(prefix="wktriage-score-") as temporary:
+        try:
+            yield server.unpack(case.path, Path(temporary))
+        except server.ReplayError as exc:
+            raise UsageError(str(exc)) from exc
+
+
+def run(chosen: Sequence[Case], progress: Callable[[Result], None] | None = None) -> list[Result]:
+    """Judge every case. ``progress`` is called with each result as it comes."""
+    results = []
+    for case in chosen:
+        with opened(case) as path:
+            verdict = verdict_of(path)
+        result = Result(
+            case, verdict["category"], float(verdict["confidence"]), tuple(verdict["nodes"])
+        )
+        results.append(result)
+        if progress is not None:
+            progress(result)
+    return results
+
+
+# -- figures --------------------------------------------------------------------------------------
+
+
+def wilson(hits: int, total: int) -> Interval:
+    """Return a proportion with its Wilson score interval (E. B. Wilson, JASA 1927)."""
+    if total == 0:
+        return Interval(None)
+    p, z = hits / total, Z95
+    centre = (p + z * z / (2 * total)) / (1 + z * z / total)
+    spread = z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total)) / (1 + z * z / total)
+    return Interval(p, max(0.0, centre - spread), min(1.0, centre + spread))
+
+
+def brier(said: Sequence[tuple[float, bool]]) -> float:
+    """Return the mean squared distance of confidence from outcome (0 best, 0.25 is guessing)."""
+    return sum((c - right) ** 2 for c, right in said) / len(said)
+
+
+def expected_calibration_error(said: Sequence[tuple[float, bool]]) -> float:
+    """Return the mean gap of confidence and hit rate over ten equal bins, weighted by size."""
+    bins: dict[int, list[tuple[float, bool]]] = {}
+    for c, right in said:
+        bins.setdefault(min(int(c * BINS), BINS - 1), []).append((c, right))
+    total = 0.0
+    for members in bins.values():
+        gap = sum(c for c, _ in members) / len(members) - sum(r for _, r in members) / len(members)
+        total += abs(gap) * len(members)
+    return total / len(said)
+
+
+def bootstrap(
+    said: Sequence[tuple[float, bool]], figure: Callable[[Sequence[tuple[float, bool]]], float]
+) -> Interval:
+    """Return a figure with its percentile bootstrap interval (seeded, so repeatable)."""
+    if not said:
+        return Interval(None)
+    source = random.Random(SEED)  # noqa: S311 (resampling, no secret)
+    values = sorted(figure(source.choices(said, k=len(said))) for _ in range(RESAMPLES))
+    return Interval(
+        figure(said), values[int(0.025 * RESAMPLES)], values[int(0.975 * RESAMPLES) - 1]
+    )
+
+
+def summary(results: Sequence[Result]) -> dict[str, Interval]:
+    """Return every figure by name, in the order in which they are shown."""
+    failing = [r for r in results if r.case.label not in ("healthy", ABSTAIN)]
+    healthy = [r for r in results if r.case.label == "healthy"]
+    client = [r for r in results if r.case.label == "client_bottleneck"]
+    with_nodes = [r for r in results if r.case.nodes]
+    abstained = [r for r in results if r.category == ABSTAIN and not r.right]
+    answered = [(r.confidence, r.right) for r in results if r not in abstained]
+    return {
+        "category is the label": wilson(
+            sum(r.category == r.case.label for r in results), len(results)
+        ),
+        "category accepted": wilson(sum(r.right for r in results), len(results)),
+        "nodes right": wilson(sum(bool(r.nodes_right) for r in with_nodes), len(with_nodes)),
+        "failing called healthy": wilson(
+            sum(r.category == "healthy" for r in failing), len(failing)
+        ),
+        "healthy called failing": wilson(
+            sum(r.category not in ("healthy", ABSTAIN) for r in healthy), len(healthy)
+        ),
+        "client limit blamed on the server": wilson(
+            sum(r.category in BLAMES_SERVER for r in client), len(client)
+        ),
+        "abstentions": wilson(len(abstained), len(results)),
+        "expected calibration error": bootstrap(answered, expected_calibration_error),
+        "Brier score": bootstrap(answered, brier),
+    }
+
+
+def confusion(results: Sequence[Result]) -> dict[str, Counter[str]]:
+    """Return how often each label was called what."""
+    table: dict[str, Counter[str]] = {}
+    for result in results:
+        table.setdefault(result.case.label, Counter())[result.category] += 1
+    return table
+
+
+def report(results: Sequence[Result], beside: Mapping[str, Mapping[str, str]] | None = None) -> str:
+    """Return all of it as text. ``beside`` holds what other tools said: name -> bundle -> class."""
+    others = beside or {}
+    head = ["bundle", "label", "said", "conf.", "nodes", "", *others]
+    rows = [
+        [
+            r.case.name,
+            r.case.label,
+            r.category,
+            f"{r.confidence:.2f}",
+            ",".join(r.nodes) or "-",
+            "right" if r.right and r.nodes_right is not False else "WRONG",
+            *(said.get(r.case.name, "-") for said in others.values()),
+        ]
+        for r in results
+    ]
+    lines = _table([head, *rows])
+    labels = sorted({r.case.label for r in results})
+    said_names = sorted({r.category for r in results})
+    counts = confusion(results)
+    matrix = [["label \\ said", *said_names]]
+    matrix += [
+        [n, *(str(counts[n][s]) if counts[n][s] else "." for s in said_names)] for n in labels
+    ]
+    lines += ["", *_table(matrix), ""]
+    lines += [f"{name:36}{interval}" for name, interval in summary(results).items()]
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def support(results: Sequence[Result], deciding: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return support.yml's content: how often each rule decided a verdict, and how often rightly.
+
+    ``deciding`` names by case the rules that fired for the verdict's category.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    for result in results:
+        for rule in deciding.get(result.case.name, ()):
+            entry = counts.setdefault(rule, {"fired": 0, "right": 0})
+            entry["fired"] += 1
+            entry["right"] += int(result.right)
+    return {"schema_version": 1, "support": dict(sorted(counts.items()))}

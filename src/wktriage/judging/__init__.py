@@ -1,0 +1,1 @@
+"""From evidence to verdict: signals, predicates, rules, confidence, the next experiment."""

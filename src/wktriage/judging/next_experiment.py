@@ -1,0 +1,216 @@
+"""What to try next: one hypothesis and the one experiment that could prove it wrong.
+
+Order: isolated scenarios before mixed ones, workload before configuration before code. An
+experiment changes exactly one variable.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from wktriage.core.errors import UsageError
+from wktriage.judging.wording import render
+from wktriage.request import knobs, scenarios
+
+UNEXPLAINED = "unexplained"
+NO_ISOLATION = frozenset({"insufficient_evidence", "baseline_health", "healthy"})
+"""Categories that say nothing about the traffic, so that taking a mix apart would not help."""
+
+BASELINES = frozenset({"smoke-default", "accumulated-data"})
+"""Mixed, but never taken apart: when the baseline fails, no other scenario runs before it."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9./]{1,32}\Z")
+_NODE_ENV = re.compile(r"WK_[A-Z0-9_]{1,80}\Z")
+CLEAN_DATA_ROOT = ".data-clean"
+CHECKOUT = '"$WUKONGIM_CHECKOUT"'
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was run: scenario name, effective workload, mode and window length in seconds.
+
+    ``connect_rate`` is in users a second, None: the simulator's own.
+    """
+
+    scenario: str
+    workload: Mapping[str, Any]
+    mode: str
+    duration: int
+    purpose: str = "target"
+    node_env: Mapping[str, str] = field(default_factory=dict)
+    connect_rate: int | None = None
+
+    @property
+    def mixed(self) -> bool:
+        """Whether person and group channels ran side by side."""
+        return (
+            _count(self.workload, "person_channels") > 0 < _count(self.workload, "group_channels")
+        )
+
+
+def propose(
+    category: str,
+    hypothesis_ids: Sequence[str],
+    run: Run,
+    values: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return ``hypothesis`` and ``next_experiment`` of a verdict.
+
+    ``values`` are what texts may use: ``nodes`` (text, may be empty), ``component`` and ``s``.
+    """
+    entry = _choose(hypothesis_ids, bool(values["nodes"]))
+    experiment = _experiment(entry, run, values)
+    hypothesis = {
+        "statement": render(entry["statement"], values),
+        "expected_observation": render(entry["expected_observation"], values),
+        "falsification_test": render(entry["falsification_test"], values),
+        "variable": experiment["variable"],
+    }
+    if must_isolate(category, run):
+        experiment = _isolate(run)
+    return hypothesis, experiment
+
+
+def must_isolate(category: str, run: Run) -> bool:
+    """Tell whether the isolated scenarios come before any other experiment."""
+    return run.mixed and category not in NO_ISOLATION and run.scenario not in BASELINES
+
+
+def _choose(ids: Sequence[str], nodes_named: bool) -> Mapping[str, Any]:
+    known = knobs.hypotheses()
+    for name in (*ids, UNEXPLAINED):
+        entry = known[name]
+        if nodes_named or not entry.get("needs_nodes"):
+            return entry
+    raise UsageError(f"hypotheses.yml: {UNEXPLAINED} must not need nodes")
+
+
+def _experiment(entry: Mapping[str, Any], run: Run, values: Mapping[str, Any]) -> dict[str, Any]:
+    plan = entry["experiment"]
+    common = {
+        "expected_result": render(entry["expected_result"], values),
+        "stop_condition": render(entry["stop_condition"], values),
+    }
+    if plan["kind"] == "state":
+        return {
+            "kind": "config",
+            "variable": render(str(plan["variable"]), values),
+            "from": render(str(plan["from"]), values),
+            "to": render(str(plan["to"]), values),
+            "command": _command(
+                run,
+                scenario=plan.get("scenario"),
+                mode=plan.get("mode"),
+                duration=plan.get("duration"),
+            ),
+            **common,
+        }
+    knob = knobs.load()[plan["knob"]]
+    if knob.kind == "config":
+        return {
+            "kind": "config",
+            "variable": knob.env,
+            "from": knob.default,
+            "to": plan["to"],
+            "command": _command(run, node_env={knob.env: str(plan["to"])}),
+            **common,
+        }
+    before = run.workload.get(knob.name, knob.default)
+    after = _changed(before, plan, knob)
+    return {
+        "kind": "workload",
+        "variable": knob.name,
+        "from": before,
+        "to": after,
+        "command": _command(run, change={knob.name: after}),
+        **common,
+    }
+
+
+def _changed(before: Any, plan: Mapping[str, Any], knob: knobs.Knob) -> Any:
+    """Return the new value of a workload knob, inside the knob's range."""
+    if "to" in plan:
+        return plan["to"]
+    text = str(before)
+    try:
+        value = float(text.removesuffix("/s")) * plan["factor"]
+    except ValueError:
+        value = float(str(knob.default).removesuffix("/s")) * plan["factor"]
+    value = max(value, plan.get("least", value))
+    value = min(max(value, knob.minimum or 0.0), knob.maximum or value)
+    return f"{value:g}/s" if knob.type == "rate" else round(value)
+
+
+def _isolate(run: Run) -> dict[str, Any]:
+    """Return the first isolated run of a mix; its other half is named as the step after it."""
+    try:
+        isolates = scenarios.load(run.scenario).isolates
+    except UsageError:
+        isolates = ()
+    person, group = _count(run.workload, "person_channels"), _count(run.workload, "group_channels")
+    if isolates:
+        to = " first, then ".join(isolates)
+        command = _command(run, scenario=isolates[0])
+    else:
+        to = f"{person} person channels only first, then {group} group channels only"
+        command = _command(run, change={"group_channels": 0})
+    return {
+        "kind": "isolate",
+        "variable": "traffic mix",
+        "from": f"{person} person and {group} group channels together",
+        "to": to,
+        "expected_result": (
+            "One isolated scenario fails as the mix did and names the path; if both pass, the "
+            "cause is contention of the mix."
+        ),
+        "stop_condition": "Stop at the first isolated scenario that fails, and classify that one.",
+        "command": command,
+    }
+
+
+def _command(
+    run: Run,
+    *,
+    scenario: str | None = None,
+    mode: str | None = None,
+    duration: int | None = None,
+    change: Mapping[str, Any] | None = None,
+    node_env: Mapping[str, str] | None = None,
+) -> str:
+    """Return the exact command of a run that differs in what is given."""
+    name = scenario or run.scenario
+    words = ["ansible-playbook", "triage.yml", "-e"]
+    extra: list[str] = []
+    if change or (scenario is None and name not in scenarios.names()) or name == scenarios.CUSTOM:
+        # A preset's workload is fixed: any other one is a custom scenario with all values said.
+        name = scenarios.CUSTOM
+        workload = {**dict(run.workload), **(change or {})}
+        # Values may come from evidence, and Ansible templates extra vars: plain ones only.
+        extra = [
+            f"{key}={workload[key]}"
+            for key in scenarios.KEYS
+            if _PLAIN.match(str(workload.get(key, "")))
+        ]
+    words.append(f"scenario={name}")
+    for item in extra:
+        words += ["-e", item]
+    words += ["-e", f"mode={mode or run.mode}", "-e", f"duration={duration or run.duration}"]
+    if mode == "clean" != run.mode:
+        # A clean run empties its data root, and the data that is there is the evidence.
+        words += ["-e", f"data_root={CLEAN_DATA_ROOT}"]
+    if run.connect_rate is not None:
+        words += ["-e", f"connect_rate={run.connect_rate}"]
+    kept = {k: v for k, v in run.node_env.items() if _NODE_ENV.match(k) and _PLAIN.match(v)}
+    if environment := {**kept, **(node_env or {})}:
+        words += ["-e", json.dumps({"node_env": environment}, sort_keys=True)]
+    return f"{shlex.join(words)} -e wukongim_checkout={CHECKOUT}"
+
+
+def _count(workload: Mapping[str, Any], key: str) -> int:
+    value = workload.get(key, 0)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -1,0 +1,372 @@
+"""CPU of nodes, simulator and host: use, limits, throttling, and what others take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import yaml
+
+from wktriage.bundle.readers.jsonl import Row, number, rows
+from wktriage.bundle.readers.usage import SIM, UsageSample
+from wktriage.core.model import Citation
+from wktriage.judging.signals.context import Context, PerNode, median
+
+NO_CPU = "no CPU samples in the window"
+NO_HOST = "host.jsonl holds no usable sample in the window"
+MCACHE_IN_USE = "go_memstats_mcache_inuse_bytes"
+MCACHE_SYS = "go_memstats_mcache_sys_bytes"
+MCACHE_CHUNK = 16 << 10
+MCACHE_LEAST, MCACHE_MOST = 1088, 3000
+"""Bytes: the two pointers per span class that every mcache holds (68 classes twice), and plenty."""
+
+
+def compute(ctx: Context) -> None:
+    """State the CPU signals of nodes and host."""
+    host = _host_rows(ctx)
+    _nodes(ctx)
+    _host(ctx, host)
+    _foreign(ctx, host)
+    _collector(ctx, host)
+
+
+def cpu_samples(ctx: Context, entity: str) -> list[UsageSample]:
+    """Return the samples with CPU in the window (or the recording) of a node or wk-sim."""
+    usage = ctx.usage.get(entity)
+    if usage is None or ctx.span is None:
+        return []
+    return [s for s in usage.within(*ctx.span) if s.cpu_cores is not None]
+
+
+def cpu_mean(ctx: Context, entity: str) -> tuple[float | None, list[Citation]]:
+    """Return mean cores over the window, time-weighted where samples are intervals."""
+    inside = cpu_samples(ctx, entity)
+    if not inside:
+        return None, []
+    values = [s.cpu_cores or 0.0 for s in inside]
+    return sum(values) / len(values), ctx.cite_usage(entity, inside)
+
+
+def throttled(ctx: Context, entity: str) -> tuple[float | None, list[Citation]]:
+    """Return throttled periods over periods in the window, None when not recorded."""
+    usage = ctx.usage.get(entity)
+    if usage is None or ctx.span is None:
+        return None, []
+    inside = [s for s in usage.within(*ctx.span) if s.throttled_periods is not None]
+    periods = throttled_periods = 0.0
+    for a, b in pairwise(inside):
+        grown = (b.periods or 0.0) - (a.periods or 0.0)
+        if grown > 0:
+            periods += grown
+            throttled_periods += max(
+                0.0, (b.throttled_periods or 0.0) - (a.throttled_periods or 0.0)
+            )
+    if len(inside) < 2:
+        return None, []
+    return (throttled_periods / periods if periods else 0.0), ctx.cite_usage(entity, inside)
+
+
+def ncpu(ctx: Context) -> tuple[float | None, list[Citation]]:
+    """Return the host's logical CPUs; None when not recorded."""
+    for row in rows(ctx.bundle, "host.jsonl"):
+        found = number(row.data.get("ncpu"))
+        if found:
+            return found, [ctx.cite_row("host.jsonl", row, "/ncpu")]
+    observed = (ctx.bundle.read_json("fingerprint.json") or {}).get("observed")
+    found = number(observed.get("ncpu")) if isinstance(observed, dict) else None
+    if found:
+        return found, [ctx.bundle.cite("fingerprint.json", pointer="/observed/ncpu", value=found)]
+    return _most_processors(ctx)
+
+
+def gomaxprocs(in_use: float, sys: float) -> int | None:
+    """Return how many processors (P) a Go runtime has, from its ``go_memstats_mcache_*_bytes``.
+
+    There is one mcache per P, and they come from chunks of 16 KiB rounded down to whole mcaches
+    (``runtime/mfixalloc.go``). Their size differs between Go versions, so it is the one that fits
+    both figures (bytes); None when none or several fit.
+    """
+    if not (0 < in_use <= sys < MCACHE_CHUNK * 1024):
+        return None
+    fits = [
+        size
+        for size in range(MCACHE_LEAST, MCACHE_MOST + 1, 8)
+        if in_use % size == 0 and sys % (MCACHE_CHUNK // size * size) == 0
+    ]
+    return int(in_use) // fits[0] if len(fits) == 1 else None
+
+
+def _most_processors(ctx: Context) -> tuple[float | None, list[Citation]]:
+    """Take the host's CPUs from the node whose runtime sees most: a quota may show it fewer."""
+    best: tuple[float | None, list[Citation]] = None, []
+    for node in ctx.nodes:
+        for scrape in ctx.metrics.scrapes(node, MCACHE_IN_USE)[-1:]:
+            points = [scrape.first(MCACHE_IN_USE), scrape.first(MCACHE_SYS)]
+            known = [p for p in points if p is not None]
+            if len(known) < len(points):
+                continue
+            found = gomaxprocs(known[0].value, known[1].value)
+            if found and found > (best[0] or 0):
+                best = float(found), [ctx.metrics.cite(scrape, p) for p in known]
+    return best
+
+
+def limit_of(ctx: Context, entity: str) -> tuple[float | None, list[Citation]]:
+    """Return the CPU quota in cores; the host's cores when the recording shows no quota."""
+    usage = ctx.usage.get(entity)
+    if usage is not None:
+        quota = [s for s in usage.samples if s.cpu_limit]
+        if quota:
+            return quota[-1].cpu_limit, ctx.cite_usage(entity, quota[-1:])
+    declared = _compose_limit(ctx, entity)
+    if declared:
+        return declared, [ctx.bundle.cite("compose-config.yml")]
+    free = [s for s in usage.samples if s.cpu_limited is False] if usage is not None else []
+    if free:
+        cores, cites = ncpu(ctx)
+        return cores, [*cites, *ctx.cite_usage(entity, free[-1:])]
+    return None, []
+
+
+def _compose_limit(ctx: Context, entity: str) -> float | None:
+    text = ctx.bundle.read_text("compose-config.yml", 1024 * 1024)
+    if text is None or "cpus:" not in text:
+        return None
+    try:
+        document: Any = yaml.safe_load(text)
+        service = document["services"][entity]
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError):
+        return None
+    if not isinstance(service, dict):
+        return None
+    deploy: Any = service
+    for key in ("deploy", "resources", "limits", "cpus"):
+        deploy = deploy.get(key) if isinstance(deploy, dict) else None
+    for value in (service.get("cpus"), deploy):
+        try:
+            if value is not None and float(value) > 0:
+                return float(value)
+        except (TypeError, ValueError):
+            continue
+    return None
+
+
+def _nodes(ctx: Context) -> None:
+    cores: PerNode = {}
+    highest: PerNode = {}
+    shares: PerNode = {}
+    throttling: PerNode = {}
+    for node in ctx.nodes:
+        inside = cpu_samples(ctx, node)
+        mean, cites = cpu_mean(ctx, node)
+        if mean is None:
+            mean, cites = _from_metrics(ctx, node)
+        cores[node] = (mean, cites)
+        if inside:
+            top = max(inside, key=lambda s: s.cpu_cores or 0.0)
+            highest[node] = (top.cpu_cores, ctx.cite_usage(node, [top]))
+        limit, limit_cites = limit_of(ctx, node)
+        ctx.put("node_cpu_limit_cores", limit, limit_cites, node=node, why="not recorded")
+        if mean is not None and limit:
+            shares[node] = (mean / limit, [*cites[:2], *limit_cites])
+        throttling[node] = throttled(ctx, node)
+    ctx.gather("node_cpu_cores", per_node=cores, default_why=NO_CPU)
+    ctx.gather("node_cpu_max_cores", "max", per_node=highest, default_why=NO_CPU)
+    ctx.gather("node_cpu_of_limit", "max", per_node=shares, default_why="CPU or limit unknown")
+    ctx.gather("node_throttled_ratio", "max", per_node=throttling, default_why="not recorded")
+    for node in ctx.nodes:
+        mine = ctx.number("node_cpu_cores", node)
+        others = [
+            v
+            for other in ctx.nodes
+            if other != node and (v := ctx.number("node_cpu_cores", other)) is not None
+        ]
+        middle = median(others)
+        ctx.put(
+            "node_cpu_vs_peers",
+            mine / middle if mine is not None and middle else None,
+            [c for n in ctx.nodes for c in ctx.cites("node_cpu_cores", n)[:2]],
+            node=node,
+            why="CPU of this node or its peers is unknown",
+        )
+
+
+def _from_metrics(ctx: Context, node: str) -> tuple[float | None, list[Citation]]:
+    if ctx.window is None:
+        return None, []
+    grown = ctx.metrics.increase(node, "process_cpu_seconds_total")
+    if isinstance(grown, str):
+        return None, []
+    seconds = ctx.window[1] - ctx.window[0]
+    return grown[0] / seconds, ctx.metrics.cite_counter(node, "process_cpu_seconds_total", grown[1])
+
+
+@dataclass(frozen=True)
+class _Host:
+    """The host rows of one host in the window."""
+
+    name: str
+    rows: list[Row]
+
+    def share(self, field: str) -> float | None:
+        """Return the growth of a tick counter over the growth of all ticks."""
+        used = total = 0.0
+        for a, b in pairwise(self.rows):
+            all_a, all_b = (
+                number(a.data.get("cpu_total_ticks")),
+                number(b.data.get("cpu_total_ticks")),
+            )
+            part_a, part_b = number(a.data.get(field)), number(b.data.get(field))
+            if None in (all_a, all_b, part_a, part_b):
+                continue
+            if (all_b or 0) > (all_a or 0) and (part_b or 0) >= (part_a or 0):
+                total += (all_b or 0) - (all_a or 0)
+                used += (part_b or 0) - (part_a or 0)
+        return used / total if total else None
+
+    def values(self, field: str) -> list[tuple[float, Row]]:
+        """Return the numbers of a field with their rows."""
+        found = [(number(r.data.get(field)), r) for r in self.rows]
+        return [(v, r) for v, r in found if v is not None]
+
+
+def _host_rows(ctx: Context) -> list[_Host]:
+    span = ctx.span
+    found: dict[str, list[Row]] = {}
+    for row in rows(ctx.bundle, "host.jsonl"):
+        if row.time is not None and (span is None or span[0] <= row.time <= span[1]):
+            found.setdefault(str(row.data.get("host", "")), []).append(row)
+    return [_Host(name, found[name]) for name in sorted(found)]
+
+
+def _edge_cites(ctx: Context, host: _Host, field: str) -> list[Citation]:
+    return [ctx.cite_row("host.jsonl", r, f"/{field}") for r in (host.rows[0], host.rows[-1])]
+
+
+def _host(ctx: Context, hosts: list[_Host]) -> None:
+    cpus, cites = ncpu(ctx)
+    ctx.put("host_ncpu", cpus, cites, why="the number of CPUs is not recorded")
+    for name, field, invert in (
+        ("host_cpu_busy", "cpu_idle_ticks", True),
+        ("host_cpu_steal", "cpu_steal_ticks", False),
+        ("host_iowait", "cpu_iowait_ticks", False),
+    ):
+        shares = [(s, h) for h in hosts if (s := h.share(field)) is not None]
+        if invert:
+            shares = [(1 - s - (h.share("cpu_iowait_ticks") or 0.0), h) for s, h in shares]
+        top = max(shares, key=lambda s: s[0], default=None)
+        ctx.put(
+            name,
+            max(0.0, top[0]) if top else None,
+            _edge_cites(ctx, top[1], field) if top else [],
+            why=NO_HOST,
+        )
+    for name, field in (
+        ("psi_io_avg10", "psi_io_some_avg10"),
+        ("psi_cpu_avg10", "psi_cpu_some_avg10"),
+    ):
+        _extreme(ctx, name, hosts, lambda r, f=field: number(r.data.get(f)), f"/{field}")
+    _extreme(ctx, "host_load_per_cpu", hosts, _load_per_cpu, "/load1")
+    _extreme(
+        ctx, "host_mem_available_ratio", hosts, _memory_share, "/mem_available_bytes", low=True
+    )
+    _extreme(ctx, "disk_free_ratio", hosts, _disk_share, "/disks", low=True)
+
+
+def _extreme(
+    ctx: Context, name: str, hosts: list[_Host], of: Any, pointer: str, *, low: bool = False
+) -> None:
+    found = [(v, r) for h in hosts for r in h.rows if (v := of(r)) is not None]
+    if not found:
+        ctx.put(name, None, why=NO_HOST)
+        return
+    value, row = (min if low else max)(
+        found, key=lambda f: (f[0], -f[1].line if low else f[1].line)
+    )
+    ctx.put(name, value, [ctx.cite_row("host.jsonl", row, pointer)])
+
+
+def _load_per_cpu(row: Row) -> float | None:
+    load, cpus = number(row.data.get("load1")), number(row.data.get("ncpu"))
+    return load / cpus if load is not None and cpus else None
+
+
+def _memory_share(row: Row) -> float | None:
+    free = number(row.data.get("mem_available_bytes"))
+    total = number(row.data.get("mem_total_bytes"))
+    return free / total if free is not None and total else None
+
+
+def _disk_share(row: Row) -> float | None:
+    disks = row.data.get("disks")
+    shares = []
+    for disk in disks if isinstance(disks, list) else []:
+        if isinstance(disk, dict):
+            free, total = number(disk.get("free_bytes")), number(disk.get("total_bytes"))
+            if free is not None and total:
+                shares.append(free / total)
+    return min(shares) if shares else None
+
+
+def _foreign(ctx: Context, hosts: list[_Host]) -> None:
+    entities = [*ctx.nodes, SIM]
+    means = {e: cpu_mean(ctx, e) for e in entities}
+    known = {e: m for e, m in means.items() if m[0] is not None}
+    cites = [c for _, found in known.values() for c in found[:1]]
+    total = sum(m[0] or 0.0 for m in known.values()) if known else None
+    ctx.put("containers_cpu_cores", total, cites, why=NO_CPU)
+    rounds: dict[int, float] = {}
+    lines: dict[int, list[tuple[str, UsageSample]]] = {}
+    for entity in known:
+        for sample in cpu_samples(ctx, entity):
+            second = int(sample.time)
+            rounds[second] = rounds.get(second, 0.0) + (sample.cpu_cores or 0.0)
+            lines.setdefault(second, []).append((entity, sample))
+    best = max(rounds, key=lambda s: (rounds[s], s)) if rounds else None
+    ctx.put(
+        "containers_cpu_max_cores",
+        rounds[best] if best is not None else None,
+        [c for e, s in lines[best] for c in ctx.cite_usage(e, [s])] if best is not None else [],
+        why=NO_CPU,
+    )
+    cpus = ctx.number("host_ncpu")
+    single = len(hosts) <= 1
+    share = total / cpus if total is not None and cpus and single else None
+    ctx.put(
+        "containers_cpu_of_host",
+        share,
+        [*cites[:4], *ctx.cites("host_ncpu")],
+        why="the number of CPUs is not recorded" if single else "several hosts",
+    )
+    busy = ctx.number("host_cpu_busy")
+    own = _collector_cores(ctx, hosts)
+    foreign = None
+    if busy is not None and cpus and total is not None and single and len(known) == len(entities):
+        foreign = max(0.0, busy * cpus - total - (own or 0.0))
+    basis = [*ctx.cites("host_cpu_busy"), *ctx.cites("host_ncpu"), *cites[:3]]
+    why = "host CPU, or the CPU of a container, is unknown" if single else "several hosts"
+    ctx.put("foreign_cpu_cores", foreign, basis, why=why)
+    ctx.put(
+        "foreign_cpu_of_host",
+        foreign / cpus if foreign is not None and cpus else None,
+        basis,
+        why=why,
+    )
+
+
+def _collector_cores(ctx: Context, hosts: list[_Host]) -> float | None:
+    total = None
+    for host in hosts:
+        values = host.values("collector_cpu_seconds")
+        if len(values) > 1:
+            (a, first), (b, last) = values[0], values[-1]
+            if b >= a and (last.time or 0) > (first.time or 0):
+                total = (total or 0.0) + (b - a) / ((last.time or 0.0) - (first.time or 0.0))
+    return total
+
+
+def _collector(ctx: Context, hosts: list[_Host]) -> None:
+    cores = _collector_cores(ctx, hosts)
+    cites = [c for h in hosts for c in _edge_cites(ctx, h, "collector_cpu_seconds")]
+    ctx.put("collector_cpu_ratio", cores, cites, why="the collector's CPU is not recorded")

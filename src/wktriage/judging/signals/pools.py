@@ -1,0 +1,354 @@
+"""Queues, pools and other gauges of the servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from wktriage.bundle.readers import prom
+from wktriage.bundle.readers.prom import Scrape
+from wktriage.core.model import Citation
+from wktriage.judging.signals.context import Context, PerNode
+from wktriage.judging.signals.metric_map import ANTS_CAPACITY, APPEND_STAGE, EFFECT, POOL_WAIT
+from wktriage.judging.signals.metrics import Labels, P
+
+EFFECT_POOLS = {"append": "append_effect", "post_commit": "post_commit"}
+"""Which goroutine pool works off which stage of the effects."""
+
+
+def compute(ctx: Context) -> None:
+    """State the signals of gauges and pools."""
+    _gauges(ctx)
+    _pools(ctx)
+    _meta(ctx)
+
+
+def _highest(
+    ctx: Context,
+    name: str,
+    families: tuple[str, ...],
+    of: Callable[[Scrape], tuple[float, list[prom.Point]] | None],
+    how: str = "max",
+    *,
+    last: bool = False,
+    first: bool = False,
+) -> None:
+    """State the highest value over the scrapes that hold all families (or the last's, first's)."""
+    per_node: PerNode = {}
+    why: dict[str, str] = {}
+    for node in ctx.nodes:
+        scrapes = [
+            s for s in ctx.metrics.scrapes(node, families[0]) if all(s.known(f) for f in families)
+        ]
+        if last:
+            scrapes = [s for s in scrapes if s.file == ctx.metrics.file(node)]
+        if first:
+            scrapes = scrapes[:1]
+        best: tuple[float, Scrape, list[prom.Point]] | None = None
+        for scrape in scrapes:
+            found = of(scrape)
+            if found is not None and (best is None or found[0] > best[0]):
+                best = (found[0], scrape, found[1])
+        if best is None:
+            why[node] = f"no scrape of {node} holds {families[0]}"
+            continue
+        cites = [ctx.metrics.cite(best[1], p) for p in best[2][:3]]
+        per_node[node] = (best[0], cites or [ctx.bundle.cite(best[1].file)])
+    ctx.gather(name, how, per_node=per_node, why=why)
+
+
+def _summed(
+    family: str, **labels: str
+) -> Callable[[Scrape], tuple[float, list[prom.Point]] | None]:
+    """Sum the series; a gauge that no child was made of is absent from the text: zero."""
+
+    def of(scrape: Scrape) -> tuple[float, list[prom.Point]] | None:
+        points = scrape.points(family, **labels)
+        points.sort(key=lambda p: (-p.value, p.series))
+        return sum(p.value for p in points), points
+
+    return of
+
+
+def _largest(family: str) -> Callable[[Scrape], tuple[float, list[prom.Point]] | None]:
+    def of(scrape: Scrape) -> tuple[float, list[prom.Point]] | None:
+        points = sorted(scrape.points(family), key=lambda p: (-p.value, p.series))
+        return (points[0].value, points[:1]) if points else None
+
+    return of
+
+
+def _ratio(depth: str, capacity: str) -> Callable[[Scrape], tuple[float, list[prom.Point]] | None]:
+    def of(scrape: Scrape) -> tuple[float, list[prom.Point]] | None:
+        top, bottom = scrape.first(depth), scrape.first(capacity)
+        if top is None or bottom is None or bottom.value <= 0:
+            return None
+        return top.value / bottom.value, [top, bottom]
+
+    return of
+
+
+def _gauges(ctx: Context) -> None:
+    ratios = (
+        (
+            "gateway_queue_ratio",
+            P + "gateway_async_send_queue_depth",
+            P + "gateway_async_send_queue_capacity",
+        ),
+        (
+            "recipient_queue_ratio",
+            P + "delivery_recipient_worker_queue_depth",
+            P + "delivery_recipient_worker_queue_capacity",
+        ),
+        (
+            "recipient_worker_saturation",
+            P + "delivery_recipient_worker_inflight",
+            P + "delivery_recipient_worker_capacity",
+        ),
+        (
+            "controller_queue_ratio",
+            P + "controller_raft_step_queue_depth",
+            P + "controller_raft_step_queue_capacity",
+        ),
+    )
+    for name, depth, capacity in ratios:
+        _highest(ctx, name, (depth, capacity), _ratio(depth, capacity))
+    handoff = P + "channelappend_post_commit_handoff_"
+    admission = P + "channelappend_writer_admission_"
+
+    def of_handoff(scrape: Scrape) -> tuple[float, list[prom.Point]] | None:
+        both = [
+            r
+            for r in (
+                _ratio(handoff + "depth", handoff + "capacity")(scrape),
+                _ratio(admission + "depth", admission + "capacity")(scrape),
+            )
+            if r is not None
+        ]
+        return max(both, key=lambda r: r[0]) if both else None
+
+    _highest(ctx, "handoff_ratio", (handoff + "depth",), of_handoff)
+    saturated = P + "channelappend_effect_pool_saturated"
+    per_node: PerNode = {}
+    why: dict[str, str] = {}
+    for node in ctx.nodes:
+        scrapes = ctx.metrics.scrapes(node, saturated)
+        points = [(s, p) for s in scrapes for p in s.points(saturated)]
+        hot = [(s, p) for s, p in points if p.value > 0]
+        if scrapes:
+            per_node[node] = (
+                bool(hot),
+                [ctx.metrics.cite(s, p) for s, p in (hot or points)[:2]]
+                or [ctx.bundle.cite(scrapes[-1].file)],
+            )
+        else:
+            why[node] = f"no scrape of {node} holds {saturated}"
+    ctx.gather("effect_pool_saturated", "any", per_node=per_node, why=why)
+    simple = (
+        ("mailbox_depth", P + "channelv2_reactor_mailbox_depth", "max"),
+        ("storage_queue_depth", P + "storage_commit_queue_depth", "max"),
+        (
+            "storage_compaction_debt_bytes",
+            P + "storage_pebble_compaction_estimated_debt_bytes",
+            "max",
+        ),
+        ("storage_read_amplification", P + "storage_pebble_read_amplification", "max"),
+    )
+    for name, family, how in simple:
+        _highest(ctx, name, (family,), _largest(family), how)
+    disk = P + "storage_pebble_disk_usage_bytes"
+    _highest(ctx, "storage_disk_bytes", (disk,), _summed(disk), "sum", first=True)
+    pending = P + "channelv2_pending_meta_current"
+    _highest(ctx, "pending_meta", (pending,), _summed(pending), "sum")
+    active = P + "channelv2_active_runtimes"
+    leaders = _summed(active, role="leader")
+    _highest(ctx, "active_channels", (active,), leaders, "sum", last=True)
+    counts = [ctx.number("active_channels", n) for n in ctx.nodes]
+    total = sum(c for c in counts if c is not None)
+    complete = bool(counts) and None not in counts and total > 0
+    ctx.put(
+        "leader_skew",
+        max(c for c in counts if c is not None) / total if complete else None,
+        ctx.cites("active_channels"),
+        why="not every node was scraped at the end, or no channel is active",
+    )
+    growth = None
+    if complete:
+        was = 0.0
+        for node in ctx.nodes:
+            before = ctx.metrics.before(node)
+            value = leaders(before) if before is not None and before.known(active) else None
+            if value is None:
+                break
+            was += value[0]
+        else:
+            growth = (total - was) / total
+    ctx.put(
+        "active_channels_growth",
+        growth,
+        ctx.cites("active_channels"),
+        why="not every node was scraped at both ends",
+    )
+    _highest(ctx, "node_goroutines", ("go_goroutines",), _largest("go_goroutines"), last=True)
+    pool = P + "transport_connections_pool_active"
+    per_pool: PerNode = {}
+    for node in ctx.nodes:
+        after = ctx.metrics.after(node)
+        peers = sorted(after.points(pool), key=lambda p: p.value) if after else []
+        if after is not None and peers:
+            per_pool[node] = (peers[0].value, [ctx.metrics.cite(after, peers[0])])
+    ctx.gather("peer_connections_min", "min", per_node=per_pool, default_why="no scrape at the end")
+
+
+def _pools(ctx: Context) -> None:
+    saturation: dict[str, tuple[float, str, list[Citation]]] = {}
+    queues: dict[str, tuple[float, str, list[Citation]]] = {}
+    waits: dict[str, tuple[float, str, list[Citation]]] = {}
+    tasks = P + "runtime_pool_task_duration_seconds"
+    workers = P + "runtime_pool_workers"
+    depth, capacity = P + "runtime_pool_queue_depth", P + "runtime_pool_queue_capacity"
+    for node in ctx.nodes:
+        found = _busy_share(ctx, node, tasks, workers)
+        if found is not None:
+            saturation[node] = found
+        for scrape in ctx.metrics.scrapes(node, depth):
+            limits = {_pool_key(p.labels, True): p for p in scrape.points(capacity)}
+            for point in scrape.points(depth):
+                limit = limits.get(_pool_key(point.labels, True))
+                if limit is None or limit.value <= 0:
+                    continue
+                share = point.value / limit.value
+                if node not in queues or share > queues[node][0]:
+                    cites = [ctx.metrics.cite(scrape, p) for p in (point, limit)]
+                    queues[node] = (share, _pool_key(point.labels), cites)
+        after = ctx.metrics.after(node)
+        keys = {
+            (p.labels.get("component", ""), p.labels.get("pool", ""))
+            for p in (after.points(POOL_WAIT) if after else [])
+        }
+        for component, pool in sorted(keys):
+            labels: Labels = {"component": component, "pool": pool}
+            wait = ctx.metrics.histogram(node, POOL_WAIT, labels)
+            p99 = None if isinstance(wait, str) else wait.quantile(0.99)
+            if p99 is not None and (node not in waits or p99 > waits[node][0]):
+                cites = ctx.metrics.cite_histogram(node, POOL_WAIT, labels)
+                waits[node] = (p99, f"{component}/{pool}", cites)
+    _effects(ctx)
+    for value_name, text_name, table in (
+        ("worker_saturation", "worker_saturation_pool", saturation),
+        ("pool_queue_ratio", "pool_queue_name", queues),
+        ("pool_wait_p99", "pool_wait_name", waits),
+    ):
+        why = "no usable scrapes, or too few observations"
+        ctx.gather(
+            value_name,
+            "max",
+            per_node={n: (v, c) for n, (v, _, c) in table.items()},
+            default_why=why,
+        )
+        for node in ctx.nodes:
+            entry = table.get(node)
+            ctx.put(
+                text_name,
+                entry[1] if entry else None,
+                entry[2] if entry else [],
+                node=node,
+                why=why,
+            )
+        top = max(table.values(), key=lambda t: (t[0], t[1]), default=None)
+        ctx.put(text_name, top[1] if top else None, top[2] if top else [], why=why)
+
+
+def _busy_share(
+    ctx: Context, node: str, tasks: str, workers: str
+) -> tuple[float, str, list[Citation]] | None:
+    """Return the busiest pool: task seconds over what its workers had (utilisation law)."""
+    after = ctx.metrics.after(node)
+    if after is None or ctx.window is None:
+        return None
+    seconds = ctx.window[1] - ctx.window[0]
+    best: tuple[float, str, list[Citation]] | None = None
+    for point in after.points(workers):
+        if point.value <= 0:
+            continue
+        labels: Labels = {
+            "component": point.labels.get("component", ""),
+            "pool": point.labels.get("pool", ""),
+        }
+        found = ctx.metrics.histogram(node, tasks, labels)
+        if isinstance(found, str) or not found.count:
+            continue
+        share = found.total / (seconds * point.value)
+        if best is None or share > best[0]:
+            cites = ctx.metrics.cite_histogram(node, tasks, labels)
+            best = (
+                share,
+                f"{labels['component']}/{labels['pool']}",
+                [*cites[2:4], *cites[:2], ctx.metrics.cite(after, point)],
+            )
+    return best
+
+
+def _effects(ctx: Context) -> None:
+    """State how busy the append's effect pools are; of their own gauges none is ever fed."""
+    busiest: dict[str, tuple[float, list[Citation]]] = {}
+    for node in ctx.nodes:
+        after = ctx.metrics.after(node)
+        if after is None or ctx.window is None:
+            continue
+        for stage, pool in EFFECT_POOLS.items():
+            limits = after.points(ANTS_CAPACITY, component="channelappend", pool=pool)
+            worked = ctx.metrics.histogram(node, EFFECT, {"stage": stage})
+            if not limits or limits[0].value <= 0 or isinstance(worked, str):
+                continue
+            share = worked.total / ((ctx.window[1] - ctx.window[0]) * limits[0].value)
+            if node not in busiest or share > busiest[node][0]:
+                cites = ctx.metrics.cite_histogram(node, EFFECT, {"stage": stage})
+                busiest[node] = (share, [ctx.metrics.cite(after, limits[0]), *cites[:3]])
+    per_node: PerNode = dict(busiest)
+    ctx.gather(
+        "effect_pool_busy", "max", per_node=per_node, default_why="no effects or pools in scrapes"
+    )
+
+
+def _pool_key(labels: Mapping[str, str], full: bool = False) -> str:
+    names = ("component", "pool", "queue", "priority") if full else ("component", "pool")
+    return "/".join(labels.get(n, "") for n in names)
+
+
+def _meta(ctx: Context) -> None:
+    per_node: PerNode = {}
+    for node in ctx.nodes:
+        after = ctx.metrics.after(node)
+        stages = {
+            s
+            for p in (after.points(APPEND_STAGE) if after else [])
+            if (s := p.labels.get("stage", "")).startswith("meta_create_")
+        }
+        best: tuple[float, str] | None = None
+        for stage in sorted(stages):
+            found = ctx.metrics.histogram(node, APPEND_STAGE, {"stage": stage})
+            p99 = None if isinstance(found, str) else found.quantile(0.99)
+            if p99 is not None and (best is None or p99 > best[0]):
+                best = (p99, stage)
+        if best is not None:
+            per_node[node] = (
+                best[0],
+                ctx.metrics.cite_histogram(node, APPEND_STAGE, {"stage": best[1]}),
+            )
+    ctx.gather(
+        "meta_create_p99",
+        "max",
+        per_node=per_node,
+        default_why="fewer than 100 metadata creations in the window, or no scrapes",
+    )
+    channels = 0.0
+    for kind in ("person_channels", "group_channels"):
+        value = ctx.config.get(kind, ctx.bundle.workload.get(kind))
+        channels += float(value) if isinstance(value, int | float) else 0.0
+    created = ctx.number("meta_created")
+    ctx.put(
+        "meta_created_ratio",
+        created / channels if created is not None and channels else None,
+        ctx.cites("meta_created"),
+        why="creations or the number of channels are unknown",
+    )

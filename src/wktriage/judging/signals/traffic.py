@@ -1,0 +1,367 @@
+"""What the simulator offered, sent and failed, by its ten-second counter steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wktriage.bundle.readers import status
+from wktriage.bundle.readers.status import Sample
+from wktriage.core.model import Citation
+from wktriage.judging.signals.context import Context
+
+SHORT = 0.9
+"""A step with less than this share of the offered rate is short (upstream's gate: 0.90-0.95)."""
+
+STALL_S = 15.0
+"""Seconds without a new counter value, from which on the counters stand still (published: 10)."""
+
+NO_STEPS = "no two counter publications in the window"
+
+
+@dataclass(frozen=True)
+class Step:
+    """What was counted between two publications of the counters."""
+
+    first: Sample
+    last: Sample
+
+    @property
+    def seconds(self) -> float:
+        """Length of the step."""
+        return self.last.time - self.first.time
+
+    @property
+    def sent(self) -> float:
+        """Messages sent."""
+        return self.last.sent - self.first.sent
+
+    @property
+    def send_errors(self) -> float:
+        """Failed sends."""
+        return self.last.send_errors - self.first.send_errors
+
+    @property
+    def recv_errors(self) -> float:
+        """Failed receives."""
+        return self.last.recv_errors - self.first.recv_errors
+
+
+def steps(samples: list[Sample], window: tuple[float, float] | None) -> list[Step]:
+    """Return the counter steps whose middle lies in the window.
+
+    The counters are published every ten seconds, so a step runs from one publication to the next.
+    Counters that stand still for long at the end make a last step of their own. A restart of the
+    simulator begins anew.
+    """
+    if window is None:
+        return []
+    found: list[Step] = []
+    mark: Sample | None = None
+    last: Sample | None = None
+    for sample in samples:
+        if sample.state is None:
+            continue
+        if last is not None and (
+            sample.run_id != last.run_id or sample.total < last.total or sample.sent < last.sent
+        ):
+            mark = None
+        last = sample
+        if mark is None:
+            if sample.state == "running":
+                mark = sample
+            continue
+        if sample.total > mark.total:
+            found.append(Step(mark, sample))
+            mark = sample
+    if mark is not None and last is not None and last.time - mark.time >= STALL_S:
+        found.append(Step(mark, last))
+    start, end = window
+    return [
+        s for s in found if start <= (s.first.time + s.last.time) / 2 and s.last.time <= end + 1
+    ]
+
+
+def before_window(ctx: Context) -> tuple[Sample, Sample] | None:
+    """Return the first running sample and the one that begins the window, of one run.
+
+    The window begins with the first published counters, so that what failed between warm-up and
+    that publication lies before it: the errors of a cold start.
+    """
+    if ctx.window is None:
+        return None
+    answered = [s for s in ctx.samples if s.state is not None]
+    opening = [s for s in answered if s.time <= ctx.window[0] + 0.001]
+    if not opening:
+        return None
+    last = opening[-1]
+    first = next((s for s in answered if s.state == "running" and s.run_id == last.run_id), None)
+    return (first, last) if first is not None and first.time <= last.time else None
+
+
+def offered_rate(ctx: Context) -> float | None:
+    """Return the offered messages per second, from the simulator's own configuration first."""
+    found = 0.0
+    for kind in ("person", "group"):
+        channels = ctx.config.get(f"{kind}_channels", ctx.bundle.workload.get(f"{kind}_channels"))
+        rate = status.parse_rate(
+            ctx.config.get(f"{kind}_rate_per_channel", ctx.bundle.workload.get("rate"))
+        )
+        if isinstance(channels, bool) or not isinstance(channels, int | float):
+            return None
+        if channels <= 0:
+            continue
+        if rate is None:
+            return None
+        found += rate * channels
+    return found if found > 0 else None
+
+
+def compute(ctx: Context) -> None:
+    """State rates, errors and when they began."""
+    found = steps(ctx.samples, ctx.window)
+    _workload_ran(ctx)
+    offered = offered_rate(ctx)
+    cites = [
+        ctx.cite_row("status.jsonl", s.row, f"/status/config/{field}")
+        for s in ctx.samples
+        if s.config
+        for field in (
+            "person_rate_per_channel",
+            "person_channels",
+            "group_rate_per_channel",
+            "group_channels",
+        )
+        if field in s.config
+    ][:4]
+    if not cites and ctx.bundle.exists("config/workload.json"):
+        cites = [ctx.bundle.cite("config/workload.json")]
+    elif not cites and ctx.bundle.exists("env.txt"):
+        cites = [ctx.bundle.cite("env.txt")]
+    ctx.put("offered_rate", offered, cites, why="the workload is not recorded")
+    _rates(ctx, found, offered)
+    _errors(ctx, found)
+    _ahead(ctx)
+    _timing(ctx, found)
+    _run_failed(ctx)
+
+
+def _workload_ran(ctx: Context) -> None:
+    answered = [s for s in ctx.samples if s.state is not None]
+    sent = next((s for s in answered if s.state == "running" and s.sent > 0), None)
+    if sent is not None:
+        ctx.put("workload_ran", True, [ctx.cite_status(sent, "messages_sent")])
+    elif ctx.samples:
+        last = answered[-1] if answered else ctx.samples[-1]
+        ctx.put("workload_ran", False, [ctx.cite_status(last, "messages_sent")])
+    else:
+        ctx.put("workload_ran", None, why="status.jsonl holds no sample")
+
+
+def _rates(ctx: Context, found: list[Step], offered: float | None) -> None:
+    names = ("sent_rate", "attempted_rate", "messages_sent", "counter_steps")
+    derived = (
+        "offered_to_sent_ratio",
+        "offered_to_attempted_ratio",
+        "worst_offered_to_sent_ratio",
+        "short_intervals_ratio",
+    )
+    seconds = sum(s.seconds for s in found)
+    if not found or seconds <= 0:
+        for name in (*names[:3], *derived, "sent_rate_trend"):
+            ctx.put(name, None, why=NO_STEPS)
+        cites = [ctx.cite_status(ctx.samples[-1], "messages_sent")] if ctx.samples else []
+        ctx.put("counter_steps", 0 if cites else None, cites, why=NO_STEPS)
+        return
+    ends = [ctx.cite_status(s, "messages_sent") for s in (found[0].first, found[-1].last)]
+    errors = [ctx.cite_status(s, "send_errors") for s in (found[0].first, found[-1].last)]
+    sent = sum(s.sent for s in found)
+    attempted = sent + sum(s.send_errors for s in found)
+    ctx.put("counter_steps", len(found), ends)
+    ctx.put("messages_sent", sent, ends)
+    ctx.put("sent_rate", sent / seconds, ends)
+    ctx.put("attempted_rate", attempted / seconds, ends + errors)
+    if offered is None:
+        for name in derived:
+            ctx.put(name, None, why="the offered rate is not recorded")
+    else:
+        basis = [*ctx.cites("offered_rate")[:2], *ends]
+        nothing = 1e6  # a finite stand-in for "nothing was sent": JSON has no infinity
+        ctx.put("offered_to_sent_ratio", offered * seconds / sent if sent else nothing, basis)
+        ctx.put(
+            "offered_to_attempted_ratio",
+            offered * seconds / attempted if attempted else nothing,
+            basis,
+        )
+        worst = min(found, key=lambda s: s.sent / s.seconds)
+        ctx.put(
+            "worst_offered_to_sent_ratio",
+            offered * worst.seconds / worst.sent if worst.sent else nothing,
+            [ctx.cite_status(s, "messages_sent") for s in (worst.first, worst.last)],
+            since=worst.last.time,
+            not_before=worst.first.time,
+        )
+        short = [s for s in found if s.sent < SHORT * offered * s.seconds]
+        ctx.put(
+            "short_intervals_ratio",
+            sum(s.seconds for s in short) / seconds,
+            [ctx.cite_status(s, "messages_sent") for s in (short[0].first, short[0].last)]
+            if short
+            else ends,
+            since=short[0].last.time if short else None,
+            not_before=short[0].first.time if short else None,
+        )
+    third = len(found) // 3
+    head, tail = found[:third], found[len(found) - third :]
+    before = sum(s.sent for s in head) / sum(s.seconds for s in head) if head else 0.0
+    ctx.put(
+        "sent_rate_trend",
+        sum(s.sent for s in tail) / sum(s.seconds for s in tail) / before if before else None,
+        ends,
+        why="fewer than three counter steps, or nothing sent in the first third",
+    )
+
+
+def _errors(ctx: Context, found: list[Step]) -> None:
+    names = (
+        "send_errors",
+        "recv_errors",
+        "send_error_ratio",
+        "recv_error_ratio",
+        "recv_share_of_errors",
+        "worst_send_error_ratio",
+    )
+    if not found:
+        for name in names:
+            ctx.put(name, None, why=NO_STEPS)
+        return
+    sent = sum(s.sent for s in found)
+    totals = {
+        "send_errors": sum(s.send_errors for s in found),
+        "recv_errors": sum(s.recv_errors for s in found),
+    }
+    for name, total in totals.items():
+        failing = [s for s in found if getattr(s, name) > 0]
+        ends = (
+            (failing[0].first, failing[0].last, found[-1].last)
+            if failing
+            else (
+                found[0].first,
+                found[-1].last,
+            )
+        )
+        cites = [ctx.cite_status(s, name) for s in ends]
+        since = not_before = None
+        if failing:
+            not_before, since = failing[0].first.time, failing[0].last.time
+            refined, more = _refine(ctx, name, not_before, since)
+            since, cites = refined, cites + more
+        ctx.put(name, total, cites, since=since, not_before=not_before)
+        ratio = total / (sent + total) if sent + total else None
+        ctx.put(
+            name.replace("errors", "error_ratio"),
+            ratio,
+            [*cites[:3], *(ctx.cite_status(s, "messages_sent") for s in ends[::2])],
+            since=since,
+            not_before=not_before,
+            why="nothing was sent and nothing failed",
+        )
+    both = sum(totals.values())
+    ctx.put(
+        "recv_share_of_errors",
+        totals["recv_errors"] / both if both else None,
+        [*ctx.cites("recv_errors"), *ctx.cites("send_errors")],
+        why="there were no errors",
+    )
+    worst = max(found, key=lambda s: s.send_errors / max(1.0, s.sent + s.send_errors))
+    ctx.put(
+        "worst_send_error_ratio",
+        worst.send_errors / max(1.0, worst.sent + worst.send_errors),
+        [ctx.cite_status(s, "send_errors") for s in (worst.first, worst.last)],
+        since=worst.last.time if worst.send_errors else None,
+        not_before=worst.first.time if worst.send_errors else None,
+    )
+
+
+def _refine(ctx: Context, name: str, start: float, end: float) -> tuple[float, list[Citation]]:
+    """Return an earlier moment than the counter step's end, if the logs show one inside it."""
+    needles = ("send_failed",) if name == "send_errors" else ("plan_incomplete",)
+    best: tuple[float, str, int, str] | None = None
+    for node in ctx.nodes:
+        for template in ctx.logs[node].matching(*needles):
+            time = template.first_in_window
+            if time is not None and start <= time <= end and (best is None or time < best[0]):
+                best = (time, template.file, template.window_line, template.window_excerpt)
+    if best is None:
+        return end, []
+    return best[0], [ctx.cite_line(best[1], best[2], best[3])]
+
+
+def _ahead(ctx: Context) -> None:
+    edge = before_window(ctx)
+    if edge is None:
+        ctx.put("errors_before_window", None, why="the beginning of the run is not recorded")
+        return
+    first, last = edge
+    failed = last.send_errors + last.recv_errors
+    cites = [ctx.cite_status(last, f) for f in ("send_errors", "recv_errors")]
+    ctx.put(
+        "errors_before_window",
+        failed,
+        cites,
+        since=last.time if failed else None,
+        not_before=first.time if failed else None,
+    )
+
+
+def _timing(ctx: Context, found: list[Step]) -> None:
+    names = ("errors_early_share", "error_free_tail", "error_free_head", "error_intervals_ratio")
+    if not found or ctx.window is None:
+        for name in names:
+            ctx.put(name, None, why=NO_STEPS)
+        return
+    start, end = found[0].first.time, found[-1].last.time
+    failing = [s for s in found if s.send_errors + s.recv_errors > 0]
+    cites = [
+        ctx.cite_status(s, "send_errors")
+        for s in (
+            (failing[0].first, failing[0].last, failing[-1].last)
+            if failing
+            else (found[0].first, found[-1].last)
+        )
+    ]
+    ahead = ctx.number("errors_before_window") or 0.0
+    total = sum(s.send_errors + s.recv_errors for s in failing) + ahead
+    third = start + (end - start) / 3
+    early = ahead + sum(
+        s.send_errors + s.recv_errors for s in failing if (s.first.time + s.last.time) / 2 <= third
+    )
+    ctx.put(
+        "errors_early_share", early / total if total else None, cites, why="there were no errors"
+    )
+    ctx.put("error_free_tail", end - failing[-1].last.time if failing else end - start, cites)
+    ctx.put("error_free_head", failing[0].first.time - start if failing else end - start, cites)
+    ctx.put(
+        "error_intervals_ratio",
+        sum(s.seconds for s in failing) / sum(s.seconds for s in found),
+        cites,
+    )
+
+
+def _run_failed(ctx: Context) -> None:
+    """Any error, the offer missed by ten percent, or no workload at all: the run failed."""
+    ran = ctx.value("workload_ran")
+    if ran is False:
+        ctx.put("run_failed", True, ctx.cites("workload_ran"))
+        return
+    names = ("send_errors", "recv_errors", "errors_before_window")
+    failed = [n for n in names if ctx.number(n)]
+    errors = [ctx.number(n) for n in names[:2]]
+    ratio = ctx.number("offered_to_sent_ratio")
+    if failed:
+        ctx.put("run_failed", True, ctx.cites(failed[0]))
+    elif ratio is not None and ratio > 1 / SHORT:
+        ctx.put("run_failed", True, ctx.cites("offered_to_sent_ratio"))
+    elif None in errors or ratio is None:
+        ctx.put("run_failed", None, why="errors or rates are unknown")
+    else:
+        ctx.put("run_failed", False, ctx.cites("offered_to_sent_ratio"))

@@ -1,0 +1,1 @@
+"""What a person asks for: request, scenarios, knobs."""

@@ -1,0 +1,174 @@
+"""Where a run keeps what it knows while it runs, so that the next command can finish it.
+
+``runs_dir/<bundle_id>/`` is the bundle, ``runs_dir/.work/<bundle_id>/`` holds the harness's own
+files of that run, and ``runs_dir/.pending/<bundle_id>.json`` exists from before the stack starts
+until the bundle is complete. ``runs_dir/.timings/<bundle_id>.json`` keeps how long each phase took:
+it lies outside, since judging comes after the bundle is closed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from wktriage.core.errors import UsageError
+from wktriage.run.lock import process_start
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The places of one run."""
+
+    runs_dir: Path
+    bundle_id: str
+
+    @property
+    def bundle(self) -> Path:
+        """The bundle."""
+        return self.runs_dir / self.bundle_id
+
+    @property
+    def work(self) -> Path:
+        """The harness's own files of the run."""
+        return self.runs_dir / ".work" / self.bundle_id
+
+    @property
+    def run_file(self) -> Path:
+        """What was asked and what the stack turned out to be; assemble's inputs."""
+        return self.work / "run.json"
+
+    @property
+    def topology_file(self) -> Path:
+        """The stack as its driver exported it."""
+        return self.work / "topology.json"
+
+    @property
+    def pending_file(self) -> Path:
+        """The mark of an unfinished run."""
+        return self.runs_dir / ".pending" / f"{self.bundle_id}.json"
+
+    @property
+    def timings_file(self) -> Path:
+        """Seconds that each phase took."""
+        return self.runs_dir / ".timings" / f"{self.bundle_id}.json"
+
+    @property
+    def collector(self) -> Path:
+        """Where the collector of a local host works."""
+        return self.work / "collector"
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the places that playbooks need."""
+        return {
+            "bundle": str(self.bundle),
+            "work": str(self.work),
+            "run_file": str(self.run_file),
+            "topology_file": str(self.topology_file),
+            "collector": str(self.collector),
+        }
+
+
+def utc_now() -> str:
+    """Return the time as ISO 8601 UTC with milliseconds and Z."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a JSON file whole or not at all."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
+    fresh.replace(path)
+
+
+def begin(paths: RunPaths, run: Mapping[str, Any], *, pid: int, since: str | None = None) -> None:
+    """Make the run's directories, its run.json and its pending mark.
+
+    ``since`` is when the request was taken; what passed until now is phase ``preflight``.
+    Raises UsageError when the bundle is there already: a bundle is written once.
+    """
+    try:
+        paths.bundle.mkdir(parents=True)
+    except FileExistsError as exc:
+        raise UsageError(f"{paths.bundle} is there already: a bundle is written once") from exc
+    paths.work.mkdir(parents=True, exist_ok=True)
+    paths.pending_file.parent.mkdir(exist_ok=True)
+    paths.timings_file.parent.mkdir(exist_ok=True)
+    write_json(paths.run_file, run)
+    write_json(
+        paths.pending_file,
+        {
+            "schema_version": SCHEMA_VERSION,
+            "bundle_id": paths.bundle_id,
+            "bundle_dir": str(paths.bundle),
+            "work_dir": str(paths.work),
+            "collector_dir": str(paths.collector),
+            "run_file": str(paths.run_file),
+            "topology_file": str(paths.topology_file),
+            "project": run.get("project"),
+            "driver": run.get("driver"),
+            "pid": pid,
+            "pid_start": process_start(pid),
+            "started": utc_now(),
+        },
+    )
+    start = since or utc_now()
+    write_json(
+        paths.timings_file,
+        {"schema_version": SCHEMA_VERSION, "bundle_id": paths.bundle_id, "at": start, "wall": {}},
+    )
+    mark(paths, "preflight")
+
+
+def mark(
+    paths: RunPaths, phase: str, *, failed: Mapping[str, Any] | None = None
+) -> dict[str, float]:
+    """End a phase: note its seconds, and take over what the stack's driver has found out.
+
+    Returns the seconds of all phases so far, with their sum as ``total``.
+    """
+    timings = json.loads(paths.timings_file.read_text())
+    now = utc_now()
+    took = (datetime.fromisoformat(now) - datetime.fromisoformat(timings["at"])).total_seconds()
+    wall: dict[str, float] = timings["wall"]
+    wall[phase] = round(wall.get(phase, 0.0) + took, 3)
+    wall["total"] = round(sum(v for k, v in wall.items() if k != "total"), 3)
+    write_json(paths.timings_file, {**timings, "at": now, "wall": wall})
+    if paths.run_file.exists():
+        run = json.loads(paths.run_file.read_text())
+        stack = paths.work / "stack.json"
+        if stack.exists():
+            run.update(json.loads(stack.read_text()))
+        run["wall"] = wall
+        if failed is not None:
+            run["failed"] = {k: str(v)[:2000] for k, v in failed.items()}
+        write_json(paths.run_file, run)
+    return wall
+
+
+def end(paths: RunPaths) -> None:
+    """Remove the pending mark and the work files: the bundle is complete."""
+    shutil.rmtree(paths.work, ignore_errors=True)
+    paths.pending_file.unlink(missing_ok=True)
+
+
+def interrupted(runs_dir: Path) -> list[RunPaths]:
+    """Return the runs whose process is gone while their pending mark is there, oldest first."""
+    found = []
+    for mark in sorted((runs_dir / ".pending").glob("*.json")):
+        try:
+            raw = json.loads(mark.read_text())
+            start = process_start(int(raw["pid"]))
+            alive = start is not None and start == raw["pid_start"]
+        except (OSError, ValueError, KeyError, TypeError):
+            # A torn mark still names its run by its file name.
+            alive = False
+        if not alive:
+            found.append(RunPaths(runs_dir, mark.stem))
+    return found

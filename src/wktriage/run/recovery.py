@@ -1,0 +1,158 @@
+"""Bundles that no running playbook will finish: interrupted runs, and runs that may not start.
+
+``python -m wktriage.finish RUNS_DIR BUNDLE_ID PID`` is the run's own guard: it waits, detached,
+until the run is closed or its controller is gone, and then finishes the bundle at once. Should it
+be gone too (a reboot), the next command does the same.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from wktriage import report
+from wktriage.bundle import assembly, fingerprint
+from wktriage.core.errors import TriageError
+from wktriage.judging.verdict import verdict_of, write_verdict
+from wktriage.run.baseline import find_twin, reference
+from wktriage.run.lock import process_start
+from wktriage.run.record import RunPaths, begin, end, interrupted, write_json
+from wktriage.stack.compose.engine import DockerCli
+from wktriage.stack.compose.stack import remove
+
+WATCH_SECONDS = 1.0
+CONTROLLER_GONE = "the controller ended before the run did"
+
+
+def finalise_all(runs_dir: Path, *, reason: str = CONTROLLER_GONE) -> list[Path]:
+    """Finish every interrupted run under ``runs_dir``; return the bundles, oldest first.
+
+    Waits for another process that is at it, so that a stack is never taken down under a new run.
+
+    What the collector has gathered goes into the bundle, marked as interrupted, and the stack
+    that the dead run left behind is taken down. Raises TriageError when one can't be finished;
+    its mark stays, so nothing is forgotten.
+    """
+    marks = runs_dir / ".pending"
+    if not marks.is_dir():
+        return []
+    with (marks / ".finishing").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        return [_finalise(paths, reason) for paths in interrupted(runs_dir)]
+
+
+def guard_run(paths: RunPaths, pid: int) -> None:
+    """Start the run's guard, detached from this process and its terminal."""
+    argv = [sys.executable, "-m", __name__, str(paths.runs_dir), paths.bundle_id, str(pid)]
+    subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd="/",
+    )
+
+
+def watch(paths: RunPaths, pid: int) -> None:
+    """Wait until the run is closed; finish it when process ``pid`` is gone before that."""
+    start = process_start(pid)
+    while paths.pending_file.exists():
+        if start is None or process_start(pid) != start:
+            finalise_all(paths.runs_dir)
+            return
+        time.sleep(WATCH_SECONDS)
+
+
+def _finalise(paths: RunPaths, reason: str) -> Path:
+    pending = _read(paths.pending_file)
+    if pending is None or not paths.topology_file.exists():
+        # Nothing had been created yet: there is no evidence to save.
+        _remove_empty(paths.bundle)
+        end(paths)
+        return paths.bundle
+    bundle = assembly.finalise_interrupted(paths.pending_file, reason)
+    if pending.get("driver") == "compose":
+        remove(DockerCli(), str(pending["project"]))
+    end(paths)
+    write_verdict(bundle)
+    report.write_for(bundle, bundle)
+    return bundle
+
+
+def refer(paths: RunPaths, baseline: Path) -> Path:
+    """Write the reference to the baseline that vouches for a run; return its file."""
+    paths.work.mkdir(parents=True, exist_ok=True)
+    file = paths.work / "baseline.json"
+    write_json(file, reference(baseline, verdict_of(baseline)))
+    return file
+
+
+def refer_twin(runs_dir: Path, run_file: Path, topology_file: Path) -> dict[str, Path]:
+    """Write the reference to the clean twin of a run on accumulated data, beside ``run_file``.
+
+    Returns it by its name, or nothing: for a clean run, when there is no twin, and for a replay,
+    which brings what its recording referred to.
+    """
+    run, topology = _read(run_file), _read(topology_file)
+    if run is None or topology is None or topology.get("driver") == "replay":
+        return {}
+    inputs = fingerprint.inputs_of(run, topology)
+    if inputs["mode"] != "accumulated":
+        return {}
+    twin = find_twin(
+        runs_dir,
+        inputs,
+        run.get("image_digest"),
+        now=datetime.now(UTC),
+        judge=verdict_of,
+    )
+    if twin.reference is None:
+        return {}
+    file = run_file.with_name("clean-twin.json")
+    write_json(file, twin.reference)
+    return {"clean-twin": file}
+
+
+def refuse(paths: RunPaths, run: Mapping[str, Any], baseline: Path, *, pid: int) -> Path:
+    """Make the bundle of a run that was not started because its baseline is not healthy.
+
+    It holds what was asked, the baseline's topology, and ``references/baseline.json``.
+    """
+    begin(paths, {**run, "refused": "baseline"}, pid=pid)
+    assembly.assemble(
+        paths.bundle,
+        {},
+        paths.run_file,
+        baseline / "topology.json",
+        references={"baseline": refer(paths, baseline)},
+    )
+    end(paths)
+    return paths.bundle
+
+
+def _remove_empty(bundle: Path) -> None:
+    try:
+        bundle.rmdir()
+    except OSError as exc:
+        if bundle.exists():
+            raise TriageError(f"{bundle} is neither empty nor finished: look at it") from exc
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+if __name__ == "__main__":
+    watch(RunPaths(Path(sys.argv[1]), sys.argv[2]), int(sys.argv[3]))

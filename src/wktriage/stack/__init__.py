@@ -1,0 +1,1 @@
+"""How a cluster runs: one driver per way, all behind the same protocol."""

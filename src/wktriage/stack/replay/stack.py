@@ -1,0 +1,121 @@
+"""The replayed stack: which stand-in runs where, and the topology that everything else reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wktriage.core import topology
+from wktriage.core.errors import UsageError
+from wktriage.incidents import library
+from wktriage.replay import server
+
+PREFERRED_NODE_PORT = 26001
+PREFERRED_SIM_PORT = 29091
+PREFERRED_CONTROL_PORT = 26100
+
+
+def plan(project: Path, incident_id: str, hosts: Sequence[str], address: str) -> dict[str, Any]:
+    """Return what the hosts need to serve an incident.
+
+    ``hosts`` are inventory names; nodes go round them, the simulator to the first. ``address`` is
+    where the stand-ins listen and are reached. The result has ``incident``, ``archive``,
+    ``bundle_dir``, ``address``, and for each host the ``listen`` arguments of its server with the
+    ports it would like; "control" is what engine and files tell on a real stack.
+    Raises UsageError when there is no such incident or no host.
+    """
+    if not hosts:
+        raise UsageError("no host to replay on: the inventory's group wk_stack is empty")
+    request = library.replay_request(project, {"incident": incident_id})
+    held = library.recorded(Path(request["bundle_dir"]))
+    placed: dict[str, list[str]] = {host: [] for host in hosts}
+    for index, node in enumerate(held.nodes):
+        port = PREFERRED_NODE_PORT + index
+        placed[hosts[index % len(hosts)]].append(f"--listen={node}={address}:{port}")
+    placed[hosts[0]].append(f"--listen={held.sim}={address}:{PREFERRED_SIM_PORT}")
+    # A host without a process needs no port either.
+    placed = {host: listen for host, listen in placed.items() if listen}
+    # Inventory names may be of one machine: each has its own preference.
+    for index, listen in enumerate(placed.values()):
+        listen.append(f"--control={address}:{PREFERRED_CONTROL_PORT + index}")
+    return {
+        "incident": request["incident"],
+        "archive": request["archive"],
+        "bundle_dir": request["bundle_dir"],
+        "address": address,
+        "hosts": placed,
+    }
+
+
+def identify(planned: Mapping[str, Any], *, project_name: str, work_dir: Path) -> None:
+    """Write stack.json into ``work_dir``: what the recorded stack was, and where it is replayed."""
+    held = library.recorded(Path(planned["bundle_dir"]))
+    document = {
+        **held.stack,
+        "driver": "replay",
+        "project": project_name,
+        "hosts": sorted(planned["hosts"]),
+        "mode_measured": held.mode,
+    }
+    work_dir.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(document, indent=2, sort_keys=True) + "\n"
+    (work_dir / "stack.json").write_text(text, encoding="utf-8")
+
+
+def write(
+    planned: Mapping[str, Any],
+    ports: Mapping[str, Mapping[str, int]],
+    *,
+    project_name: str,
+    work_dir: Path,
+) -> None:
+    """Write topology.json and stack.json into ``work_dir``.
+
+    ``ports`` are those that each host's server holds, by the name of the process.
+    """
+    bundle_dir = Path(planned["bundle_dir"])
+    address = planned["address"]
+    held = library.recorded(bundle_dir)
+    recording = server.Recording(bundle_dir)
+    where = {
+        name: (host, port)
+        for host, mine in ports.items()
+        for name, port in mine.items()
+        if name != "control"
+    }
+
+    def handle(name: str) -> dict[str, str]:
+        base = f"http://{address}:{ports[where[name][0]]['control']}/_replay/{name}/"
+        urls = {"resource_url": "resource", "logs_url": "logs", "host_url": "host"}
+        urls |= {"events_url": "events", "bundle_url": "bundle/"}
+        return {"kind": "http", **{key: base + path for key, path in urls.items()}}
+
+    nodes = tuple(
+        topology.Node(
+            name=name,
+            id=int(recording.node_number(name)),
+            host=where[name][0],
+            api_url=f"http://{address}:{where[name][1]}",
+            handle=handle(name),
+            data_dir=None,
+            log_dir=None,
+        )
+        for name in held.nodes
+    )
+    sim_host, sim_port = where[held.sim]
+    topology.Topology(
+        driver="replay",
+        project=project_name,
+        data_root=None,
+        replay_of=str(planned["incident"]),
+        nodes=nodes,
+        sim=topology.Sim(
+            name=held.sim,
+            host=sim_host,
+            status_url=f"http://{address}:{sim_port}/status",
+            handle=handle(held.sim),
+        ),
+    ).write(work_dir / "topology.json")
+    identify(planned, project_name=project_name, work_dir=work_dir)

@@ -1,0 +1,444 @@
+"""Judging: which category wins, what a verdict proposes, how sure it may be."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wktriage.bundle.bundle import Bundle
+from wktriage.core.errors import UsageError
+from wktriage.core.model import Signal, SignalSet, Tri
+from wktriage.judging import confidence, eligibility, next_experiment, rules, signals
+from wktriage.judging.predicates import Evaluation
+from wktriage.judging.verdict import decide, dump_verdict, judge, verdict_of, write_verdict
+from wktriage.judging.wording import Shown, clean, join, render, show
+from wktriage.request import knobs, scenarios
+
+NODES = ("wk-node1", "wk-node2", "wk-node3")
+SUCCESS = scenarios.load(scenarios.CUSTOM).success
+GOOD: dict[str, Any] = {
+    "sim_ever_running": True,
+    "counters_moved": True,
+    "send_errors": 0,
+    "recv_errors": 0,
+    "offered_to_sent_ratio": 1.0,
+    "worst_offered_to_sent_ratio": 1.0,
+    "sendack_p99": 0.03,
+    "sendack_mean": 0.01,
+    "status_coverage": 1.0,
+    "status_longest_gap": 1.0,
+    "sim_restarts": 0,
+    "workload_ran": True,
+    "workload_mismatch": 0,
+    "window_seconds": 60.0,
+    "counter_steps": 6,
+    "active_users_flaps": 0,
+    "reconnected_users": 0,
+    "sim_retries": 0,
+    "errors_before_window": 0,
+    "client_limit_bound": False,
+    "mode_accumulated": False,
+}
+
+
+def found(changes: dict[str, Any] | None = None, **node2: Any) -> SignalSet:
+    made = SignalSet(nodes=NODES)
+    catalogue = signals.catalogue()
+    for name, value in (GOOD | (changes or {})).items():
+        made.add(Signal(name, catalogue[name]["unit"], value))
+    for node in NODES:
+        quiet = {
+            "node_unreachable_at_end": False,
+            "connections_lost": 0,
+            "connections_lost_ratio": 0.0,
+            "node_restarted": False,
+            "node_frozen": False,
+            "node_never_up": False,
+        }
+        for name, value in (quiet | (node2 if node == "wk-node2" else {})).items():
+            made.add(Signal(name, catalogue[name]["unit"], value, node=node))
+    return made
+
+
+def category(changes: dict[str, Any] | None = None, **node2: Any) -> str:
+    return decide(found(changes, **node2), SUCCESS).category
+
+
+def test_all_criteria_met_is_healthy() -> None:
+    assert category() == "healthy"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "send_errors",
+        "recv_errors",
+        "offered_to_sent_ratio",
+        "sendack_p99",
+        "worst_offered_to_sent_ratio",
+    ],
+)
+def test_a_criterion_that_is_unknown_is_not_met(name: str) -> None:
+    assert category({name: None}) == "insufficient_evidence"
+
+
+@pytest.mark.parametrize(
+    ("changes", "node2", "expected"),
+    [
+        ({"send_errors": 40, "send_error_ratio": 0.1}, {}, "send_path"),
+        ({"send_errors": 40}, {"node_unreachable_at_end": True}, "send_path"),
+        ({"send_errors": 40}, {"node_restarted": True}, "online_churn"),
+        (
+            {"send_errors": 40},
+            {"connections_lost": 30, "connections_lost_ratio": 0.9},
+            "online_churn",
+        ),
+        (
+            {
+                "recv_errors": 9,
+                "send_errors": 1,
+                "recv_share_of_errors": 0.9,
+                "send_error_ratio": 0.001,
+            },
+            {},
+            "delivery_path",
+        ),
+        ({"sim_restarts": 1, "send_errors": 40}, {}, "insufficient_evidence"),
+        (
+            {"sim_ever_running": False, "nodes_expected": 3, "workload_ran": False},
+            {},
+            "baseline_health",
+        ),
+        ({"offered_to_sent_ratio": 4.0, "client_limit_bound": True}, {}, "client_bottleneck"),
+        ({"offered_to_sent_ratio": 4.0, "sim_cpu_of_limit": 0.98}, {}, "client_bottleneck"),
+        ({"sendack_p99": 2.4}, {"node_frozen": True}, "distributed_lag"),
+        (
+            {
+                "offered_to_sent_ratio": 2.0,
+                "sendack_p99": 2.4,
+                "sendack_mean": 0.9,
+                "host_cpu_busy": 0.97,
+            },
+            {},
+            "local_capacity",
+        ),
+        (
+            {
+                "offered_to_sent_ratio": 2.0,
+                "sendack_p99": 2.4,
+                "sendack_mean": 0.9,
+                "storage_commit_mean": 0.2,
+                "storage_commit_p99": 0.9,
+            },
+            {},
+            "server_hot_path",
+        ),
+        (
+            {
+                "send_errors": 9,
+                "errors_early_share": 1.0,
+                "error_free_tail": 40.0,
+                "meta_created": 200,
+            },
+            {},
+            "cold_start",
+        ),
+        (
+            {"mode_accumulated": True, "clean_twin_passed": True, "send_errors": 9},
+            {},
+            "history_sensitive",
+        ),
+    ],
+)
+def test_mechanism_gives_category(
+    changes: dict[str, Any], node2: dict[str, Any], expected: str
+) -> None:
+    assert category(changes, **node2) == expected
+
+
+def test_failed_run_on_old_data_without_a_twin_says_how_to_get_one(tmp_path: Path) -> None:
+    fixtures = Path(__file__).parents[1] / "fixtures"
+    bundle = Path(shutil.copytree(fixtures / "replay" / "full", tmp_path / "bundle"))
+    fingerprint = json.loads((bundle / "fingerprint.json").read_text())
+    fingerprint["observed"] = {"data_bytes_at_start": 9e9}
+    (bundle / "fingerprint.json").write_text(json.dumps(fingerprint))
+    (bundle / "references").mkdir(exist_ok=True)
+
+    def said() -> tuple[str, str]:
+        verdict = verdict_of(bundle)
+        why = {u["what"]: u["why"] for u in verdict["unknown"]}.get("clean_twin_passed", "")
+        stops = {s["id"]: s["text"] for s in verdict["hard_stops"]}
+        return why, stops["evidence_class"]
+
+    assert all("mode=clean and a data_root of its own" in text for text in said())
+    (bundle / "references" / "clean-twin.json").write_text(json.dumps({"passed": False}))
+    assert not any("mode=clean" in text for text in said())
+
+
+def test_proposed_clean_run_leaves_the_old_data_alone() -> None:
+    run = next_experiment.Run("accumulated-data", {}, "accumulated", 60)
+    values = {"s": Shown(found()), "nodes": "", "component": "history"}
+    _, experiment = next_experiment.propose("history_sensitive", ["accumulated_data"], run, values)
+    assert "mode=clean" in experiment["command"]
+    assert "data_root=.data-clean" in experiment["command"]
+
+
+def test_throttled_client_that_meets_the_offer_is_healthy() -> None:
+    assert category({"sim_cpu_of_limit": 1.0, "sim_throttled_ratio": 0.9}) == "healthy"
+
+
+def test_slow_servers_are_not_excused_by_a_busy_client() -> None:
+    slow = {
+        "offered_to_sent_ratio": 4.0,
+        "sim_cpu_of_limit": 0.98,
+        "sendack_p99": 3.0,
+        "sendack_mean": 1.2,
+        "client_outside_share": 0.1,
+    }
+    assert category(slow) != "client_bottleneck"
+
+
+def test_server_is_not_blamed_while_the_client_is_the_limit() -> None:
+    both = {"offered_to_sent_ratio": 4.0, "client_limit_bound": True, "worker_saturation": 0.99}
+    decision = decide(found(both), SUCCESS)
+    assert decision.holds["server_hot_path"] is Tri.YES
+    assert decision.category == "client_bottleneck"
+
+
+def test_what_holds_for_every_node_names_none() -> None:
+    rule = next(
+        r for r in rules.load(signals.catalogue(), SUCCESS) if r.id == "send_path.node_down"
+    )
+    made = SignalSet(nodes=NODES)
+    made.add(Signal("send_errors", "count", 5))
+    for node in NODES:
+        made.add(Signal("node_unreachable_at_end", "bool", True, node=node))
+    outcome = rules.evaluate(rule, made)
+    assert outcome.tri is Tri.YES
+    assert outcome.nodes == ()
+
+
+# -- confidence -----------------------------------------------------------------------------------
+
+
+def outcome(role: str, weight: float, tri: Tri, strength: float = 0.99) -> rules.Outcome:
+    base = rules.load(signals.catalogue(), SUCCESS)[0]
+    rule = rules.Rule(
+        f"x.{role}", "send_path", role, weight, strength, "none", base.when, (), None, "text", ()
+    )
+    return rules.Outcome(rule, tri, Evaluation(tri))
+
+
+def test_support_caps_confidence_and_grows_with_incidents() -> None:
+    caps = [confidence.cap("r", 0.95, {"r": (n, n)}) for n in (0, 1, 5, 50)]
+    assert caps == sorted(caps)
+    assert caps[0] < 0.85 < 0.95 < caps[-1] < 1
+    assert confidence.cap("r", 0.95, {"r": (10, 5)}) < confidence.cap("r", 0.95, {"r": (10, 10)})
+
+
+def test_missing_evidence_and_contradiction_lower_confidence() -> None:
+    sure = confidence.of_verdict([outcome("decides", 1.0, Tri.YES)], 0)
+    gap = [outcome("decides", 1.0, Tri.YES), outcome("supports", 1.0, Tri.UNKNOWN)]
+    against = [outcome("decides", 1.0, Tri.YES), outcome("against", 1.0, Tri.YES)]
+    assert confidence.of_verdict(gap, 0) < sure
+    assert confidence.of_verdict(against, 0) < sure
+    assert confidence.of_verdict([outcome("decides", 1.0, Tri.YES)], 2) < sure
+    assert confidence.of_verdict([outcome("decides", 1.0, Tri.YES)], 0, 0.5) < sure
+    assert confidence.of_verdict([], 0) == confidence.LOWEST
+
+
+# -- proposals ------------------------------------------------------------------------------------
+
+WORKLOAD = {
+    "users": 500,
+    "person_channels": 250,
+    "group_channels": 250,
+    "group_members": 10,
+    "rate": "1/s",
+    "concurrency": 256,
+    "warmup": "10s",
+    "verify_recv": "none",
+}
+
+
+def proposed(name: str, ids: list[str], **changes: Any) -> dict[str, Any]:
+    run = next_experiment.Run(
+        changes.pop("scenario", "mixed-highrate"), WORKLOAD | changes, "clean", 60
+    )
+    values = {"nodes": "wk-node2", "component": "transport", "s": Shown(SignalSet())}
+    return next_experiment.propose(name, ids, run, values)[1]
+
+
+def test_mixed_failure_proposes_the_isolated_scenarios_and_nothing_else() -> None:
+    experiment = proposed("server_hot_path", ["flush_window"])
+    assert experiment["kind"] == "isolate"
+    assert "scenario=person-hotpath" in experiment["command"]
+    assert proposed("healthy", ["still_healthy"])["kind"] != "isolate"
+
+
+def test_failed_baseline_is_not_taken_apart() -> None:
+    assert proposed("send_path", ["node_back"], scenario="smoke-default")["kind"] != "isolate"
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "variable", "before", "after"),
+    [
+        ("raise_concurrency", "concurrency", 256, 4096),
+        ("less_load", "rate", "1/s", "0.5/s"),
+        ("longer_warmup", "warmup", "10s", "40s"),
+        ("flush_window", "WK_CLUSTER_COMMIT_COORDINATOR_FLUSH_WINDOW", "1ms", "500us"),
+    ],
+)
+def test_experiment_changes_exactly_one_variable(
+    hypothesis: str, variable: str, before: Any, after: Any
+) -> None:
+    experiment = proposed("server_hot_path", [hypothesis], group_channels=0)
+    assert (experiment["variable"], experiment["from"], experiment["to"]) == (
+        variable,
+        before,
+        after,
+    )
+    assert f"{after}" in experiment["command"]
+
+
+def test_command_keeps_the_environment_of_the_run_and_changes_one_thing() -> None:
+    env = {"WK_DELIVERY_ENABLE": "false", "WK_X": "{{ lookup('pipe', 'id') }}", "HOME": "x"}
+    run = next_experiment.Run(
+        "person-hotpath", WORKLOAD | {"group_channels": 0}, "clean", 60, "target", env, 100
+    )
+    values = {"nodes": "", "component": "none", "s": Shown(SignalSet())}
+    _, experiment = next_experiment.propose("send_path", ["data_device"], run, values)
+    assert "-e connect_rate=100 " in experiment["command"]
+    assert '{"node_env": {"WK_DELIVERY_ENABLE": "false"}}' in experiment["command"]
+
+
+def test_command_never_carries_what_ansible_would_template() -> None:
+    hostile = {"rate": "{{ lookup('pipe', 'id') }}/s", "group_channels": 0}
+    experiment = proposed("local_capacity", ["node_back"], scenario="{{ x }}", **hostile)
+    assert "{{" not in experiment["command"]
+
+
+@pytest.mark.parametrize("name", sorted(knobs.hypotheses()))
+@pytest.mark.parametrize("nodes", ["wk-node2", ""])
+def test_every_hypothesis_renders(name: str, nodes: str) -> None:
+    run = next_experiment.Run("person-hotpath", WORKLOAD | {"group_channels": 0}, "clean", 60)
+    values = {"nodes": nodes, "component": "transport", "s": Shown(found())}
+    hypothesis, experiment = next_experiment.propose("send_path", [name], run, values)
+    for text in (*hypothesis.values(), experiment["expected_result"], experiment["command"]):
+        assert text
+        assert "{{" not in text
+
+
+# -- eligibility ----------------------------------------------------------------------------------
+
+
+def test_one_bundle_never_makes_code_eligible() -> None:
+    said = eligibility.assess("send_path", "slot_raft", 0.9, ["wk-node1"])
+    assert (said["eligible"], said["code_change_needed"]) == (False, "no")
+    assert said["first_unmet"] == "experiments"
+
+
+def test_no_named_subsystem_is_the_first_unmet_condition() -> None:
+    assert eligibility.assess("local_capacity", "host", 0.9, [])["first_unmet"] == (
+        "named_failure_mode"
+    )
+
+
+def test_all_five_conditions_make_it_eligible_and_each_is_needed() -> None:
+    case = dict.fromkeys(("experiments", "regression_test", "semantics", "verification"), True)
+    assert eligibility.assess("send_path", "slot_raft", 0.9, [], case)["eligible"] is True
+    for name in case:
+        said = eligibility.assess("send_path", "slot_raft", 0.9, [], case | {name: False})
+        assert said["first_unmet"] == name
+
+
+# -- words ----------------------------------------------------------------------------------------
+
+
+def test_evidence_is_text_and_never_a_template() -> None:
+    made = SignalSet()
+    made.add(Signal("sendack_error_class", "string", "{{ 7 * 7 }}\x1b[31m\nred"))
+    text = render("class {{ s.sendack_error_class }}", {"s": Shown(made)})
+    assert text == "class {{ 7 * 7 }} [31m red"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.0123, "s", "12.3 ms"),
+        (2.5, "s", "2.5 s"),
+        (None, "s", "unknown"),
+        (True, "bool", "yes"),
+        (3e6, "bytes", "3 MB"),
+        (49.9912, "1/s", "49.99/s"),
+        (123456, "count", "123456"),
+    ],
+)
+def test_values_are_shown_with_their_unit(value: Any, unit: str, text: str) -> None:
+    assert show(value, unit) == text
+
+
+def test_names_are_joined_and_lines_cleaned() -> None:
+    assert join(["a", "b", "c"]) == "a, b and c"
+    assert join([]) == ""
+    assert clean("a\u202eb\x00 c" + "x" * 9000, 10) == "a b cxxxxx"
+
+
+# -- bundles --------------------------------------------------------------------------------------
+
+
+def write_bundle(root: Path, **references: Any) -> Path:
+    root.mkdir()
+    manifest = {
+        "schema_version": 1,
+        "bundle_id": "b",
+        "scenario": "mixed-highrate",
+        "driver": "compose",
+        "purpose": "target",
+        "collectors": [],
+        "files": [],
+    }
+    (root / "manifest.json").write_text(json.dumps(manifest))
+    (root / "references").mkdir()
+    for name, content in references.items():
+        (root / "references" / f"{name}.json").write_text(json.dumps(content))
+    return root
+
+
+def test_failed_baseline_is_the_verdict_and_points_at_it(tmp_path: Path) -> None:
+    reference = {
+        "bundle_id": "20261124T000000Z-smoke-default-abcd",
+        "category": "send_path",
+        "component": "slot_raft",
+        "nodes": ["wk-node2"],
+        "healthy": False,
+    }
+    verdict = verdict_of(write_bundle(tmp_path / "b", baseline=reference))
+    assert verdict["category"] == "baseline_health"
+    assert (verdict["component"], verdict["nodes"]) == ("slot_raft", ["wk-node2"])
+    assert "20261124T000000Z-smoke-default-abcd" in " ".join(r["text"] for r in verdict["reasons"])
+    assert "baseline_failed" in [s["id"] for s in verdict["hard_stops"]]
+
+
+def test_empty_bundle_of_ours_abstains(tmp_path: Path) -> None:
+    verdict = verdict_of(write_bundle(tmp_path / "b"))
+    assert verdict["category"] == "insufficient_evidence"
+    assert verdict["unknown"]
+
+
+def test_verdict_is_written_into_a_bundle_of_ours_and_again_alike(tmp_path: Path) -> None:
+    root = write_bundle(tmp_path / "b")
+    first = write_verdict(root).read_bytes()
+    assert write_verdict(root).read_bytes() == first
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(root, copy)
+    assert dump_verdict(judge(Bundle.open(copy))) == first
+
+
+def test_no_directory_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not a directory"):
+        verdict_of(tmp_path / "nothing")
