@@ -250,10 +250,11 @@ def test_usage_of_either_layout(tmp_path: Path) -> None:
     text = "\n".join(json.dumps(r) for r in rows).encode()
     log = {"logs/app/wk-node1.log": b""}
     bundle = bundle_with(tmp_path, **{"resources.jsonl": text, **log})
-    cores = [s.cpu_cores for s in usage.read(bundle)["wk-node1"].samples]
+    cores = [s.cpu_cores for s in usage.read(bundle, bundle.nodes)["wk-node1"].samples]
     # The counter that went backwards is a new process: no rate across it.
     assert cores == [None, 0.5, None, pytest.approx(0.3)]
-    paused = usage.read(Bundle.open(PAUSED))
+    opened = Bundle.open(PAUSED)
+    paused = usage.read(opened, opened.nodes)
     assert set(paused) == {"wk-node1", "wk-node2", "wk-node3", "wk-sim"}
     assert paused["wk-node2"].samples[-1].cpu_cores == 0.0
     assert paused["wk-node1"].samples[-1].memory_limit == pytest.approx(23.54 * 2**30)

@@ -7,42 +7,24 @@ own script writes. What a plain bundle does not say is inferred, and each infere
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import re
-import zlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from wktriage.bundle.readers import status as status_reader
+from wktriage.bundle import plain
+from wktriage.bundle.files import EXCERPT_CAP, EvidenceFiles
 from wktriage.core.errors import UsageError
 from wktriage.core.model import Citation, Value
-from wktriage.core.text import LINE_CAP, iter_lines
 from wktriage.core.times import parse_time
 
-T = TypeVar("T")
-
-DERIVED = frozenset({"verdict.json", "summary.md", "report.html", "explain.txt"})
-"""Files that judging writes beside the evidence; never evidence themselves."""
-
-JSON_CAP = 16 * 1024 * 1024
-"""Bytes read of a JSON document; a larger one counts as unreadable."""
-
-READ_CAP = 64 * 1024 * 1024
-"""Bytes read of any other file that is read whole, after decompression."""
-
-EXCERPT_CAP = 200
 _MARKS = ("status.jsonl", "manifest.json", "env.txt", "metrics", "docker-stats.jsonl", "logs")
-_NODE_FILE = re.compile(r"^metrics/node(\d+)(?:-before)?\.prom(?:\.err)?$")
-_LOG_FILE = re.compile(r"^logs/[^/]+/([A-Za-z0-9][\w.-]*)\.log(?:\.err)?$")
 _DIGITS = re.compile(r"(\d+)$")
 
 
 @dataclass
-class Bundle:
+class Bundle(EvidenceFiles):
     """One evidence directory. Open with :meth:`open`; nothing in it is ever written.
 
     ``window`` is (start, end) as epoch seconds, None when no measured window can be told.
@@ -50,9 +32,7 @@ class Bundle:
     damaged (a manifest file that is missing or cannot be read).
     """
 
-    root: Path
     manifest: dict[str, Any] | None = None
-    files: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
     driver: str = "unknown"
     replay_of: str | None = None
@@ -62,8 +42,6 @@ class Bundle:
     inferred: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     _hashes: dict[str, str] = field(default_factory=dict, repr=False)
-    _file_set: frozenset[str] = field(default_factory=frozenset, repr=False)
-    _read: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, path: Path) -> Bundle:
@@ -82,78 +60,6 @@ class Bundle:
         bundle = cls(root=root)
         bundle._load()
         return bundle
-
-    # -- reading ------------------------------------------------------------------------------
-
-    def once(self, what: str, read: Callable[[], T]) -> T:
-        """Return what ``read`` returned the first time: judging and the report read the same."""
-        if what not in self._read:
-            self._read[what] = read()
-        found: T = self._read[what]
-        return found
-
-    def path(self, rel: str) -> Path | None:
-        """Return the path of a bundle file, or None when it is absent, a link or outside."""
-        if rel not in self._file_set:
-            return None
-        return self.root / rel
-
-    def exists(self, rel: str) -> bool:
-        """Tell whether the bundle holds that file."""
-        return rel in self._file_set
-
-    def size(self, rel: str) -> int:
-        """Return the size in bytes, 0 when absent."""
-        path = self.path(rel)
-        try:
-            return path.stat().st_size if path else 0
-        except OSError:
-            return 0
-
-    def error(self, rel: str) -> str | None:
-        """Return the first line of ``<rel>.err`` (why a file could not be fetched), or None."""
-        if not self.exists(rel + ".err"):
-            return None
-        text = self.read_text(rel + ".err", cap=2000) or ""
-        return text.splitlines()[0][:EXCERPT_CAP] if text.strip() else "no reason recorded"
-
-    def read_bytes(self, rel: str, cap: int = READ_CAP) -> bytes | None:
-        """Return at most ``cap`` bytes (decompressed when .gz); None when absent or unreadable.
-
-        A compressed file that is truncated or damaged yields what could be decompressed.
-        """
-        path = self.path(rel)
-        if path is None:
-            return None
-        try:
-            if not rel.endswith(".gz"):
-                with path.open("rb") as handle:
-                    return handle.read(cap)
-            return _gunzip(path, cap)
-        except OSError:
-            return None
-
-    def read_text(self, rel: str, cap: int = READ_CAP) -> str | None:
-        """Return text with invalid bytes replaced; None when absent or unreadable."""
-        data = self.read_bytes(rel, cap)
-        return None if data is None else data.decode("utf-8", errors="replace")
-
-    def read_json(self, rel: str) -> dict[str, Any] | None:
-        """Return a JSON object; None when absent, too large, damaged or no object."""
-        text = self.read_text(rel, JSON_CAP)
-        if text is None:
-            return None
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            return None
-        return value if isinstance(value, dict) else None
-
-    def lines(self, rel: str, cap: int = LINE_CAP) -> Iterator[tuple[int, bytes]]:
-        """Stream (1-based line number, line without newline cut at ``cap`` bytes)."""
-        path = self.path(rel)
-        if path is not None:
-            yield from iter_lines(path, cap)
 
     # -- identity and citations ---------------------------------------------------------------
 
@@ -246,8 +152,7 @@ class Bundle:
         return found
 
     def _load(self) -> None:
-        self.files = tuple(sorted(_walk(self.root)))
-        self._file_set = frozenset(self.files)
+        self.list_files()
         manifest = self.read_json("manifest.json")
         if self.exists("manifest.json"):
             if manifest is None:
@@ -278,20 +183,12 @@ class Bundle:
         named = tuple(dict.fromkeys(str(n["name"]) for n in self.topology_nodes))
         if named:
             return named
-        found: set[str] = set()
-        for rel in self.files:
-            metrics = _NODE_FILE.match(rel)
-            log = _LOG_FILE.match(rel)
-            if metrics:
-                found.add(f"wk-node{metrics.group(1)}")
-            elif log and log.group(1) != "wk-sim":
-                found.add(log.group(1))
         self.inferred.append("nodes: from the names of metrics and log files")
-        return tuple(sorted(found, key=_natural))
+        return plain.nodes(self)
 
     def _load_workload(self, manifest: dict[str, Any] | None) -> None:
         workload = self.read_json("config/workload.json")
-        env = self._env()
+        env = self.env
         self.scenario = (
             self._text(manifest, "scenario")
             or self._text(workload, "scenario")
@@ -301,42 +198,14 @@ class Bundle:
         if workload is not None:
             self.workload = {k: v for k, v in workload.items() if k != "schema_version"}
             return
-        names = {
-            "WK_SIM_USERS": "users",
-            "WK_SIM_PERSON_CHANNELS": "person_channels",
-            "WK_SIM_GROUP_CHANNELS": "group_channels",
-            "WK_SIM_GROUP_MEMBERS": "group_members",
-            "WK_SIM_RATE": "rate",
-            "WK_SIM_TRAFFIC_CONCURRENCY": "concurrency",
-            "WK_SIM_WARMUP": "warmup",
-            "WK_SIM_VERIFY_RECV": "verify_recv",
-            "WK_SIM_UID_PREFIX": "uid_prefix",
-        }
-        for variable, name in names.items():
-            if variable in env:
-                text = env[variable]
-                self.workload[name] = int(text) if text.isascii() and text.isdigit() else text
-        config = status_reader.effective_config(self)
-        for theirs, name in status_reader.CONFIG_NAMES.items():
-            if theirs in config and name not in self.workload:
-                self.workload[name] = config[theirs]
+        self.workload = plain.workload(self, env)
         self.workload["scenario"] = self.scenario
         self.inferred.append("workload: from env.txt and the simulator's status")
-
-    def _env(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        text = self.read_text("env.txt", 64 * 1024) or ""
-        # A last line that does not end may be cut: half a number is worse than none.
-        for line in text[: text.rfind("\n") + 1].splitlines():
-            key, sep, value = line.partition("=")
-            if sep and key.replace("_", "").isalnum():
-                found[key.strip()] = value.strip()[:EXCERPT_CAP]
-        return found
 
     @cached_property
     def env(self) -> dict[str, str]:
         """The KEY=value lines of env.txt."""
-        return self._env()
+        return plain.env(self)
 
     def _load_window(self) -> None:
         window = self.read_json("window.json")
@@ -346,45 +215,10 @@ class Bundle:
                 self.window = (start, end)
                 return
             self.problems.append("window.json holds no usable start and end")
-        self.window, why = status_reader.infer_window(self)
+        self.window, why = plain.window(self)
         self.inferred.append(f"window: {why}")
 
     @staticmethod
     def _text(source: dict[str, Any] | None, key: str) -> str | None:
         value = (source or {}).get(key)
         return value[:EXCERPT_CAP] if isinstance(value, str) and value else None
-
-
-def _walk(root: Path) -> Iterator[str]:
-    """Yield the regular files under ``root``, following no link."""
-    for name, directories, files in os.walk(root, followlinks=False):
-        directory = Path(name)
-        directories[:] = sorted(d for d in directories if not (directory / d).is_symlink())
-        for file in files:
-            path = directory / file
-            rel = path.relative_to(root).as_posix()
-            if rel not in DERIVED and not path.is_symlink() and path.is_file():
-                yield rel
-
-
-def _gunzip(path: Path, cap: int) -> bytes | None:
-    """Return at most ``cap`` decompressed bytes; what was readable of a damaged file, else None."""
-    chunks: list[bytes] = []
-    total = 0
-    stream = zlib.decompressobj(wbits=31)
-    with path.open("rb") as handle:
-        try:
-            while total < cap and not stream.eof:
-                data = stream.unconsumed_tail or handle.read(64 * 1024)
-                if not data:
-                    break
-                chunks.append(stream.decompress(data, cap - total))
-                total += len(chunks[-1])
-        except zlib.error:
-            pass
-    return b"".join(chunks) if total or stream.eof else None
-
-
-def _natural(name: str) -> tuple[str, int]:
-    digits = _DIGITS.search(name)
-    return (name[: digits.start()], int(digits.group(1))) if digits else (name, -1)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wktriage.bundle.bundle import DERIVED
+from wktriage.bundle.files import DERIVED
 from wktriage.core import schemas
 
 SCHEMA_VERSION = 1

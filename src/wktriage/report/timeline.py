@@ -103,7 +103,7 @@ def build(bundle: Bundle, offered: float | None) -> Timeline:
     end = window[1] + 5 if window else (times[-1] if times else 1.0)
     found = Timeline(start, max(end, start + 1), window)
     probes = health.read(bundle)
-    used = usage.read(bundle)
+    used = usage.read(bundle, bundle.nodes)
     metrics = Metrics.of(bundle)
     bands = _bands(bundle)
     panels = [

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from wktriage.bundle.files import EvidenceFiles
 from wktriage.bundle.readers.jsonl import number, rows
-
-if TYPE_CHECKING:
-    from wktriage.bundle.bundle import Bundle
 
 
 @dataclass
@@ -26,7 +24,7 @@ class ClusterView:
     apply_gap: dict[str, tuple[float, int]] = field(default_factory=dict)
 
 
-def read(bundle: Bundle, window: tuple[float, float] | None) -> ClusterView:
+def read(bundle: EvidenceFiles, window: tuple[float, float] | None) -> ClusterView:
     """Read the samples of the window (progress is only told by a slot's leader: taken from all)."""
     view = ClusterView()
     first: dict[str, float] = {}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from wktriage.bundle.bundle import Bundle
+from wktriage.bundle.files import EvidenceFiles
 
 _HEADER = re.compile(rb"^goroutine \d+ (?:gp=\S+ m=\S+ (?:mp=\S+ )?)?\[([^\],]+)")
 _COUNT = re.compile(rb"^(\d+) @ ")
@@ -27,7 +25,7 @@ class Group:
     line: int
 
 
-def groups(bundle: Bundle, rel: str) -> list[Group]:
+def groups(bundle: EvidenceFiles, rel: str) -> list[Group]:
     """Return the groups, largest first; [] when there is no dump or it is damaged."""
     found: dict[tuple[str, str], Group] = {}
     state, count, start, placed = "", 0, 0, True

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from wktriage.bundle.files import EvidenceFiles
 from wktriage.bundle.readers.jsonl import number, rows
-
-if TYPE_CHECKING:
-    from wktriage.bundle.bundle import Bundle
 
 #: What a replay answers where nothing was recorded: unknown, not down. A node never says it.
 NOT_RECORDED = 501
@@ -28,7 +26,7 @@ class Probe:
     body: str
 
 
-def read(bundle: Bundle) -> dict[str, list[Probe]]:
+def read(bundle: EvidenceFiles) -> dict[str, list[Probe]]:
     """Return the probes by node, in file order."""
     found: dict[str, list[Probe]] = {}
     for row in rows(bundle, "health.jsonl"):

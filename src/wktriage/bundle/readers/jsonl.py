@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from wktriage.bundle.files import EvidenceFiles
 from wktriage.core.times import parse_time
-
-if TYPE_CHECKING:
-    from wktriage.bundle.bundle import Bundle
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Row:
     data: dict[str, Any]
 
 
-def rows(bundle: Bundle, rel: str, damaged: list[int] | None = None) -> Iterator[Row]:
+def rows(bundle: EvidenceFiles, rel: str, damaged: list[int] | None = None) -> Iterator[Row]:
     """Stream the JSON objects of a file; line numbers of others are appended to ``damaged``."""
     for number, raw in bundle.lines(rel):
         if not raw.strip():

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from wktriage.bundle.files import EvidenceFiles
 from wktriage.core.text import AnyOf, grep
 from wktriage.core.times import parse_time
-
-if TYPE_CHECKING:
-    from wktriage.bundle.bundle import Bundle
 
 _PREFIX = rb"^(?:[\w.-]+ +\| ?)?(?:\d{4}-\d\d-\d\dT[\d:.]+Z )?"
 _ENGINE_TIME = re.compile(rb"^(?:[\w.-]+ +\| ?)?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3})\d*Z ")
@@ -74,7 +71,7 @@ class NodeLogs:
         return sorted(found, key=lambda t: (-t.in_window, -t.count, t.key))
 
 
-def starts(bundle: Bundle, node: str) -> list[tuple[float, str, int]]:
+def starts(bundle: EvidenceFiles, node: str) -> list[tuple[float, str, int]]:
     """Return (time, file, line) of the node's start-up lines, log times read as UTC."""
     found: dict[float, tuple[float, str, int]] = {}
     for kind in ("app", "compose"):
@@ -89,7 +86,7 @@ def starts(bundle: Bundle, node: str) -> list[tuple[float, str, int]]:
 
 
 def scan(
-    bundle: Bundle, node: str, window: tuple[float, float] | None, utc_offset: float = 0.0
+    bundle: EvidenceFiles, node: str, window: tuple[float, float] | None, utc_offset: float = 0.0
 ) -> NodeLogs:
     """Read the logs of one node (or of wk-sim) as streams.
 
@@ -115,7 +112,7 @@ def scan(
 
 
 def _scan_file(
-    bundle: Bundle,
+    bundle: EvidenceFiles,
     rel: str,
     texts: tuple[bytes, ...],
     logs: NodeLogs,

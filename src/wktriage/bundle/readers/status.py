@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from wktriage.bundle.files import EvidenceFiles
 from wktriage.bundle.readers.jsonl import Row, number, rows
-
-if TYPE_CHECKING:
-    from wktriage.bundle.bundle import Bundle
 
 CONFIG_NAMES = {
     "total_users": "users",
@@ -52,7 +50,7 @@ class Sample:
         return self.sent + self.send_errors + self.recv_errors
 
 
-def samples(bundle: Bundle, damaged: list[int] | None = None) -> list[Sample]:
+def samples(bundle: EvidenceFiles, damaged: list[int] | None = None) -> list[Sample]:
     """Return the samples of status.jsonl that have a time, in time order."""
     found: list[Sample] = []
     for row in rows(bundle, "status.jsonl", damaged):
@@ -83,7 +81,7 @@ def samples(bundle: Bundle, damaged: list[int] | None = None) -> list[Sample]:
     return found
 
 
-def effective_config(bundle: Bundle) -> dict[str, Any]:
+def effective_config(bundle: EvidenceFiles) -> dict[str, Any]:
     """Return the configuration that the simulator reports, {} when none was seen."""
     for row in rows(bundle, "status.jsonl"):
         status = row.data.get("status")
@@ -91,26 +89,6 @@ def effective_config(bundle: Bundle) -> dict[str, Any]:
         if isinstance(config, dict):
             return config
     return {}
-
-
-def infer_window(bundle: Bundle) -> tuple[tuple[float, float] | None, str]:
-    """Infer the measured window of a bundle without window.json, and say from what.
-
-    It begins with the first sample in state running whose counters have moved (they are published
-    every 10 s and start at 0 after warm-up), and ends with the last sample, answered or not: a
-    simulator that fell silent did so inside the window.
-    """
-    seen = samples(bundle)
-    running = [s for s in seen if s.state == "running"]
-    if not running:
-        return None, "none: the simulator was never seen running"
-    end = seen[-1].time
-    moved = next((s for s in running if s.total > 0), None)
-    if moved is not None and end > moved.time:
-        return (moved.time, end), "from the first moved counters to the last status sample"
-    if end > running[0].time:
-        return (running[0].time, end), "from the first running sample: counters never moved"
-    return None, "none: a single running sample"
 
 
 def parse_rate(value: object) -> float | None:

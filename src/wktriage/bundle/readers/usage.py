@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from wktriage.bundle.files import EvidenceFiles
 from wktriage.bundle.readers.jsonl import number, rows
-
-if TYPE_CHECKING:
-    from wktriage.bundle.bundle import Bundle
 
 SIM = "wk-sim"
 _SIZE = re.compile(r"^\s*([0-9.]+)\s*([kKMGTP]?i?)B\s*$")
@@ -81,15 +78,15 @@ def owner(name: object, known: Iterable[str]) -> str | None:
     return None
 
 
-def read(bundle: Bundle) -> dict[str, Usage]:
-    """Return usage by node name and ``wk-sim``; from docker-stats.jsonl in plain bundles."""
-    known = (*bundle.nodes, SIM)
+def read(bundle: EvidenceFiles, nodes: Iterable[str]) -> dict[str, Usage]:
+    """Return usage by name of ``nodes`` and ``wk-sim``; plain bundles have docker-stats.jsonl."""
+    known = (*nodes, SIM)
     if bundle.size("resources.jsonl"):
         return _read_resources(bundle, known)
     return _read_docker_stats(bundle, known)
 
 
-def _read_resources(bundle: Bundle, known: tuple[str, ...]) -> dict[str, Usage]:
+def _read_resources(bundle: EvidenceFiles, known: tuple[str, ...]) -> dict[str, Usage]:
     found: dict[str, Usage] = {}
     last: dict[str, tuple[float, float]] = {}
     for row in rows(bundle, "resources.jsonl"):
@@ -127,7 +124,7 @@ def _read_resources(bundle: Bundle, known: tuple[str, ...]) -> dict[str, Usage]:
     return found
 
 
-def _read_docker_stats(bundle: Bundle, known: tuple[str, ...]) -> dict[str, Usage]:
+def _read_docker_stats(bundle: EvidenceFiles, known: tuple[str, ...]) -> dict[str, Usage]:
     found: dict[str, Usage] = {}
     for row in rows(bundle, "docker-stats.jsonl"):
         name = owner(row.data.get("Name"), known)

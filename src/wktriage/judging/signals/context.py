@@ -55,7 +55,7 @@ class Context:
     @cached_property
     def usage(self) -> dict[str, usage.Usage]:
         """CPU, memory and state by node and wk-sim."""
-        return usage.read(self.bundle)
+        return usage.read(self.bundle, self.bundle.nodes)
 
     @cached_property
     def health(self) -> dict[str, list[health.Probe]]:
