@@ -125,12 +125,13 @@ def compare_signal(
     alpha: float = 0.05,
     spent: Sequence[float] = (),
     noise_floor: float | None = None,
+    forecast: bool = True,
 ) -> SignalOutcome:
     """Judge one signal from its values in each run (None: the run does not tell it).
 
     ``spent`` are the levels that earlier looks at this experiment have spent of ``alpha``.
     ``noise_floor`` is of the same kind as ``min_effect`` (a share, or in the signal's unit); None
-    when it was not measured.
+    when it was not measured. ``forecast``: work out how many more pairs would decide.
     """
     left = tuple(v for v in control if v is not None and math.isfinite(v))
     right = tuple(v for v in treatment if v is not None and math.isfinite(v))
@@ -151,11 +152,11 @@ def compare_signal(
             "give min_effect in the signal's unit."
         )
         return _with(base, why=why)
-    return _judge(base, scale, alpha, spent)
+    return _judge(base, scale, alpha, spent, forecast)
 
 
 def _judge(
-    base: SignalOutcome, scale: _Scale, alpha: float, spent: Sequence[float]
+    base: SignalOutcome, scale: _Scale, alpha: float, spent: Sequence[float], forecast: bool
 ) -> SignalOutcome:
     left, right = scale.to(base.control), scale.to(base.treatment)
     allowed = looks.budget(alpha, spent)
@@ -173,6 +174,8 @@ def _judge(
         return _with(seen, outcome=Outcome.SUPPORTED, why=_supported(seen))
     if bool(scale.refutes(low, high, base.direction)[0]):
         return _with(seen, outcome=Outcome.REFUTED, why=_refuted(seen))
+    if not forecast:
+        return _with(seen, why=_undecided(seen, allowed))
     pairs = power.more_pairs(
         left,
         right,
@@ -181,7 +184,7 @@ def _judge(
             scale.supports(lows, highs, base.direction) | scale.refutes(lows, highs, base.direction)
         ),
     )
-    return _with(seen, why=_undecided(seen, allowed, pairs), more_pairs=pairs)
+    return _with(seen, why=f"{_undecided(seen, allowed)} {_wanted(pairs)}", more_pairs=pairs)
 
 
 def _scale(
@@ -240,7 +243,7 @@ def _refuted(seen: SignalOutcome) -> str:
     return text
 
 
-def _undecided(seen: SignalOutcome, allowed: float, pairs: int | None) -> str:
+def _undecided(seen: SignalOutcome, allowed: float) -> str:
     sides = len(seen.control), len(seen.treatment)
     if seen.level == 0.0:
         least = 2 / math.comb(sum(sides), sides[0])
@@ -259,14 +262,17 @@ def _undecided(seen: SignalOutcome, allowed: float, pairs: int | None) -> str:
             noise = _amount(seen.noise_floor, seen.relative, sign=False)
             text += f" and the host's own noise ({noise})"
         text += "."
+    return text
+
+
+def _wanted(pairs: int | None) -> str:
     if pairs is None:
         return (
-            f"{text} At the spread seen, {power.CANDIDATES[-1]} more pairs would not decide "
-            "either: the effect is too close to the smallest one that matters, or the signal too "
-            "noisy."
+            f"At the spread seen, {power.CANDIDATES[-1]} more pairs would not decide either: the "
+            "effect is too close to the smallest one that matters, or the signal too noisy."
         )
     many = "pair" if pairs == 1 else "pairs"
-    return f"{text} At the spread seen, {pairs} more {many} would decide."
+    return f"At the spread seen, {pairs} more {many} would decide."
 
 
 # -- counters, and percentiles --------------------------------------------------------------------
