@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
 from pathlib import Path
@@ -37,9 +38,12 @@ def write(path: Path, data: bytes) -> None:
 
 
 def directory(path: Path) -> Path:
-    """Make a private directory (mode 0700) and its parents. Raises UsageError."""
+    """Make a private directory (mode 0700) and missing parents. Raises UsageError."""
+    # Parents are made with the common mode otherwise.
+    wanted = [path, *itertools.takewhile(lambda parent: not parent.exists(), path.parents)]
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for missing in reversed(wanted):
+            missing.mkdir(mode=0o700, exist_ok=True)
     except OSError as exc:
         raise UsageError(f"{path}: cannot be made: {exc.strerror}") from exc
     if path.is_symlink():

@@ -85,6 +85,8 @@ def trim(controls: int, treatments: int, alpha: float) -> tuple[int, float]:
     -1 when so few runs allow no interval: even the most extreme order of the runs comes about by
     chance more often than ``alpha``.
     """
+    if not controls or not treatments:
+        return -1, 0.0
     allowed = bisect_right(
         range(controls * treatments // 2 + 1),
         alpha,
