@@ -74,7 +74,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from wktriage.bundle import assembly, manifest
+from wktriage.bundle import assembly, layout
 from wktriage.core.errors import TriageError
 from wktriage.run import recovery
 
@@ -120,6 +120,6 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(exc)) from None
         return {
             "changed": True,
-            "manifest_file": str(bundle / manifest.NAME),
+            "manifest_file": str(bundle / layout.MANIFEST),
             "complete": document["complete"],
         }

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from wktriage.core.git import git_state
 from wktriage.request import scenarios
 from wktriage.request.request import Request, new_bundle_id
 from wktriage.run.baseline import BASELINE_SCENARIO
@@ -83,6 +84,7 @@ def run_document(
         "workload": workload,
         "node_env": params.node_env,
         "checkout": params.checkout,
+        "git": git_state(Path(params.checkout)).as_dict() if params.checkout else None,
         "project": params.project,
         "boot_id": boot_id,
         "wall": {},
