@@ -16,9 +16,13 @@ from typing import Any
 
 from wktriage.bundle import fingerprint
 from wktriage.core.errors import TriageError, UsageError
+from wktriage.judging.verdict import verdict_of
 from wktriage.request import scenarios
+from wktriage.request.request import Request
+from wktriage.stack import drivers
 
 BASELINE_SCENARIO = "smoke-default"
+HEALTHY = "healthy"
 MAX_AGE = timedelta(hours=24)
 # A lab run has a fault in it by intention, and an experiment a changed knob.
 ACCEPTED_PURPOSES = frozenset({"target", "baseline"})
@@ -90,11 +94,17 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Gate:
-    """Outcome of a search: the baseline's bundle, or why each candidate was no baseline."""
+class Search:
+    """Outcome of a search: the baseline's bundle, or why each candidate was no baseline.
+
+    ``candidate`` is a baseline that belongs to the stack and is not healthy; ``may_run`` says
+    whether a new one can be run.
+    """
 
     baseline: Path | None
     rejected: tuple[tuple[str, str], ...] = ()
+    candidate: Path | None = None
+    may_run: bool = True
 
 
 @dataclass(frozen=True)
@@ -109,7 +119,7 @@ def _pairs(env: Any) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((str(k), str(v)) for k, v in (env or {}).items()))
 
 
-def find_baseline(runs_dir: Path, wanted: Identity, *, now: datetime, judge: Judge) -> Gate:
+def find_baseline(runs_dir: Path, wanted: Identity, *, now: datetime, judge: Judge) -> Search:
     """Look for a healthy smoke-default bundle that vouches for ``wanted``, newest first.
 
     ``judge`` returns the verdict of a bundle from its evidence; a verdict.json that lies beside
@@ -121,9 +131,29 @@ def find_baseline(runs_dir: Path, wanted: Identity, *, now: datetime, judge: Jud
             continue
         why = _refuse(bundle, manifest, wanted, now=now, judge=judge)
         if why is None:
-            return Gate(bundle, tuple(rejected))
+            return Search(bundle, tuple(rejected))
         rejected.append((bundle.name, why))
-    return Gate(None, tuple(rejected))
+    return Search(None, tuple(rejected))
+
+
+def look(request: Request, stack_file: Path, boot_id: str | None) -> Search:
+    """Look for the baseline that vouches for a request's stack, here or in its recording.
+
+    ``stack_file`` is what the driver said of the stack (stack.json); without it nothing is found.
+    """
+    driver = drivers.named(request.driver)
+    own = driver.own_baseline(request)
+    if own is not None:
+        category = verdict_of(own)["category"]
+        if category == HEALTHY:
+            return Search(own, may_run=driver.runs_baselines)
+        why = f"the recorded baseline is not healthy: {category}"
+        return Search(None, ((own.name, why),), own, driver.runs_baselines)
+    stack = _read(stack_file)
+    if stack is None or not driver.runs_baselines:
+        return Search(None, may_run=driver.runs_baselines)
+    identity = Identity.of_run({**stack, "boot_id": boot_id})
+    return find_baseline(Path(request.runs_dir), identity, now=datetime.now(UTC), judge=verdict_of)
 
 
 def _bundles(runs_dir: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -157,7 +187,7 @@ def _refuse(
         category = judge(bundle)["category"]
     except TriageError as exc:
         return f"cannot be judged: {exc}"
-    return None if category == "healthy" else f"not healthy: {category}"
+    return None if category == HEALTHY else f"not healthy: {category}"
 
 
 def _unusable(manifest: Mapping[str, Any], now: datetime) -> str | None:
@@ -199,7 +229,7 @@ def find_twin(
             else:
                 if verdict["category"] == "insufficient_evidence":
                     why = "cannot be decided"
-                elif verdict["category"] != "healthy" and manifest.get("purpose") == "lab":
+                elif verdict["category"] != HEALTHY and manifest.get("purpose") == "lab":
                     why = "failed, with a fault in it"
                 else:
                     return Twin(_twin_reference(bundle, manifest, verdict), tuple(rejected))
@@ -244,7 +274,7 @@ def reference(bundle: Path, verdict: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **_told(bundle, verdict),
         "scenario": BASELINE_SCENARIO,
-        "healthy": verdict["category"] == "healthy",
+        "healthy": verdict["category"] == HEALTHY,
         "figures": {k: v for k, v in verdict.get("signals", {}).items() if k in FIGURES},
     }
 
@@ -257,7 +287,7 @@ def _twin_reference(
         **_told(bundle, verdict),
         "scenario": manifest.get("scenario"),
         "mode": "clean",
-        "passed": verdict["category"] == "healthy",
+        "passed": verdict["category"] == HEALTHY,
     }
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.core.errors import UsageError
+from wktriage.request.request import Request
 from wktriage.run.lock import process_start
 
 SCHEMA_VERSION = 1
@@ -28,6 +29,11 @@ class RunPaths:
 
     runs_dir: Path
     bundle_id: str
+
+    @classmethod
+    def of(cls, request: Request) -> RunPaths:
+        """Return the places of a request's run."""
+        return cls(Path(request.runs_dir), request.bundle_id)
 
     @property
     def bundle(self) -> Path:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,15 +22,20 @@ from wktriage.core.errors import InfraError, UsageError
 from wktriage.core.topology import Node, Sim, Topology, container_verbs
 from wktriage.request.request import Request
 from wktriage.stack import data_root
-from wktriage.stack.compose import engine
-from wktriage.stack.compose import override as override
+from wktriage.stack.compose import engine, override
 from wktriage.stack.compose.engine import Engine
+from wktriage.stack.compose.node_config import (
+    NodeConfig,
+    config_sha256,
+    mounted_from,
+    port_of,
+    read_node_config,
+)
+from wktriage.stack.driver import Site
 
 PROFILE = "dev-sim"
 COMPOSE_FILE = "docker-compose.yml"
-DEFAULT_API_PORT = 5001
 DEFAULT_SIM_PORT = 19091
-DEFAULT_DATA_DIR = "/var/lib/wukongim"
 STOP_SECONDS = 10
 BUILD_SECONDS = 1800
 UP_SECONDS = 120
@@ -53,32 +57,22 @@ class Spec:
     host: str = "localhost"
 
     @classmethod
-    def of(cls, params: Request, *, work_dir: Path, sim_env: Mapping[str, str], host: str) -> Spec:
+    def of(cls, request: Request, site: Site) -> Spec:
         """Return what a checked request asks of the stack. Raises UsageError without checkout."""
-        if params.checkout is None:
+        if request.checkout is None:
             raise UsageError("the compose driver needs -e wukongim_checkout=/path/to/WuKongIM")
         return cls(
-            project=params.project,
-            checkout=Path(params.checkout),
-            work_dir=work_dir,
-            data_root=Path(params.data_root),
-            mode=params.mode,
-            build=params.stack_build,
-            node_env=params.node_env,
-            sim_env=sim_env,
-            connect_rate=params.connect_rate,
-            host=host,
+            project=request.project,
+            checkout=Path(request.checkout),
+            work_dir=site.work_dir,
+            data_root=Path(request.data_root),
+            mode=request.mode,
+            build=request.stack_build,
+            node_env=request.node_env,
+            sim_env=site.sim_env,
+            connect_rate=request.connect_rate,
+            host=site.hosts[0],
         )
-
-
-@dataclass(frozen=True)
-class NodeConfig:
-    """What a node's own TOML says that the harness needs to know."""
-
-    path: Path | None
-    api_port: int
-    data_dir: str
-    log_dir: str | None
 
 
 @dataclass(frozen=True)
@@ -112,53 +106,6 @@ def source_state(checkout: Path) -> Source:
     diff = git("diff", "HEAD", "--binary")
     digest = None if diff is None else hashlib.sha256(diff).hexdigest()
     return Source(revision.decode("ascii", "replace").strip(), digest)
-
-
-def read_node_config(path: Path | None) -> NodeConfig:
-    """Read API port, data and log directory from a node's TOML; defaults where it is silent."""
-    doc: dict[str, Any] = {}
-    if path is not None:
-        try:
-            doc = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-            raise UsageError(f"node configuration {path} cannot be read: {exc}") from exc
-    return NodeConfig(
-        path=path,
-        api_port=_port(doc.get("api", {}).get("listen_addr"), DEFAULT_API_PORT),
-        data_dir=str(doc.get("node", {}).get("data_dir", DEFAULT_DATA_DIR)),
-        log_dir=doc.get("log", {}).get("dir"),
-    )
-
-
-def config_sha256(configs: Mapping[str, Path | None]) -> str | None:
-    """Return one hash over all nodes' configuration files, by node name; None when one is unknown.
-
-    Over the files as they are: what is left out of a bundle still makes two runs different.
-    """
-    total = hashlib.sha256()
-    for name, path in sorted(configs.items()):
-        if path is None:
-            return None
-        total.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return total.hexdigest()
-
-
-def _port(address: Any, default: int) -> int:
-    tail = str(address or "").rpartition(":")[2]
-    return int(tail) if tail.isdigit() else default
-
-
-def mounted_from(service: Mapping[str, Any], target: str, *, base: Path) -> Path | None:
-    """Return the host path that a service of a compose file binds to ``target``, or None."""
-    for volume in service.get("volumes") or []:
-        if isinstance(volume, dict):
-            source, where = volume.get("source"), volume.get("target")
-        else:
-            parts = str(volume).split(":")
-            source, where = (parts[0], parts[1]) if len(parts) > 1 else (None, None)
-        if where == target and source and "$" not in str(source):
-            return (base / str(source)).resolve()
-    return None
 
 
 class ComposeStack:
@@ -234,7 +181,7 @@ class ComposeStack:
         facts = self.identified()
         names = [self._data_name(n) for n in self.nodes]
         if self.spec.mode == "clean":
-            data_root.wipe(self.spec.data_root, engine=self.docker, image=facts["image"])
+            data_root.wipe(self.spec.data_root, as_root=self._removed_by(facts["image"]))
         else:
             data_root.check(self.spec.data_root, wipe=False)
         found = data_root.data_bytes(self.spec.data_root, names)
@@ -305,6 +252,19 @@ class ComposeStack:
         if idle:
             self.docker.run(["start", *idle], timeout=UP_SECONDS)
         return bool(idle)
+
+    def _removed_by(self, image: str) -> data_root.RemoveAsRoot:
+        """Return what removes files of root: ``rm`` of the image, in a container."""
+
+        def remove_as_root(folder: Path, names: list[str]) -> None:
+            mount = f"type=bind,source={folder},target=/wktriage-data"
+            args = ["run", "--rm", "--network", "none", "--user", "0", "--mount", mount]
+            targets = [f"/wktriage-data/{name}" for name in names]
+            self.docker.run(
+                [*args, "--entrypoint", "/bin/rm", image, "-rf", "--", *targets], timeout=300
+            )
+
+        return remove_as_root
 
     def _rendered(self) -> dict[str, Any]:
         document = json.loads(self.docker.run(self.compose_args("config", "--format", "json")))
@@ -386,7 +346,7 @@ class ComposeStack:
         if not path.exists():
             return DEFAULT_SIM_PORT
         doc = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        return _port((doc.get("status") or {}).get("listen"), DEFAULT_SIM_PORT)
+        return port_of((doc.get("status") or {}).get("listen"), DEFAULT_SIM_PORT)
 
     @staticmethod
     def _data_name(service: str) -> str:

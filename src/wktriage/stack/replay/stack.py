@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wktriage.core import topology
 from wktriage.core.errors import UsageError
+from wktriage.core.topology import Node, Sim, Topology
 from wktriage.incidents import library
 from wktriage.replay import server
 
@@ -49,29 +48,22 @@ def plan(project: Path, incident_id: str, hosts: Sequence[str], address: str) ->
     }
 
 
-def identify(planned: Mapping[str, Any], *, project_name: str, work_dir: Path) -> None:
-    """Write stack.json into ``work_dir``: what the recorded stack was, and where it is replayed."""
-    held = library.recorded(Path(planned["bundle_dir"]))
-    document = {
-        **held.stack,
+def identity(planned: Mapping[str, Any], *, project_name: str) -> dict[str, Any]:
+    """Return what the recorded stack was, and where it is replayed."""
+    recorded = library.recorded(Path(planned["bundle_dir"]))
+    return {
+        **recorded.stack,
         "driver": "replay",
         "project": project_name,
         "hosts": sorted(planned["hosts"]),
-        "mode_measured": held.mode,
+        "mode_measured": recorded.mode,
     }
-    work_dir.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(document, indent=2, sort_keys=True) + "\n"
-    (work_dir / "stack.json").write_text(text, encoding="utf-8")
 
 
-def write(
-    planned: Mapping[str, Any],
-    ports: Mapping[str, Mapping[str, int]],
-    *,
-    project_name: str,
-    work_dir: Path,
-) -> None:
-    """Write topology.json and stack.json into ``work_dir``.
+def topology(
+    planned: Mapping[str, Any], ports: Mapping[str, Mapping[str, int]], *, project_name: str
+) -> Topology:
+    """Return the stack of stand-ins.
 
     ``ports`` are those that each host's server holds, by the name of the process.
     """
@@ -93,7 +85,7 @@ def write(
         return {"kind": "http", **{key: base + path for key, path in urls.items()}}
 
     nodes = tuple(
-        topology.Node(
+        Node(
             name=name,
             id=int(recording.node_number(name)),
             host=where[name][0],
@@ -105,17 +97,16 @@ def write(
         for name in held.nodes
     )
     sim_host, sim_port = where[held.sim]
-    topology.Topology(
+    return Topology(
         driver="replay",
         project=project_name,
         data_root=None,
         replay_of=str(planned["incident"]),
         nodes=nodes,
-        sim=topology.Sim(
+        sim=Sim(
             name=held.sim,
             host=sim_host,
             status_url=f"http://{address}:{sim_port}/status",
             handle=handle(held.sim),
         ),
-    ).write(work_dir / "topology.json")
-    identify(planned, project_name=project_name, work_dir=work_dir)
+    )
