@@ -92,12 +92,12 @@ class ActionModule(ActionBase):
                     "plan": stack.plan(root, args["incident"], args["hosts"], args["address"]),
                 }
             if self._task.check_mode:
-                return {"changed": True}
+                return {"changed": args["op"] == "export"}
             if args["op"] == "identify":
                 stack.identify(
                     args["plan"], project_name=args["project"], work_dir=Path(args["work_dir"])
                 )
-                return {"changed": True}
+                return {"changed": False}
             stack.write(
                 args["plan"],
                 args["ports"],

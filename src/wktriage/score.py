@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wktriage import judge
+from wktriage import archive, judge
 from wktriage.errors import UsageError
-from wktriage.replay import server
 
 ABSTAIN = "insufficient_evidence"
 BLAMES_SERVER = frozenset(
@@ -114,10 +113,7 @@ def opened(case: Case) -> Iterator[Path]:
         yield case.path
         return
     with tempfile.TemporaryDirectory(prefix="wktriage-score-") as temporary:
-        try:
-            yield server.unpack(case.path, Path(temporary))
-        except server.ReplayError as exc:
-            raise UsageError(str(exc)) from exc
+        yield archive.unpack_bundle(case.path, Path(temporary) / "bundle")
 
 
 def run(chosen: Sequence[Case], progress: Callable[[Result], None] | None = None) -> list[Result]:

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from wkreplay.__main__ import main
 from wktriage import incidents
 from wktriage.errors import UsageError
-from wktriage.replay import server, stack
+from wktriage.replay import stack
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "replay"
 
@@ -240,8 +241,8 @@ def test_more_hosts_than_processes_is_fine(project: Path) -> None:
         stack.plan(project, "made-up", [], "127.0.0.1")
 
 
-def test_server_and_controller_agree_on_the_archive(project: Path) -> None:
+def test_host_program_and_controller_agree_on_the_archive(project: Path) -> None:
     archive = project / "incidents" / "made-up.tar.xz"
-    assert server.main(["unpack", str(archive), str(project / "b")]) == 0
+    assert main(["unpack", str(archive), str(project / "b")]) == 0
     assert (project / "b" / "status.jsonl").is_file()
-    assert server.main(["unpack", str(archive), str(project / "b")]) == 2
+    assert main(["unpack", str(archive), str(project / "b")]) == 2

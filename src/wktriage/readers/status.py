@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wktriage.readers.jsonl import Row, number, rows
+from wktriage.readers.times import parse_time
 
 if TYPE_CHECKING:
     from wktriage.bundle import Bundle
@@ -111,6 +114,34 @@ def infer_window(bundle: Bundle) -> tuple[tuple[float, float] | None, str]:
     if end > running[0].time:
         return (running[0].time, end), "from the first running sample: counters never moved"
     return None, "none: a single running sample"
+
+
+def replayed_window(bundle: Bundle, seen: Sequence[Sample]) -> tuple[float, float]:
+    """Return the window (start, end; epoch seconds) that a replay of the bundle goes through.
+
+    ``seen`` are its samples, at least one. It is the measured window; where none was measured it
+    begins with the first counted message and is as long as was asked for, or ends with the last
+    sample. The stand-ins on the hosts serve the same one.
+    """
+    window = bundle.read_json("window.json") or {}
+    start, end = parse_time(window.get("start")), parse_time(window.get("end"))
+    if start is not None and end is not None:
+        return start, end
+    first, last = seen[0].time, seen[-1].time
+    moved = next((sample.time for sample in seen if sample.sent), None)
+    asked = _seconds(window.get("asked_seconds") or bundle.env.get("DURATION"))
+    if moved is None:
+        return max(first, last - (asked or 0.0)), last
+    return moved, last if asked is None else min(moved + asked, last)
+
+
+def _seconds(value: object) -> float | None:
+    """Return a finite number that is not negative, given as one or as text; else None."""
+    try:
+        seconds = float(value) if isinstance(value, str) else number(value)
+    except ValueError:
+        return None
+    return seconds if seconds is not None and 0 <= seconds < math.inf else None
 
 
 def parse_rate(value: object) -> float | None:
