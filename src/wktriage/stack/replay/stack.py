@@ -9,7 +9,6 @@ from typing import Any
 from wktriage.core.errors import UsageError
 from wktriage.core.topology import Node, Sim, Topology
 from wktriage.incidents import library
-from wktriage.replay import server
 
 PREFERRED_NODE_PORT = 26001
 PREFERRED_SIM_PORT = 29091
@@ -30,7 +29,7 @@ def plan(project: Path, incident_id: str, hosts: Sequence[str], address: str) ->
     request = library.replay_request(project, {"incident": incident_id})
     held = library.recorded(Path(request["bundle_dir"]))
     placed: dict[str, list[str]] = {host: [] for host in hosts}
-    for index, node in enumerate(held.nodes):
+    for index, node in enumerate(held.node_ids):
         port = PREFERRED_NODE_PORT + index
         placed[hosts[index % len(hosts)]].append(f"--listen={node}={address}:{port}")
     placed[hosts[0]].append(f"--listen={held.sim}={address}:{PREFERRED_SIM_PORT}")
@@ -67,10 +66,8 @@ def topology(
 
     ``ports`` are those that each host's server holds, by the name of the process.
     """
-    bundle_dir = Path(planned["bundle_dir"])
     address = planned["address"]
-    held = library.recorded(bundle_dir)
-    recording = server.Recording(bundle_dir)
+    held = library.recorded(Path(planned["bundle_dir"]))
     where = {
         name: (host, port)
         for host, mine in ports.items()
@@ -87,14 +84,14 @@ def topology(
     nodes = tuple(
         Node(
             name=name,
-            id=int(recording.node_number(name)),
+            id=number,
             host=where[name][0],
             api_url=f"http://{address}:{where[name][1]}",
             handle=handle(name),
             data_dir=None,
             log_dir=None,
         )
-        for name in held.nodes
+        for name, number in held.node_ids.items()
     )
     sim_host, sim_port = where[held.sim]
     return Topology(
