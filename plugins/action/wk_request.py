@@ -22,8 +22,8 @@ class ActionModule(TriageAction):
         check_names(load_extra_vars(self._loader))
         request = drivers.check_request(
             {name: self._templar.template(task_vars[name]) for name in KNOWN if name in task_vars},
-            driver=self._templar.template(task_vars.get("stack_driver")),
-            benchmark_host=task_vars.get("wk_benchmark_host") is True,
+            driver=arguments["driver"],
+            benchmark_host=arguments["benchmark_host"] is True,
             root=PROJECT,
             needs_stack=arguments["needs_stack"],
         )

@@ -25,8 +25,8 @@ author:
   - WuKongIM triage harness authors (@wktriage)
 attributes:
   check_mode:
-    description: Does nothing in check mode.
-    support: none
+    description: Writes nothing in check mode.
+    support: full
 """
 
 EXAMPLES = r"""

@@ -13,6 +13,16 @@ description:
   - Takes the extra vars that the project knows from the play's variables, refuses unknown ones, and
     fills in defaults. Every refusal says what to do.
 options:
+  driver:
+    description: How the stack runs, as the inventory says it in C(stack_driver).
+    type: str
+    required: true
+  benchmark_host:
+    description:
+      - Whether the inventory says that data directories may be emptied. Only C(true) itself counts,
+        no text that looks like it.
+    type: raw
+    default: false
   needs_stack:
     description: Whether a stack will be brought up; tearing down needs no checkout.
     type: bool
@@ -28,6 +38,8 @@ attributes:
 EXAMPLES = r"""
 - name: Check what was asked
   wk_request:
+    driver: "{{ stack_driver }}"
+    benchmark_host: "{{ wk_benchmark_host }}"
   register: checked
 """
 

@@ -28,6 +28,7 @@ from wktriage.core.errors import InfraError, UsageError
 from wktriage.request import scenarios
 
 CONTROLLER = "controller"
+COMPOSE_CONFIG = "compose-config.yml"
 # Bounds on what one host may hand in: far above any real run, below what fills a disk.
 MAX_MEMBERS = 200_000
 MAX_MEMBER_BYTES = 1 << 30
@@ -302,8 +303,8 @@ def _add_own(
     own.text(
         "config", "config/workload.json", json.dumps(workload, indent=2, sort_keys=True) + "\n"
     )
-    if topology["driver"] != "processes":
-        own.copy("config", "compose-config.yml", run.get("compose_config"))
+    if COMPOSE_CONFIG not in (run.get("cannot_tell") or ()):
+        own.copy("config", COMPOSE_CONFIG, run.get("compose_config"))
     configs = run.get("node_configs") or {}
     for node in topology["nodes"]:
         own.copy("config", f"config/node{node['id']}.toml", configs.get(node["name"]))
