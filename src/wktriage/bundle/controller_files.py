@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wktriage.bundle.layout import CONTROLLER
+from wktriage.bundle.layout import COMPOSE_CONFIG, CONTROLLER
 from wktriage.core import schemas
 from wktriage.core.errors import UsageError
 from wktriage.core.json_files import object_text
@@ -35,8 +35,8 @@ class ControllerFiles:
         workload = _workload(run)
         schemas.validate("workload", workload)
         self.text("config", "config/workload.json", object_text(workload))
-        if topology["driver"] != "processes":
-            self.copy("config", "compose-config.yml", run.get("compose_config"))
+        if COMPOSE_CONFIG not in (run.get("cannot_tell") or ()):
+            self.copy("config", COMPOSE_CONFIG, run.get("compose_config"))
         configs = run.get("node_configs") or {}
         for node in topology["nodes"]:
             self.copy("config", f"config/node{node['id']}.toml", configs.get(node["name"]))
