@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wktriage.bundle.layout import CONTROLLER
+from wktriage.bundle.layout import COMPOSE_CONFIG, CONTROLLER
 from wktriage.core import schemas
 from wktriage.core.errors import UsageError
 from wktriage.core.json_files import object_text

@@ -9,6 +9,7 @@ from pathlib import Path
 from wktriage.core import schemas
 
 MANIFEST = "manifest.json"
+COMPOSE_CONFIG = "compose-config.yml"
 
 DERIVED = frozenset({"verdict.json", "summary.md", "report.html", "explain.txt"})
 """Files that judging writes beside the evidence; never evidence themselves."""
