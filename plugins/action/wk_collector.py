@@ -85,6 +85,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from wktriage import collecting, topology
+from wktriage.core import zipapps
 from wktriage.errors import TriageError
 
 STOP_SECONDS = 90.0
@@ -107,22 +108,24 @@ class ActionModule(ActionBase):
 
     def _start(self, host: str, out: str) -> dict[str, Any]:
         args = self._task.args
-        wanted = dict(args["spec"])
-        if not wanted.get("stack_started_at"):
-            wanted["stack_started_at"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        settings = dict(args["spec"])
+        if not settings.get("stack_started_at"):
+            settings["stack_started_at"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         try:
             stack = topology.load(Path(args["topology_file"]))
-            document = collecting.spec(stack, host, out, **wanted)
-        except TriageError as exc:
+            document = collecting.spec(stack, host, out, **settings)
+            program = zipapps.content("wkcollect")
+        except (TriageError, ValueError) as exc:
             raise AnsibleActionFail(str(exc)) from None
         if document is None:
             return {"changed": False, "out_dir": "", "lead": False, "deadline_seconds": 0.0}
         tmp = self._make_tmp_path()
         try:
             files = [
-                self._connection._shell.join_path(tmp, n) for n in ("collector.py", "spec.json")
+                self._connection._shell.join_path(tmp, name)
+                for name in (collecting.PROGRAM, "spec.json")
             ]
-            self._transfer_file(str(collecting.COLLECTOR), files[0])
+            self._transfer_data(files[0], program)
             self._transfer_data(files[1], json.dumps(document))
             self._fixup_perms2([tmp, *files])
             quoted = shlex.quote(out)
@@ -157,11 +160,11 @@ class ActionModule(ActionBase):
 
     def _collector(self, out: str, *command: str) -> str:
         python = self._task.args.get("python", "python3")
-        return self._shell(shlex.join([python, f"{out}/collector.py", *command]))
+        return self._shell(shlex.join(collecting.command(python, out, *command)))
 
     def _shell(self, command: str) -> str:
         done = self._low_level_execute_command(command)
         if done["rc"] != 0:
-            said = (done["stderr"] or done["stdout"]).strip()
-            raise AnsibleActionFail(f"{command.split(' ')[0]}: {said or 'no message'}")
+            message = (done["stderr"] or done["stdout"]).strip()
+            raise AnsibleActionFail(f"{command.split(' ')[0]}: {message or 'no message'}")
         return str(done["stdout"])

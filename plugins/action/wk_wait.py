@@ -109,7 +109,7 @@ class ActionModule(ActionBase):
         """Follow the collector; return whether it fell silent."""
         end = time.monotonic() + float(self._task.args["deadline_seconds"])
         show = boolean(self._task.args.get("show", True))
-        # Reading the file costs a tenth of what starting `collector.py poll` every second would.
+        # Reading the file costs a tenth of what starting `collector.pyz poll` every second would.
         command = f"cat {shlex.quote(out)}/state.json"
         due = time.monotonic()
         while True:
@@ -143,6 +143,6 @@ class ActionModule(ActionBase):
         python = self._task.args.get("python", "python3")
         self._low_level_execute_command(
             shlex.join(
-                [python, f"{out}/collector.py", "stop", out, "--reason", "interrupted by the user"]
+                collecting.command(python, out, "stop", out, "--reason", "interrupted by the user")
             )
         )

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from wktriage import fingerprint, manifest, redact, scenarios, schema
+from wktriage import collecting, fingerprint, manifest, redact, scenarios, schema
 from wktriage.errors import InfraError, UsageError
 
 CONTROLLER = "controller"
@@ -384,7 +384,7 @@ def assemble(
 ) -> dict[str, Any]:
     """Write the bundle of a run and return its manifest.
 
-    ``tars`` maps host to what ``collector.py pack`` made there; a host without one is recorded as
+    ``tars`` maps host to what ``collector.pyz pack`` made there; a host without one is recorded as
     failed. ``run_file`` is run.json, ``references`` name -> file to carry in ``references/``
     besides those that run.json names, ``secrets`` values to hide besides those that the
     configuration gives away. ``interrupted`` says why the run did not end by itself.
@@ -550,7 +550,7 @@ def _stop_and_pack(out: Path, reason: str) -> Path | None:
 
     def command(*args: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
-            [sys.executable, str(out / "collector.py"), *args],
+            collecting.command(sys.executable, str(out), *args),
             capture_output=True, timeout=COMMAND_SECONDS, check=False, env=dict(os.environ),
         )  # fmt: skip
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = sorted(p for p in ROOT.glob("plugins/*/*.py") if p.name != "__init__.py")
 MODULES = [p for p in PLUGINS if p.parent.name in ("modules", "module_utils")]
 #: What may run on hosts: files that are copied there.
-ON_HOSTS = [*MODULES, *ROOT.glob("roles/*/files/*.py"), ROOT / "src/wktriage/replay/server.py"]
+ON_HOSTS = [*MODULES, ROOT / "src/wktriage/replay/server.py"]
 
 
 def constants(path: Path) -> dict[str, str]:

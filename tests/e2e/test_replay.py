@@ -20,12 +20,12 @@ from typing import Any
 
 import pytest
 
+from wktriage.core import zipapps
 from wktriage.replay import server
 
 ROOT = Path(__file__).parents[2]
 FULL = ROOT / "tests" / "fixtures" / "replay" / "full"
 SERVER = ROOT / "src" / "wktriage" / "replay" / "server.py"
-COLLECTOR = ROOT / "roles" / "evidence" / "files" / "collector.py"
 NAMES = ("wk-node1", "wk-node2", "wk-node3", "wk-sim")
 
 
@@ -282,7 +282,7 @@ def replayed(start: Starter, tmp_path: Path) -> tuple[Replay, Path]:
         "profile_seconds": 1,
     }
     (tmp_path / "spec.json").write_text(json.dumps(spec))
-    run = [sys.executable, str(COLLECTOR)]
+    run = [sys.executable, str(zipapps.build("wkcollect"))]
     subprocess.run([*run, "start", str(tmp_path / "spec.json")], check=True, timeout=20)
 
     def done() -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import tarfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.test_collector import FILE, Detached, Stack, until
+from tests.unit.collectstack import Detached, Stack, until
 
-from wktriage import assemble, manifest, schema
+from wktriage import assemble, collecting, manifest, schema
+from wktriage.core import zipapps
 from wktriage.errors import InfraError, UsageError
 
 
@@ -310,7 +310,7 @@ def test_dead_controller_loses_nothing_that_was_collected(
         stack = Stack(tmp_path, exits)
         out = tmp_path / "collector" / "here"
         out.mkdir(parents=True)
-        shutil.copy(FILE, out / "collector.py")
+        (out / collecting.PROGRAM).write_bytes(zipapps.content("wkcollect"))
         stack.spec.update(out_dir=str(out), window={"seconds": 60})
         (out / "spec.json").write_text(json.dumps(stack.spec))
         stack.sim.run()
