@@ -1,4 +1,4 @@
-"""The way of a run: wait for the load, live through the window, collect what comes after it."""
+"""The course of a run: wait for the load, sit out the window, collect what comes after it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Collector:
         return f"the simulator was not running within {waited:g} s (state {state})"
 
     def _measure(self) -> None:
-        """Live through the window."""
+        """Sit out the window, and judge the samples in it."""
         run, window = self.run, self.run.window
         start = window.start or 0.0
         run.enter("before-scrape", start)

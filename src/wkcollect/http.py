@@ -16,7 +16,7 @@ NOT_RECORDED = "not recorded"
 
 
 class Unanswered(Exception):
-    """A request without a usable answer; ``timeout`` tells waiting in vain from refusal."""
+    """A request without a usable answer; ``timeout`` is true when none came in time."""
 
     def __init__(self, text: str, timeout: bool = False) -> None:
         super().__init__(text)

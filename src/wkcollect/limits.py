@@ -7,7 +7,7 @@ HEALTHZ_TIMEOUT = 1.95
 SLOW_PROBE_TIMEOUT = 6.0
 METRICS_TIMEOUT = 5.0
 PPROF_TIMEOUT = 8.0
-# A node that hangs answers its CPU profile this much later than the profile takes, or not at all.
+# On top of the seconds that a CPU profile lasts.
 PROFILE_SLACK = 5.0
 # For a node that did not answer its last health checks: enough to learn that it still doesn't.
 SILENT_NODE_TIMEOUT = 2.0
@@ -23,7 +23,7 @@ DOCKER_STATS_INTERVAL = 2.0
 SMALL_BODY = 256 * 1024
 ENGINE_BODY = 1 << 20
 CLUSTER_BODY = 4 << 20
-# A log is as long as it is: its sink is what bounds it.
+# The sink of a log bounds what is kept of it.
 LOG_BODY = 1 << 40
 MAX_BODY_FIELD = 2000
 MAX_LOG_LINE = 64 * 1024

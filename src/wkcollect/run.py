@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from wkcollect import limits
 from wkcollect.clock import Cadence, Clock, parse_iso
@@ -24,6 +24,13 @@ class Target(NamedTuple):
 
     name: str
     handle: dict[str, Any]
+
+
+class Sampler(Protocol):
+    """Takes one kind of sample again and again."""
+
+    def take(self, seq: int, due: float, lateness: float, /) -> None:
+        """Take the sample of slot ``seq``, due on the monotonic clock and late by seconds."""
 
 
 class Run:
@@ -133,29 +140,17 @@ class Run:
         for thread in threads:
             thread.join()
 
-    def sample(
-        self,
-        name: str,
-        interval: float,
-        offset: float,
-        take: Callable[[int, float, float], Any],
-    ) -> None:
-        """Call take(seq, due, lateness) at every slot until sampling is over, in a thread."""
-        self.spawn(name, self._sample, name, interval, offset, take)
+    def sample(self, name: str, interval: float, offset: float, sampler: Sampler) -> None:
+        """Let a sampler take a sample at every slot until sampling is over, in a thread."""
+        self.spawn(name, self._sample, name, interval, offset, sampler)
 
-    def _sample(
-        self,
-        name: str,
-        interval: float,
-        offset: float,
-        take: Callable[[int, float, float], Any],
-    ) -> None:
+    def _sample(self, name: str, interval: float, offset: float, sampler: Sampler) -> None:
         cadence = Cadence(self.began + offset, interval, self.sampling_over)
         tally = self.evidence.tally(name)
         missed = 0
         for seq, due, lateness in cadence.slots():
             try:
-                take(seq, due, lateness)
+                sampler.take(seq, due, lateness)
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 tally.note(False, describe(error))
             tally.missed += cadence.missed - missed

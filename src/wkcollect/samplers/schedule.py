@@ -17,10 +17,10 @@ from wkcollect.samplers.status import Status
 
 def start(run: Run) -> None:
     """Start every sampler, each in a thread of its own."""
-    run.sample("status", run.interval, 0.0, Status(run).take)
+    run.sample("status", run.interval, 0.0, Status(run))
     _start_nodes(run)
     _start_resources(run)
-    run.sample("host", run.interval, 0.05, HostUsage(run).take)
+    run.sample("host", run.interval, 0.05, HostUsage(run))
 
 
 def _start_nodes(run: Run) -> None:
@@ -34,11 +34,11 @@ def _start_nodes(run: Run) -> None:
         goroutines = Health(
             run, node, "goroutines", "/debug/goroutines/summary", limits.SLOW_PROBE_TIMEOUT
         )
-        run.sample("health", run.interval, 0.1 + 0.1 * share, healthz.take)
-        run.sample("health", slow, turn + 0.4, readyz.take)
-        run.sample("health", slow, turn + 1.4, goroutines.take)
-        run.sample("cluster", slow, turn + 2.4, ClusterView(run, node).take)
-        run.sample("metrics-series", series_interval, turn + 3.45, Series(run, node).take)
+        run.sample("health", run.interval, 0.1 + 0.1 * share, healthz)
+        run.sample("health", slow, turn + 0.4, readyz)
+        run.sample("health", slow, turn + 1.4, goroutines)
+        run.sample("cluster", slow, turn + 2.4, ClusterView(run, node))
+        run.sample("metrics-series", series_interval, turn + 3.45, Series(run, node))
 
 
 def _start_resources(run: Run) -> None:
@@ -46,10 +46,10 @@ def _start_resources(run: Run) -> None:
     containers = [t for t in targets if t.handle.get("kind") == "container"]
     if containers:
         states = States(run, containers)
-        run.sample("resources", run.interval, 0.25, states.take)
+        run.sample("resources", run.interval, 0.25, states)
         for index, target in enumerate(containers):
             usage = ContainerUsage(run, target, states)
-            run.sample("resources", run.interval, 0.35 + 0.5 * index / len(containers), usage.take)
+            run.sample("resources", run.interval, 0.35 + 0.5 * index / len(containers), usage)
         run.spawn("events", Events(run, containers, states).follow)
     else:
         run.evidence.tally("docker-stats").settle("not_applicable")
@@ -58,6 +58,6 @@ def _start_resources(run: Run) -> None:
     for index, target in enumerate(targets):
         offset = 0.35 + 0.5 * index / len(targets)
         if target.handle.get("kind") == "process":
-            run.sample("resources", run.interval, offset, ProcessUsage(run, target).take)
+            run.sample("resources", run.interval, offset, ProcessUsage(run, target))
         elif target.handle.get("kind") == "http":
-            run.sample("resources", run.interval, offset, ServedUsage(run, target).take)
+            run.sample("resources", run.interval, offset, ServedUsage(run, target))

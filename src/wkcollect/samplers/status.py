@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from wkcollect import limits
-from wkcollect.http import Http, Unanswered, get_object, split_url
+from wkcollect.http import Unanswered, get_object, split_url
 from wkcollect.run import Run
 from wkcollect.values import one_line
 
@@ -49,7 +49,7 @@ class Status:
 def load_problem(run: Run) -> str | None:
     """Return None when the load of the window still runs, else what is wrong with it."""
     base, path = split_url(run.spec["status_url"])
-    client: Http = run.client(base)
+    client = run.client(base)
     try:
         status = get_object(client, path, limits.STATUS_TIMEOUT)
     except Unanswered as failure:
