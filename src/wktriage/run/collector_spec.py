@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 from wktriage.core import schemas
+from wktriage.core.paths import PROJECT
 from wktriage.core.topology import Topology
 
 SCHEMA_VERSION = 1
-COLLECTOR = Path(__file__).resolve().parents[2] / "roles" / "evidence" / "files" / "collector.py"
+COLLECTOR = PROJECT / "roles" / "evidence" / "files" / "collector.py"
 
 # What comes on top of readiness, settling, window and profile: scrapes, heap dumps and logs, each
 # with its own time limit in the collector.

@@ -20,7 +20,7 @@ from wktriage.cli.commands.triage import parse_extra_vars
 from wktriage.core import times
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.core.model import SignalSet, Tri
-from wktriage.core.paths import PROJECT
+from wktriage.core.paths import work_dir
 from wktriage.incidents import library
 from wktriage.judging import predicates, signals
 from wktriage.judging.verdict import judge
@@ -114,7 +114,7 @@ def _scaled(value: float | str, factor: float) -> str:
     "--incidents",
     "store",
     type=click.Path(path_type=Path),
-    default=PROJECT / "incidents",
+    default=work_dir() / "incidents",
     help="Where incidents are stored.",
 )
 @click.option("--baseline", help="The incident that is this one's recorded baseline.")
@@ -159,8 +159,7 @@ def _given(of_fault: Mapping[str, Any], of_caller: Mapping[str, Any]) -> dict[st
 
 
 def _runs_dir(given: Mapping[str, Any]) -> Path:
-    path = Path(str(given.get("runs_dir", "runs"))).expanduser()
-    return path if path.is_absolute() else PROJECT / path
+    return Path.cwd() / Path(str(given.get("runs_dir", work_dir() / "runs"))).expanduser()
 
 
 def report(
