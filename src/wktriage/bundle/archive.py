@@ -33,7 +33,7 @@ def unpack(
     limits: Limits,
     problem: Callable[[PurePosixPath], str | None] = lambda name: None,
 ) -> list[str]:
-    """Write the plain files of a tar archive below ``target``; return what was refused, and why.
+    """Write the regular files of a tar archive below ``target``; return what was refused, and why.
 
     Links, devices, absolute paths and ``..`` are refused, and so is everything beyond the limits,
     and each name for which ``problem`` returns a reason. A damaged archive yields what comes

@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from wktriage.bundle.layout import DERIVED
 from wktriage.core.text import LINE_CAP, iter_lines
 
 T = TypeVar("T")
-
-DERIVED = frozenset({"verdict.json", "summary.md", "report.html", "explain.txt"})
-"""Files that judging writes beside the evidence; never evidence themselves."""
 
 JSON_CAP = 16 * 1024 * 1024
 """Bytes read of a JSON document; a larger one counts as unreadable."""

@@ -199,16 +199,19 @@ def recorded(bundle_dir: Path) -> Recorded:
     if not samples:
         raise UsageError(f"nothing to replay: {bundle_dir.name} has no readable status.jsonl")
     inputs = (bundle.read_json("fingerprint.json") or {}).get("inputs") or {}
-    start, end = _replayed_window(bundle, samples)
+    start, end = replayed_window(bundle, samples)
     rate = re.fullmatch(r"(\d+)/s", str(status.effective_config(bundle).get("connect_rate", "")))
     sim = (bundle.read_json("topology.json") or {}).get("sim") or {}
+    # Shown in the order of the file; what had to be inferred has none of its own.
+    written = bundle.exists("config/workload.json")
+    keys = list(bundle.workload) if written else [k for k in _WORKLOAD if k in bundle.workload]
     scenario = bundle.scenario if bundle.scenario != "unknown" else inputs.get("scenario")
     return Recorded(
         scenario=str(scenario or "custom"),
         mode=str(inputs.get("mode") or bundle.env.get("MODE") or "clean"),
         # A window that ended a status sample early still is the one that was asked for.
         duration_s=round(end - start),
-        workload={key: v for key, v in bundle.workload.items() if key in _WORKLOAD},
+        workload={key: bundle.workload[key] for key in keys if key in _WORKLOAD},
         node_env={str(k): str(v) for k, v in (inputs.get("node_env") or {}).items()},
         connect_rate=int(rate[1]) if rate else None,
         node_ids={n: int(bundle.metrics_key(n).removeprefix("node")) for n in bundle.nodes},
@@ -248,7 +251,7 @@ def _stack_facts(bundle: Bundle, inputs: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _replayed_window(bundle: Bundle, seen: Sequence[status.Sample]) -> tuple[float, float]:
+def replayed_window(bundle: Bundle, seen: Sequence[status.Sample]) -> tuple[float, float]:
     """Return the window (start, end; epoch seconds) that a replay of the bundle goes through.
 
     ``seen`` are its samples, at least one. It is the measured window; where none was measured it

@@ -83,14 +83,14 @@ class Identity:
             "node_env": "node environment",
             "boot_id": "boot of the hosts",
         }
-        found = []
+        differing = []
         for name, word in words.items():
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if mine is None or theirs is None:
-                found.append(f"{word} unknown")
-            elif mine != theirs:
-                found.append(f"other {word}")
-        return found
+            one, another = getattr(self, name), getattr(other, name)
+            if one is None or another is None:
+                differing.append(f"{word} unknown")
+            elif one != another:
+                differing.append(f"other {word}")
+        return differing
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _pairs(env: Any) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((str(k), str(v)) for k, v in (env or {}).items()))
 
 
-def find_baseline(runs_dir: Path, wanted: Identity, *, now: datetime, judge: Judge) -> Search:
+def find_baseline(runs_dir: Path, target: Identity, *, now: datetime, judge: Judge) -> Search:
     """Look for a healthy smoke-default bundle that vouches for ``wanted``, newest first.
 
     ``judge`` returns the verdict of a bundle from its evidence; a verdict.json that lies beside
@@ -129,7 +129,7 @@ def find_baseline(runs_dir: Path, wanted: Identity, *, now: datetime, judge: Jud
     for bundle, manifest in _bundles(runs_dir):
         if manifest.get("scenario") != BASELINE_SCENARIO:
             continue
-        why = _refuse(bundle, manifest, wanted, now=now, judge=judge)
+        why = _refuse(bundle, manifest, target, now=now, judge=judge)
         if why is None:
             return Search(bundle, tuple(rejected))
         rejected.append((bundle.name, why))
@@ -169,7 +169,7 @@ def _bundles(runs_dir: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _refuse(
-    bundle: Path, manifest: Mapping[str, Any], wanted: Identity, *, now: datetime, judge: Judge
+    bundle: Path, manifest: Mapping[str, Any], target: Identity, *, now: datetime, judge: Judge
 ) -> str | None:
     """Return why this bundle is no baseline for ``wanted``; None when it is one."""
     if manifest.get("purpose") not in ACCEPTED_PURPOSES:
@@ -177,10 +177,10 @@ def _refuse(
     if (unusable := _unusable(manifest, now)) is not None:
         return unusable
     try:
-        found = Identity.of_fingerprint(_read(bundle / "fingerprint.json") or {})
+        candidate = Identity.of_fingerprint(_read(bundle / "fingerprint.json") or {})
     except (KeyError, TypeError, AttributeError):
         return "its fingerprint cannot be read"
-    differing = wanted.differs_from(found)
+    differing = target.differs_from(candidate)
     if differing:
         return ", ".join(differing)
     try:
@@ -240,18 +240,18 @@ def find_twin(
 def _other_inputs(bundle: Path, inputs: Mapping[str, Any], image_digest: str | None) -> str | None:
     """Return in what a bundle differs from a run besides its being clean; None: in nothing."""
     try:
-        found = _read(bundle / "fingerprint.json") or {}
-        differing = set(fingerprint.compare({"inputs": inputs}, found)) - {"mode", "scenario"}
-        mode, scenario = found["inputs"]["mode"], str(found["inputs"]["scenario"])
-        theirs = found["derived"]["image_digest"]
-        found_bytes = found["observed"]["data_bytes_at_start"]
+        candidate = _read(bundle / "fingerprint.json") or {}
+        differing = set(fingerprint.compare({"inputs": inputs}, candidate)) - {"mode", "scenario"}
+        mode, scenario = candidate["inputs"]["mode"], str(candidate["inputs"]["scenario"])
+        its_digest = candidate["derived"]["image_digest"]
+        its_bytes = candidate["observed"]["data_bytes_at_start"]
     except (KeyError, TypeError, AttributeError):
         return "its fingerprint cannot be read"
     if mode != "clean":
         return f"its mode is {mode}"
-    if found_bytes != 0:
+    if its_bytes != 0:
         return "not known to have started on empty data"
-    if theirs is None or theirs != image_digest:
+    if its_digest is None or its_digest != image_digest:
         differing.add("image_digest")
     if not _ask_the_same(str(inputs["scenario"]), scenario):
         differing.add("success criteria")

@@ -166,7 +166,7 @@ def end(paths: RunPaths) -> None:
 
 def interrupted(runs_dir: Path) -> list[RunPaths]:
     """Return the runs whose process is gone while their pending mark is there, oldest first."""
-    found = []
+    runs = []
     for mark in sorted((runs_dir / ".pending").glob("*.json")):
         try:
             raw = json.loads(mark.read_text())
@@ -176,5 +176,5 @@ def interrupted(runs_dir: Path) -> list[RunPaths]:
             # A torn mark still names its run by its file name.
             alive = False
         if not alive:
-            found.append(RunPaths(runs_dir, mark.stem))
-    return found
+            runs.append(RunPaths(runs_dir, mark.stem))
+    return runs

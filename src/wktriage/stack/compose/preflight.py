@@ -15,9 +15,9 @@ from wktriage.stack.driver import Findings
 
 def host_ports(services: Mapping[str, Any]) -> dict[int, str]:
     """Return host TCP port -> service for the services that the harness starts."""
-    wanted = [*override.node_services(services), override.SIM_SERVICE]
-    found: dict[int, str] = {}
-    for name in wanted:
+    started = [*override.node_services(services), override.SIM_SERVICE]
+    ports: dict[int, str] = {}
+    for name in started:
         for entry in services[name].get("ports") or []:
             if isinstance(entry, dict):
                 published = str(entry.get("published", ""))
@@ -26,8 +26,8 @@ def host_ports(services: Mapping[str, Any]) -> dict[int, str]:
                 parts = str(entry).split("/")[0].rsplit(":", 2)
                 published = parts[-2] if len(parts) > 1 else ""
             if re.fullmatch(r"\d{1,5}", published):
-                found[int(published)] = name
-    return found
+                ports[int(published)] = name
+    return ports
 
 
 def check_engine(docker: Engine) -> None:
@@ -101,10 +101,10 @@ def check_ports(
     by_holder: dict[str, list[str]] = {}
     for taken_port, process in sorted(taken.items(), key=lambda item: int(item[0])):
         container = by_port.get(int(taken_port), {})
-        theirs = engine.label(container, engine.PROJECT_LABEL)
-        if container and theirs == project and engine.label(container, ours):
+        owner = engine.label(container, engine.PROJECT_LABEL)
+        if container and owner == project and engine.label(container, ours):
             continue
-        by_holder.setdefault(_holder(container, theirs, process), []).append(taken_port)
+        by_holder.setdefault(_holder(container, owner, process), []).append(taken_port)
     for who, ports in by_holder.items():
         word = "port" if len(ports) == 1 else "ports"
         verb = "is" if len(ports) == 1 else "are"

@@ -8,9 +8,7 @@ reached; reaching one again changes nothing.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 import yaml
 
 from wktriage.core.errors import InfraError, UsageError
+from wktriage.core.git import GitState, git_state
 from wktriage.core.topology import Node, Sim, Topology, container_verbs
 from wktriage.request.request import Request
 from wktriage.stack import data_root
@@ -75,39 +74,6 @@ class Spec:
         )
 
 
-@dataclass(frozen=True)
-class Source:
-    """Git state of the checkout; None where git can't tell."""
-
-    revision: str | None
-    diff_sha256: str | None
-
-    @property
-    def mark(self) -> str | None:
-        """Return the label value of an image built from this state."""
-        return None if self.revision is None else f"{self.revision}+{self.diff_sha256}"
-
-
-def source_state(checkout: Path) -> Source:
-    """Return the revision and the hash of the uncommitted changes of the checkout."""
-
-    def git(*args: str) -> bytes | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(checkout), *args], capture_output=True, timeout=60, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout if done.returncode == 0 else None
-
-    revision = git("rev-parse", "HEAD")
-    if revision is None:
-        return Source(None, None)
-    diff = git("diff", "HEAD", "--binary")
-    digest = None if diff is None else hashlib.sha256(diff).hexdigest()
-    return Source(revision.decode("ascii", "replace").strip(), digest)
-
-
 class ComposeStack:
     """One compose project of the harness."""
 
@@ -141,7 +107,7 @@ class ComposeStack:
 
         Raises UsageError when the image is missing and may not be built.
         """
-        source = source_state(self.spec.checkout)
+        source = git_state(self.spec.checkout)
         self._write_inputs(source)
         image = self.image()
         built = self._must_build(image, source)
@@ -184,7 +150,7 @@ class ComposeStack:
             data_root.wipe(self.spec.data_root, as_root=self._removed_by(facts["image"]))
         else:
             data_root.check(self.spec.data_root, wipe=False)
-        found = data_root.data_bytes(self.spec.data_root, names)
+        bytes_at_start = data_root.data_bytes(self.spec.data_root, names)
         data_root.prepare(self.spec.data_root, names, project=self.spec.project)
         self.docker.run(
             self.compose_args(
@@ -196,8 +162,8 @@ class ComposeStack:
         return {
             **facts,
             "compose_config": str(self._write_config()),
-            "data_bytes_at_start": found,
-            "mode_measured": data_root.measured_mode(found),
+            "data_bytes_at_start": bytes_at_start,
+            "mode_measured": data_root.measured_mode(bytes_at_start),
         }
 
     def started(self) -> bool:
@@ -216,17 +182,17 @@ class ComposeStack:
         for name in self.nodes:
             config = self.configs[name]
             data_dir = self.spec.data_root / self._data_name(name)
-            found = by_service[name]
+            container = by_service[name]
             nodes.append(
                 Node(
                     name=name,
                     id=override.node_number(name),
                     host=self.spec.host,
                     api_url=_url(services[name], config.api_port),
-                    handle=_handle(found),
+                    handle=_handle(container),
                     data_dir=str(data_dir),
                     log_dir=_below(config.log_dir, config.data_dir, data_dir),
-                    verbs=container_verbs(str(found["Id"])),
+                    verbs=container_verbs(str(container["Id"])),
                 )
             )
         sim = by_service[override.SIM_SERVICE]
@@ -278,19 +244,19 @@ class ComposeStack:
         return path
 
     def _containers(self) -> dict[str, dict[str, Any]]:
-        found = {
+        by_service = {
             engine.label(c, engine.SERVICE_LABEL): c
             for c in engine.containers(self.docker, project=self.spec.project)
         }
-        missing = [s for s in (*self.nodes, override.SIM_SERVICE) if s not in found]
+        missing = [s for s in (*self.nodes, override.SIM_SERVICE) if s not in by_service]
         if missing:
             raise InfraError(
                 f"project {self.spec.project} has no container for {', '.join(missing)}: "
                 "did something else remove it?"
             )
-        return found
+        return by_service
 
-    def _must_build(self, image: str, source: Source) -> bool:
+    def _must_build(self, image: str, source: GitState) -> bool:
         if self.spec.build == "always":
             return True
         if self.spec.build == "never":
@@ -302,7 +268,7 @@ class ComposeStack:
         built_from = engine.image_label(self.docker, image, override.SOURCE_LABEL)
         return built_from is not None and built_from != source.mark
 
-    def _write_inputs(self, source: Source) -> None:
+    def _write_inputs(self, source: GitState) -> None:
         sim_dir = self._sim_dir()
         for folder in (sim_dir, self.spec.work_dir / "sim-data"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -359,17 +325,17 @@ def remove(docker: Engine, project: str) -> bool:
     Needs no checkout and no override file. Raises InfraError when containers of that project
     name are not the harness's.
     """
-    found = engine.containers(docker, project=project)
-    foreign = [engine.name_of(c) for c in found if not engine.label(c, engine.OWNER_LABEL)]
+    containers = engine.containers(docker, project=project)
+    foreign = [engine.name_of(c) for c in containers if not engine.label(c, engine.OWNER_LABEL)]
     if foreign:
         raise InfraError(
             f"compose project {project} has containers that the harness did not make "
             f"({', '.join(foreign)}): choose another name with -e stack_project=NAME"
         )
-    if not found:
+    if not containers:
         return False
     # A paused container can't be stopped in time; it is ours, so wake it up first.
-    paused = [str(c["Id"]) for c in found if (c.get("State") or {}).get("Paused")]
+    paused = [str(c["Id"]) for c in containers if (c.get("State") or {}).get("Paused")]
     if paused:
         docker.run(["unpause", *paused])
     down = ["compose", "--project-name", project, "down", "--remove-orphans"]

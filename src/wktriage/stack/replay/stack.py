@@ -27,12 +27,12 @@ def plan(project: Path, incident_id: str, hosts: Sequence[str], address: str) ->
     if not hosts:
         raise UsageError("no host to replay on: the inventory's group wk_stack is empty")
     request = library.replay_request(project, {"incident": incident_id})
-    held = library.recorded(Path(request["bundle_dir"]))
+    recording = library.recorded(Path(request["bundle_dir"]))
     placed: dict[str, list[str]] = {host: [] for host in hosts}
-    for index, node in enumerate(held.node_ids):
+    for index, node in enumerate(recording.node_ids):
         port = PREFERRED_NODE_PORT + index
         placed[hosts[index % len(hosts)]].append(f"--listen={node}={address}:{port}")
-    placed[hosts[0]].append(f"--listen={held.sim}={address}:{PREFERRED_SIM_PORT}")
+    placed[hosts[0]].append(f"--listen={recording.sim}={address}:{PREFERRED_SIM_PORT}")
     # A host without a process needs no port either.
     placed = {host: listen for host, listen in placed.items() if listen}
     # Inventory names may be of one machine: each has its own preference.
@@ -67,11 +67,11 @@ def topology(
     ``ports`` are those that each host's server holds, by the name of the process.
     """
     address = planned["address"]
-    held = library.recorded(Path(planned["bundle_dir"]))
+    recording = library.recorded(Path(planned["bundle_dir"]))
     where = {
         name: (host, port)
-        for host, mine in ports.items()
-        for name, port in mine.items()
+        for host, on_host in ports.items()
+        for name, port in on_host.items()
         if name != "control"
     }
 
@@ -91,9 +91,9 @@ def topology(
             data_dir=None,
             log_dir=None,
         )
-        for name, number in held.node_ids.items()
+        for name, number in recording.node_ids.items()
     )
-    sim_host, sim_port = where[held.sim]
+    sim_host, sim_port = where[recording.sim]
     return Topology(
         driver="replay",
         project=project_name,
@@ -101,9 +101,9 @@ def topology(
         replay_of=str(planned["incident"]),
         nodes=nodes,
         sim=Sim(
-            name=held.sim,
+            name=recording.sim,
             host=sim_host,
             status_url=f"http://{address}:{sim_port}/status",
-            handle=handle(held.sim),
+            handle=handle(recording.sim),
         ),
     )
