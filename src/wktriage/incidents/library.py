@@ -26,6 +26,7 @@ from wktriage.bundle.readers import status
 from wktriage.bundle.readers.jsonl import number
 from wktriage.bundle.readers.usage import SIM
 from wktriage.core.errors import UsageError
+from wktriage.core.paths import cache_dir
 from wktriage.core.times import parse_time
 from wktriage.incidents import archive, labels
 from wktriage.incidents.labels import replace_file
@@ -307,7 +308,7 @@ def replay_request(project: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
     ``project`` is the project directory. Adds ``bundle_dir`` (the unpacked recording), ``archive``
     and ``baseline_dir`` (the recorded baseline, None when the incident has none).
     """
-    root, cache = project / "incidents", project / ".cache" / "incidents"
+    root, cache = project / "incidents", cache_dir() / "incidents"
     incident = find_incident(root, str(asked.get("incident") or DEFAULT))
     bundle_dir = unpacked(incident, cache)
     request = check_request(incident, recorded(bundle_dir), asked)
