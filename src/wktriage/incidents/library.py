@@ -26,6 +26,7 @@ from typing import Any
 import yaml
 
 from wktriage.core.errors import UsageError
+from wktriage.core.suggestions import did_you_mean
 from wktriage.replay import server
 
 LABELS = "labels.jsonl"
@@ -153,15 +154,15 @@ def _read_labels(
 
 
 def find_incident(root: Path, name: str) -> Incident:
-    """Return the incident of that id. Raises UsageError, with the ids there are, for no such."""
+    """Return the incident of that id. Raises UsageError, with a suggestion, for an unknown one."""
     known = list_incidents(root)
     for incident in known:
         if incident.bundle == name:
             if not incident.archive.is_file():
                 raise UsageError(f"incident {name}: {incident.archive} is missing")
             return incident
-    names = ", ".join(incident.bundle for incident in known) or "none"
-    raise UsageError(f"no incident {name!r}; recorded are: {names} (wktriage incidents)")
+    hint = did_you_mean(name, [incident.bundle for incident in known])
+    raise UsageError(f"no incident {name!r} (`wktriage incidents` lists them){hint}")
 
 
 def unpack(incident: Incident, target: Path) -> Path:
