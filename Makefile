@@ -9,11 +9,14 @@ BIN := $(VENV)/bin
 INCIDENT ?=
 JOBS ?= 2
 
+# The code that is shipped to hosts.
+HOST_CODE = plugins/modules plugins/module_utils $(wildcard src/wkcollect src/wkreplay)
+
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --extra build
 
-.PHONY: help setup triage test lint lint-ruff lint-mypy lint-yaml lint-ansible format docs lock clean
+.PHONY: help setup triage test lint lint-ruff lint-mypy lint-imports lint-hosts lint-yaml lint-ansible format docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,9 +31,9 @@ test: $(VENV)/.dev ## Run every gate and every test that this machine can run
 	@gates=0; $(MAKE) --no-print-directory lint || gates=1; \
 	  $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS) && exit $$gates
 
-lint: $(VENV)/.dev ## Run the static gates: ruff, mypy, yamllint, ansible-lint
+lint: $(VENV)/.dev ## Run the static gates: ruff, mypy, rooms, yamllint, ansible-lint
 	@$(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) --output-sync=target \
-	  lint-ansible lint-mypy lint-ruff lint-yaml
+	  lint-ansible lint-mypy lint-ruff lint-imports lint-hosts lint-yaml
 
 lint-ruff:
 	$(BIN)/ruff check .
@@ -38,6 +41,12 @@ lint-ruff:
 
 lint-mypy:
 	$(BIN)/mypy
+
+lint-imports:
+	$(BIN)/lint-imports
+
+lint-hosts: # What runs on hosts must run on their Python.
+	$(BIN)/vermin --quiet --no-tips --violations --target=3.8- $(HOST_CODE)
 
 lint-yaml:
 	$(BIN)/yamllint --strict .

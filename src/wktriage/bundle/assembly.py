@@ -13,22 +13,22 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from wktriage.bundle import archive as archives
 from wktriage.bundle import fingerprint, manifest, redaction
 from wktriage.core import schemas
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.request import scenarios
 
 CONTROLLER = "controller"
+COMPOSE_CONFIG = "compose-config.yml"
 # Bounds on what one host may hand in: far above any real run, below what fills a disk.
 MAX_MEMBERS = 200_000
 MAX_MEMBER_BYTES = 1 << 30
@@ -72,53 +72,19 @@ class HostEvidence:
 def unpack(archive: Path, target: Path) -> list[str]:
     """Unpack what a collector packed into ``target``; return what was refused, and why.
 
-    Only plain files with the names of the bundle layout are taken; links, devices, absolute
-    paths and ``..`` are refused, and so is everything beyond the size limits. A damaged archive
-    yields what comes before the damage. Raises InfraError when it can't be opened at all.
+    See ``archives.unpack``; only files with the names of the bundle layout are taken.
     """
-    refused: list[str] = []
-    total = 0
-    try:
-        with tarfile.open(archive, "r:*") as tar:
-            for number, member in enumerate(tar):
-                name = PurePosixPath(member.name)
-                problem = None
-                if member.isdir():
-                    continue
-                if number >= MAX_MEMBERS or total + member.size > MAX_TOTAL_BYTES:
-                    refused.append("the rest: too much")
-                    break
-                if not member.isreg():
-                    problem = "no plain file"
-                elif name.is_absolute() or ".." in name.parts:
-                    problem = "outside of the archive"
-                elif not _wanted(name):
-                    problem = "no file of the bundle layout"
-                elif member.size > MAX_MEMBER_BYTES:
-                    problem = f"larger than {MAX_MEMBER_BYTES} bytes"
-                if problem:
-                    refused.append(f"{str(name)[:120]!r}: {problem}")
-                    continue
-                source = tar.extractfile(member)
-                if source is None:
-                    continue
-                path = target / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("wb") as out:
-                    shutil.copyfileobj(source, out, 1 << 20)
-                total += member.size
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as exc:
-        if not any(target.rglob("*")):
-            raise InfraError(f"{archive}: not what a collector packs: {exc}") from exc
-        refused.append(f"the rest: archive is damaged: {exc}")
-    return refused
+    limits = archives.Limits(MAX_MEMBERS, MAX_MEMBER_BYTES, MAX_TOTAL_BYTES)
+    return archives.unpack(archive, target, limits, _problem)
 
 
-def _wanted(name: PurePosixPath) -> bool:
+def _problem(name: PurePosixPath) -> str | None:
     text = name.as_posix()
     if text in ("collectors.json", "collector.log", "state.json"):
-        return True
-    return text.startswith("evidence/") and bool(EVIDENCE.fullmatch(text[len("evidence/") :]))
+        return None
+    if text.startswith("evidence/") and EVIDENCE.fullmatch(text[len("evidence/") :]):
+        return None
+    return "no file of the bundle layout"
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -337,8 +303,8 @@ def _add_own(
     own.text(
         "config", "config/workload.json", json.dumps(workload, indent=2, sort_keys=True) + "\n"
     )
-    if topology["driver"] != "processes":
-        own.copy("config", "compose-config.yml", run.get("compose_config"))
+    if COMPOSE_CONFIG not in (run.get("cannot_tell") or ()):
+        own.copy("config", COMPOSE_CONFIG, run.get("compose_config"))
     configs = run.get("node_configs") or {}
     for node in topology["nodes"]:
         own.copy("config", f"config/node{node['id']}.toml", configs.get(node["name"]))

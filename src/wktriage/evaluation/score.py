@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wktriage.bundle import archive
 from wktriage.core.errors import UsageError
 from wktriage.core.tables import aligned
 from wktriage.judging.verdict import verdict_of
-from wktriage.replay import server
 
 ABSTAIN = "insufficient_evidence"
 BLAMES_SERVER = frozenset(
@@ -115,10 +115,7 @@ def opened(case: Case) -> Iterator[Path]:
         yield case.path
         return
     with tempfile.TemporaryDirectory(prefix="wktriage-score-") as temporary:
-        try:
-            yield server.unpack(case.path, Path(temporary))
-        except server.ReplayError as exc:
-            raise UsageError(str(exc)) from exc
+        yield archive.unpack_bundle(case.path, Path(temporary) / "bundle")
 
 
 def run(chosen: Sequence[Case], progress: Callable[[Result], None] | None = None) -> list[Result]:

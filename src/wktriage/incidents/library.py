@@ -13,21 +13,27 @@ import hashlib
 import io
 import json
 import lzma
+import math
 import os
 import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from wktriage.bundle import archive
+from wktriage.bundle.bundle import Bundle
+from wktriage.bundle.readers import status
+from wktriage.bundle.readers.jsonl import number
+from wktriage.bundle.readers.usage import SIM
 from wktriage.core.errors import UsageError
 from wktriage.core.suggestions import did_you_mean
-from wktriage.replay import server
+from wktriage.core.times import parse_time
 
 LABELS = "labels.jsonl"
 ID = re.compile(r"[a-z0-9][a-z0-9-]{0,60}\Z")
@@ -46,17 +52,10 @@ EXTREME_BELOW = 30 << 20
 DROPPED = re.compile(r"pprof/[^/]*-heap\.pb\.gz(?:\.err)?\Z")
 # Derived from the evidence, and rebuilt from it.
 DERIVED = frozenset({"verdict.json", "summary.md", "report.html", "explain.txt"})
-# How the status timeline's `config` names what a scenario names.
-_STATUS_CONFIG = {
-    "users": "total_users",
-    "person_channels": "person_channels",
-    "group_channels": "group_channels",
-    "group_members": "group_members",
-    "rate": "person_rate_per_channel",
-    "concurrency": "concurrency",
-    "warmup": "warmup",
-    "verify_recv": "verify_recv",
-}
+# What of the simulator's reported configuration is the workload.
+_WORKLOAD = tuple(
+    name for name in status.CONFIG_NAMES.values() if name not in ("uid_prefix", "connect_rate")
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,10 @@ class Incident:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a recording can answer for. ``duration_s`` is its measured window in seconds."""
+    """What a recording can answer for.
+
+    ``duration_s`` is its measured window in seconds, ``node_ids`` holds WuKongIM's node id by name.
+    """
 
     scenario: str
     mode: str
@@ -94,7 +96,7 @@ class Recorded:
     workload: Mapping[str, Any]
     node_env: Mapping[str, str]
     connect_rate: int | None
-    nodes: tuple[str, ...]
+    node_ids: Mapping[str, int]
     sim: str
     plain: bool
     stack: Mapping[str, Any]
@@ -123,7 +125,7 @@ def _read_labels(
     if not path.is_file():
         return []
     found = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    for line_number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         if not line.strip():
             continue
         try:
@@ -149,7 +151,7 @@ def _read_labels(
                 )
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"{path}:{number} is not a usable label: {error}") from error
+            raise UsageError(f"{path}:{line_number} is not a usable label: {error}") from error
     return found
 
 
@@ -170,16 +172,7 @@ def unpack(incident: Incident, target: Path) -> Path:
 
     Raises UsageError when the target exists or the archive is not a safe one.
     """
-    if target.exists():
-        raise UsageError(f"{target} exists: name a directory that does not")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unpack-") as temporary:
-        try:
-            top = server.unpack(incident.archive, Path(temporary))
-        except server.ReplayError as error:
-            raise UsageError(str(error)) from error
-        top.rename(target)
-    return target
+    return archive.unpack_bundle(incident.archive, target)
 
 
 def unpacked(incident: Incident, cache: Path) -> Path:
@@ -199,68 +192,88 @@ def unpacked(incident: Incident, cache: Path) -> Path:
 def recorded(bundle_dir: Path) -> Recorded:
     """Read what a bundle recorded. Raises UsageError when it holds nothing to replay."""
     try:
-        recording = server.Recording(bundle_dir)
-    except server.ReplayError as error:
-        raise UsageError(str(error)) from error
-    inputs = server.read_object(bundle_dir / "fingerprint.json").get("inputs") or {}
-    manifest = server.read_object(bundle_dir / "manifest.json")
-    env = server.read_env(bundle_dir / "env.txt")
-    workload = server.read_object(bundle_dir / "config" / "workload.json")
-    config: dict[str, Any] = {}
-    for event in recording.status.events:
-        config = (event.row.get("status") or {}).get("config") or config
-    if not workload:
-        workload = {key: config[name] for key, name in _STATUS_CONFIG.items() if name in config}
-    rate = re.fullmatch(r"(\d+)/s", str(config.get("connect_rate", "")))
-    window = (recording.window[1] - recording.window[0]) / 1e9
+        bundle = Bundle.open(bundle_dir)
+    except UsageError as error:
+        raise UsageError(f"nothing to replay: {error}") from error
+    samples = status.samples(bundle)
+    if not samples:
+        raise UsageError(f"nothing to replay: {bundle_dir.name} has no readable status.jsonl")
+    inputs = (bundle.read_json("fingerprint.json") or {}).get("inputs") or {}
+    start, end = _replayed_window(bundle, samples)
+    rate = re.fullmatch(r"(\d+)/s", str(status.effective_config(bundle).get("connect_rate", "")))
+    sim = (bundle.read_json("topology.json") or {}).get("sim") or {}
+    scenario = bundle.scenario if bundle.scenario != "unknown" else inputs.get("scenario")
     return Recorded(
-        scenario=str(
-            manifest.get("scenario") or inputs.get("scenario") or env.get("SCENARIO") or "custom"
-        ),
-        mode=str(inputs.get("mode") or env.get("MODE") or "clean"),
+        scenario=str(scenario or "custom"),
+        mode=str(inputs.get("mode") or bundle.env.get("MODE") or "clean"),
         # A window that ended a status sample early still is the one that was asked for.
-        duration_s=round(window),
-        workload={k: v for k, v in workload.items() if k in _STATUS_CONFIG},
+        duration_s=round(end - start),
+        workload={key: v for key, v in bundle.workload.items() if key in _WORKLOAD},
         node_env={str(k): str(v) for k, v in (inputs.get("node_env") or {}).items()},
         connect_rate=int(rate[1]) if rate else None,
-        nodes=tuple(recording.node_names),
-        sim=recording.sim_name,
-        plain=recording.plain,
-        stack=_stack_facts(bundle_dir, inputs),
+        node_ids={n: int(bundle.metrics_key(n).removeprefix("node")) for n in bundle.nodes},
+        sim=str(sim.get("name") or SIM),
+        plain=not bundle.exists("manifest.json"),
+        stack=_stack_facts(bundle, inputs),
     )
 
 
-def _stack_facts(bundle_dir: Path, inputs: Mapping[str, Any]) -> dict[str, Any]:
+def _stack_facts(bundle: Bundle, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the recording says about image, revision and data, in stack.json's keys."""
-    fingerprint = server.read_object(bundle_dir / "fingerprint.json")
-    config = bundle_dir / "config"
-    node_configs = {
-        f"wk-node{match[1]}": str(path)
-        for path in sorted(config.glob("node*.toml"))
-        if (match := re.fullmatch(r"node(\d+)", path.stem))
-    }
-    sim_config = config / "dev-sim.yaml"
-    compose = bundle_dir / "compose-config.yml"
-    twin = bundle_dir / "references" / "clean-twin.json"
-    git = bundle_dir / "git.txt"
-    told = re.search(
-        r"\b[0-9a-f]{40}\b", git.read_text("utf-8", "replace") if git.is_file() else ""
-    )
+    fingerprint = bundle.read_json("fingerprint.json") or {}
+
+    def path(rel: str) -> str | None:
+        return str(bundle.root / rel) if bundle.exists(rel) else None
+
+    twin = path("references/clean-twin.json")
+    revision = re.search(r"\b[0-9a-f]{40}\b", bundle.read_text("git.txt") or "")
     return {
         "image": inputs.get("image"),
         "image_digest": (fingerprint.get("derived") or {}).get("image_digest"),
-        "git_revision": inputs.get("git_revision") or (told[0] if told else None),
+        "git_revision": inputs.get("git_revision") or (revision[0] if revision else None),
         "git_diff_sha256": inputs.get("git_diff_sha256"),
         "compose_files": [],
-        "compose_config": str(compose) if compose.is_file() else None,
-        "env": server.read_env(bundle_dir / "env.txt"),
+        "compose_config": path("compose-config.yml"),
+        "env": bundle.env,
         "node_config_sha256": inputs.get("node_config_sha256"),
-        "node_configs": node_configs,
-        "sim_config": str(sim_config) if sim_config.is_file() else None,
+        "node_configs": {
+            f"wk-node{match[1]}": str(bundle.root / rel)
+            for rel in bundle.files
+            if (match := re.fullmatch(r"config/node(\d+)\.toml", rel))
+        },
+        "sim_config": path("config/dev-sim.yaml"),
         # The baseline is an incident of its own; a twin is only known by what it said.
-        "references": {"clean-twin": str(twin)} if twin.is_file() else {},
+        "references": {"clean-twin": twin} if twin else {},
         "data_bytes_at_start": (fingerprint.get("observed") or {}).get("data_bytes_at_start"),
     }
+
+
+def _replayed_window(bundle: Bundle, seen: Sequence[status.Sample]) -> tuple[float, float]:
+    """Return the window (start, end; epoch seconds) that a replay of the bundle goes through.
+
+    ``seen`` are its samples, at least one. It is the measured window; where none was measured it
+    begins with the first counted message and is as long as was asked for, or ends with the last
+    sample. The stand-ins on the hosts serve the same one.
+    """
+    window = bundle.read_json("window.json") or {}
+    start, end = parse_time(window.get("start")), parse_time(window.get("end"))
+    if start is not None and end is not None:
+        return start, end
+    first, last = seen[0].time, seen[-1].time
+    moved = next((sample.time for sample in seen if sample.sent), None)
+    asked = _seconds(window.get("asked_seconds") or bundle.env.get("DURATION"))
+    if moved is None:
+        return max(first, last - (asked or 0.0)), last
+    return moved, last if asked is None else min(moved + asked, last)
+
+
+def _seconds(value: object) -> float | None:
+    """Return a finite number that is not negative, given as one or as text; else None."""
+    try:
+        seconds = float(value) if isinstance(value, str) else number(value)
+    except ValueError:
+        return None
+    return seconds if seconds is not None and 0 <= seconds < math.inf else None
 
 
 def check_request(incident: Incident, held: Recorded, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -284,7 +297,7 @@ def check_request(incident: Incident, held: Recorded, asked: Mapping[str, Any]) 
     same("scenario", held.scenario)
     same("mode", held.mode)
     same("connect_rate", held.connect_rate)
-    for key in _STATUS_CONFIG:
+    for key in _WORKLOAD:
         same(key, held.workload.get(key))
     node_env = asked.get("node_env", held.node_env)
     if dict(node_env) != dict(held.node_env):
@@ -363,7 +376,7 @@ def _verify_archive(incident: Incident) -> list[str]:
             return [str(error)]
         return [
             f"{entry['path']}: differs from its manifest"
-            for entry in server.read_object(target / "manifest.json").get("files", [])
+            for entry in (Bundle.open(target).manifest or {}).get("files", [])
             if _sha256(target / entry["path"]) != entry["sha256"]
         ]
 
@@ -391,8 +404,9 @@ def pack(bundle_dir: Path, incident: Incident) -> Path:
                 path.unlink()
         for path in sorted((slim / "metrics").rglob("*.prom.gz")):
             path.write_bytes(_stored_gzip(gzip.decompress(path.read_bytes())))
-        _scrub(slim)
-        _adjust_manifest(slim)
+        opened = Bundle.open(slim)
+        _scrub(opened)
+        _adjust_manifest(opened)
         data = _tar(slim, incident.bundle)
     if len(data) > MAX_ARCHIVE_BYTES:
         raise UsageError(
@@ -421,39 +435,37 @@ def _stored_gzip(data: bytes) -> bytes:
     return out.getvalue()
 
 
-def _scrub(bundle_dir: Path) -> None:
+def _scrub(bundle: Bundle) -> None:
     """Replace the directories of the recording machine in text files: they are nobody's business.
 
     The data root is the topology's, the checkout is where the compose configuration and the
     stacks of the goroutine dumps say the sources lie.
     """
-    topology = server.read_object(bundle_dir / "topology.json") or {}
-    compose = bundle_dir / "compose-config.yml"
-    text = compose.read_text(encoding="utf-8", errors="replace") if compose.is_file() else ""
-    found = {m.group(1): SCRUBBED["checkout"] for m in _CHECKOUT.finditer(text)}
-    found |= {m.group(1): SCRUBBED["runs"] for m in _RUNS.finditer(text)}
+    topology = bundle.read_json("topology.json") or {}
+    text = bundle.read_text("compose-config.yml") or ""
+    scrubbed = {m.group(1): SCRUBBED["checkout"] for m in _CHECKOUT.finditer(text)}
+    scrubbed |= {m.group(1): SCRUBBED["runs"] for m in _RUNS.finditer(text)}
     if topology.get("data_root"):
-        found[str(topology["data_root"])] = SCRUBBED["data"]
-    for path in sorted(bundle_dir.rglob("*")):
+        scrubbed[str(topology["data_root"])] = SCRUBBED["data"]
+    for path in sorted(bundle.root.rglob("*")):
         if path.suffix in _BINARY or not path.is_file():
             continue
         before = data = path.read_bytes()
         # Longest first: one directory may begin another's name.
-        for directory in sorted(found, key=len, reverse=True):
-            data = data.replace(directory.encode(), found[directory].encode())
+        for directory in sorted(scrubbed, key=len, reverse=True):
+            data = data.replace(directory.encode(), scrubbed[directory].encode())
         data = _GO_HOME.sub(b"/srv/go/", data)
         if data != before:
             path.write_bytes(data)
 
 
-def _adjust_manifest(bundle_dir: Path) -> None:
-    path = bundle_dir / "manifest.json"
-    manifest = server.read_object(path)
+def _adjust_manifest(bundle: Bundle) -> None:
+    manifest = bundle.read_json("manifest.json")
     if not manifest:
         return
     kept = []
     for entry in manifest.get("files", []):
-        file = bundle_dir / str(entry["path"])
+        file = bundle.root / str(entry["path"])
         if file.is_file():
             entry["bytes"] = file.stat().st_size
             entry["sha256"] = _sha256(file)
@@ -462,7 +474,8 @@ def _adjust_manifest(bundle_dir: Path) -> None:
     for collector in manifest.get("collectors", []):
         if collector.get("name") == "pprof-heap" and collector.get("status") == "ok":
             collector.update(status="skipped", files=0, bytes=0, error="left out of the incident")
-    path.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+    (bundle.root / "manifest.json").write_text(text, encoding="utf-8")
 
 
 def _tar(directory: Path, name: str) -> bytes:

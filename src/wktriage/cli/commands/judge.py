@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from wktriage.bundle import archive
 from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.citations import verify_citation
 from wktriage.cli import console, exit_codes
@@ -64,15 +65,8 @@ def opened(bundle: Path) -> Iterator[Path]:
     if not bundle.is_file():
         yield bundle
         return
-    # Judging a directory needs nothing of archives.
-    from wktriage.replay import server
-
     with tempfile.TemporaryDirectory(prefix="wktriage-") as temporary:
-        try:
-            directory = server.unpack(bundle, Path(temporary))
-        except server.ReplayError as exc:
-            raise UsageError(str(exc)) from exc
-        yield directory
+        yield archive.unpack_bundle(bundle, Path(temporary) / "bundle")
 
 
 def _write(bundle: Bundle, verdict: Mapping[str, Any], where: Path) -> None:
