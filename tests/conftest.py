@@ -14,6 +14,7 @@ import subprocess
 from collections import Counter
 
 import pytest
+from tests.hostprograms import oldest_python
 
 
 def _answer(*command: str) -> str | None:
@@ -54,6 +55,12 @@ def missing_go() -> str | None:
     if shutil.which("go") is None:
         return "no Go here: the go command is not on PATH"
     return None if (why := _answer("go", "version")) is None else f"no working Go here: {why}"
+
+
+def pytest_report_header() -> str:
+    """Say which interpreter host programs run under."""
+    shown = subprocess.run([oldest_python(), "--version"], capture_output=True, text=True)
+    return f"host programs run under {shown.stdout.strip()}: {oldest_python()}"
 
 
 NEEDS = {"docker": missing_docker, "browser": missing_browser, "go": missing_go}
