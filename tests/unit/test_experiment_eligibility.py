@@ -14,7 +14,8 @@ from wktriage.experiments import eligibility, regression
 from wktriage.experiments.design import Side
 from wktriage.experiments.effects import Outcome
 from wktriage.experiments.eligibility import Tried
-from wktriage.experiments.judge import ExperimentOutcome, JudgedRun, judge
+from wktriage.experiments.judge import JudgedRun, judge
+from wktriage.experiments.outcomes import ExperimentOutcome
 from wktriage.experiments.regression import Attempt, Ran, TestRun
 from wktriage.experiments.verification import ScenarioRun, verify
 
