@@ -25,22 +25,22 @@ GOOD: dict[str, Any] = {
     "counters_moved": True,
     "send_errors": 0,
     "recv_errors": 0,
-    "offered_to_sent_ratio": 1.0,
-    "worst_offered_to_sent_ratio": 1.0,
-    "sendack_p99": 0.03,
-    "sendack_mean": 0.01,
+    "achieved_rate_ratio": 1,
+    "worst_achieved_rate_ratio": 1,
+    "send_server_latency_p99": 0.03,
+    "send_server_latency_mean": 0.01,
     "status_coverage": 1.0,
     "status_longest_gap": 1.0,
     "sim_restarts": 0,
     "workload_ran": True,
     "workload_mismatch": 0,
     "window_seconds": 60.0,
-    "counter_steps": 6,
-    "active_users_flaps": 0,
+    "counter_intervals": 6,
+    "active_users_changes": 0,
     "reconnected_users": 0,
     "sim_retries": 0,
     "errors_before_window": 0,
-    "client_limit_bound": False,
+    "in_flight_limit_binds": False,
     "mode_accumulated": False,
 }
 
@@ -77,9 +77,9 @@ def test_all_criteria_met_is_healthy() -> None:
     [
         "send_errors",
         "recv_errors",
-        "offered_to_sent_ratio",
-        "sendack_p99",
-        "worst_offered_to_sent_ratio",
+        "achieved_rate_ratio",
+        "send_server_latency_p99",
+        "worst_achieved_rate_ratio",
     ],
 )
 def test_a_criterion_that_is_unknown_is_not_met(name: str) -> None:
@@ -113,14 +113,14 @@ def test_a_criterion_that_is_unknown_is_not_met(name: str) -> None:
             {},
             "baseline_health",
         ),
-        ({"offered_to_sent_ratio": 4.0, "client_limit_bound": True}, {}, "client_bottleneck"),
-        ({"offered_to_sent_ratio": 4.0, "sim_cpu_of_limit": 0.98}, {}, "client_bottleneck"),
-        ({"sendack_p99": 2.4}, {"node_frozen": True}, "distributed_lag"),
+        ({"achieved_rate_ratio": 0.25, "in_flight_limit_binds": True}, {}, "client_bottleneck"),
+        ({"achieved_rate_ratio": 0.25, "sim_cpu_of_limit": 0.98}, {}, "client_bottleneck"),
+        ({"send_server_latency_p99": 2.4}, {"node_frozen": True}, "distributed_lag"),
         (
             {
-                "offered_to_sent_ratio": 2.0,
-                "sendack_p99": 2.4,
-                "sendack_mean": 0.9,
+                "achieved_rate_ratio": 0.5,
+                "send_server_latency_p99": 2.4,
+                "send_server_latency_mean": 0.9,
                 "host_cpu_busy": 0.97,
             },
             {},
@@ -128,9 +128,9 @@ def test_a_criterion_that_is_unknown_is_not_met(name: str) -> None:
         ),
         (
             {
-                "offered_to_sent_ratio": 2.0,
-                "sendack_p99": 2.4,
-                "sendack_mean": 0.9,
+                "achieved_rate_ratio": 0.5,
+                "send_server_latency_p99": 2.4,
+                "send_server_latency_mean": 0.9,
                 "storage_commit_mean": 0.2,
                 "storage_commit_p99": 0.9,
             },
@@ -142,7 +142,7 @@ def test_a_criterion_that_is_unknown_is_not_met(name: str) -> None:
                 "send_errors": 9,
                 "errors_early_share": 1.0,
                 "error_free_tail": 40.0,
-                "meta_created": 200,
+                "channel_metadata_created": 200,
             },
             {},
             "cold_start",
@@ -193,17 +193,17 @@ def test_throttled_client_that_meets_the_offer_is_healthy() -> None:
 
 def test_slow_servers_are_not_excused_by_a_busy_client() -> None:
     slow = {
-        "offered_to_sent_ratio": 4.0,
+        "achieved_rate_ratio": 0.25,
         "sim_cpu_of_limit": 0.98,
-        "sendack_p99": 3.0,
-        "sendack_mean": 1.2,
-        "client_outside_share": 0.1,
+        "send_server_latency_p99": 3.0,
+        "send_server_latency_mean": 1.2,
+        "cycle_share_outside_servers": 0.1,
     }
     assert category(slow) != "client_bottleneck"
 
 
 def test_server_is_not_blamed_while_the_client_is_the_limit() -> None:
-    both = {"offered_to_sent_ratio": 4.0, "client_limit_bound": True, "worker_saturation": 0.99}
+    both = {"achieved_rate_ratio": 0.25, "in_flight_limit_binds": True, "worker_saturation": 0.99}
     decision = decide(found(both), SUCCESS)
     assert decision.holds["server_hot_path"] is Tri.YES
     assert decision.category == "client_bottleneck"

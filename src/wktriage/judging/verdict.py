@@ -250,7 +250,7 @@ def _confidence(bundle: Bundle, decision: Decision, found: SignalSet) -> float:
 def _damage(bundle: Bundle, found: SignalSet) -> float:
     """Return the share of sources that are there but could not be used as they should."""
     invalid, samples = (
-        found_value(found, "status_invalid_rows"),
+        found_value(found, "status_unreadable_rows"),
         found_value(found, "status_samples"),
     )
     share = 0.0
@@ -282,7 +282,7 @@ def _since(
         and (leaf.node is None or leaf.node in nodes)
     ]
     if not moments:
-        trouble = found.get("trouble_seen")
+        trouble = found.get("onset_seen")
         if trouble is None or trouble.value is not True:
             return None, None
         return trouble.since, trouble.since_not_before
@@ -482,8 +482,8 @@ def _hard_stops(
         stop(
             "client_is_the_limit",
             "The simulator is the limit: no blame on the servers from this run.",
-            "offered_to_sent_ratio",
-            "client_limit_bound",
+            "achieved_rate_ratio",
+            "in_flight_limit_binds",
             "sim_cpu_of_limit",
         )
     if next_experiment.must_isolate(category, run):
@@ -517,7 +517,7 @@ def _evidence(bundle: Bundle, found: SignalSet) -> dict[str, str]:
         if not bundle.exists("status.jsonl")
         else (
             f"{show(samples)} samples in the window, coverage {show(coverage)}, "
-            f"{show(found_value(found, 'status_invalid_rows'))} unreadable rows"
+            f"{show(found_value(found, 'status_unreadable_rows'))} unreadable rows"
         )
     )
     lines = {"status": status}

@@ -17,6 +17,9 @@ LOW_LATENCY_S = 0.02
 """Server-side latency of an unloaded three-node cluster, with room (measured: 0.010-0.012 s). A
 limit that cannot carry the offer even at this latency binds whatever the servers do."""
 
+ATTEMPTED = 0.952
+"""Share of the offered rate from which on the offer counts as attempted."""
+
 _KINDS = (
     (
         "readiness",
@@ -152,7 +155,7 @@ def _config_cites(ctx: Context, *fields: str) -> list[Citation]:
     return []
 
 
-def sender_limit(ctx: Context) -> tuple[float | None, float | None]:
+def in_flight_limit(ctx: Context) -> tuple[float | None, float | None]:
     """Return (concurrency of a stream, most messages in flight over the streams).
 
     A stream keeps at most ``concurrency`` sends in flight and one a sender; 0 and 1 both mean one
@@ -174,36 +177,41 @@ def sender_limit(ctx: Context) -> tuple[float | None, float | None]:
 
 
 def _limits(ctx: Context) -> None:
-    each, total = sender_limit(ctx)
+    each, total = in_flight_limit(ctx)
     cites = _config_cites(ctx, "concurrency", "person_channels", "group_channels")
     ctx.put("concurrency", each, cites[:1], why="not recorded")
-    ctx.put("sender_limit", total, cites, why="the workload is not recorded")
+    ctx.put("in_flight_limit", total, cites, why="the workload is not recorded")
     rate = ctx.number("attempted_rate")
     offered = ctx.number("offered_rate")
-    latency = ctx.number("sendack_mean")
-    basis = [*cites[:1], *ctx.cites("attempted_rate")[:2], *ctx.cites("sendack_mean")[:2]]
+    latency = ctx.number("send_server_latency_mean")
+    basis = [
+        *cites[:1],
+        *ctx.cites("attempted_rate")[:2],
+        *ctx.cites("send_server_latency_mean")[:2],
+    ]
     cycle = total / rate if total is not None and rate else None
-    ctx.put("implied_cycle_time", cycle, basis, why="rate or limit is unknown, or nothing was sent")
+    ctx.put("send_cycle_time", cycle, basis, why="rate or limit is unknown, or nothing was sent")
     why = "limit, rate or server latency is unknown"
     ctx.put(
-        "concurrency_used",
+        "in_flight_used_ratio",
         latency / cycle if latency is not None and cycle else None,
         basis,
         why=why,
     )
-    short = ctx.number("offered_to_attempted_ratio")
+    attempted = ctx.number("attempted_rate_ratio")
     ctx.put(
-        "client_outside_share",
+        "cycle_share_outside_servers",
         max(0.0, 1 - latency / cycle)
-        if latency is not None and cycle and short is not None and short > 1.05
+        if latency is not None and cycle and attempted is not None and attempted < ATTEMPTED
         else None,
         basis,
-        why=why if short is None else "the offer was attempted: the cycle is not the limit",
+        why=why if attempted is None else "the offer was attempted: the cycle is not the limit",
     )
-    if total is None or offered is None or short is None:
-        ctx.put("client_limit_bound", None, why="limit or rates are unknown")
+    if total is None or offered is None or attempted is None:
+        ctx.put("in_flight_limit_binds", None, why="limit or rates are unknown")
     else:
-        ctx.put("client_limit_bound", short > 1.05 and offered * LOW_LATENCY_S > total, basis)
+        binds = attempted < ATTEMPTED and offered * LOW_LATENCY_S > total
+        ctx.put("in_flight_limit_binds", binds, basis)
 
 
 def _cpu(ctx: Context) -> None:
@@ -246,7 +254,12 @@ def _cpu(ctx: Context) -> None:
 
 
 def _users(ctx: Context) -> None:
-    names = ("active_users", "active_users_flaps", "active_users_short", "reconnected_users")
+    names = (
+        "active_users",
+        "active_users_changes",
+        "active_users_missing_ratio",
+        "reconnected_users",
+    )
     inside: list[Sample] = []
     if ctx.window is not None:
         inside = [
@@ -266,7 +279,7 @@ def _users(ctx: Context) -> None:
         if a.active_users != b.active_users and a.run_id == b.run_id
     ]
     ctx.put(
-        "active_users_flaps",
+        "active_users_changes",
         len(changed),
         [ctx.cite_status(s, "active_users") for pair in changed[:2] for s in pair] or cites,
         since=changed[0][1].time if changed else None,
@@ -275,7 +288,7 @@ def _users(ctx: Context) -> None:
     users = number(ctx.config.get("total_users", ctx.bundle.workload.get("users")))
     lowest = min(inside, key=lambda s: s.active_users)
     ctx.put(
-        "active_users_short",
+        "active_users_missing_ratio",
         max(0.0, 1 - lowest.active_users / users) if users else None,
         [ctx.cite_status(lowest, "active_users"), *_config_cites(ctx, "total_users")],
         why="the number of users is not recorded",

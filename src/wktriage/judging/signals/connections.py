@@ -126,7 +126,7 @@ def _sendacks(ctx: Context) -> None:
         middle = median([v for n, v in rates.items() if n != node])
         enough = (median([v for n, v in answered.items() if n != node]) or 0.0) >= MIN_SENDACKS
         ctx.put(
-            "sendacks_vs_peers",
+            "sends_per_connection_vs_peers",
             rates[node] / middle if node in rates and middle and enough else None,
             cites,
             node=node,

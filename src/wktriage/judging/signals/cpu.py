@@ -263,8 +263,8 @@ def _host(ctx: Context, hosts: list[_Host]) -> None:
             why=NO_HOST,
         )
     for name, field in (
-        ("psi_io_avg10", "psi_io_some_avg10"),
-        ("psi_cpu_avg10", "psi_cpu_some_avg10"),
+        ("host_io_pressure", "psi_io_some_avg10"),
+        ("host_cpu_pressure", "psi_cpu_some_avg10"),
     ):
         _extreme(ctx, name, hosts, lambda r, f=field: number(r.data.get(f)), f"/{field}")
     _extreme(ctx, "host_load_per_cpu", hosts, _load_per_cpu, "/load1")

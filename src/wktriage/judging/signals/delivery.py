@@ -33,7 +33,7 @@ def _delivery(ctx: Context) -> None:
             new.value - old.value,
             [ctx.metrics.cite(after, new), ctx.metrics.cite(before, old)],
         )
-    ctx.gather("ack_bindings_growth", per_node=per_node, why=why)
+    ctx.gather("unacknowledged_deliveries_growth", per_node=per_node, why=why)
     received = delivered = 0.0
     complete = bool(ctx.nodes)
     cites: list[Citation] = []

@@ -111,11 +111,11 @@ def _frozen(ctx: Context) -> None:
                 evidence.append(paused[1])
                 seconds[node] = (max(still, paused[2]), paused[1].cites)
         if idle is None:
-            ctx.put("node_cpu_idle_ratio", None, node=node, why="no CPU samples of the nodes")
+            ctx.put("node_standstill_ratio", None, node=node, why="no CPU samples of the nodes")
         else:
             ratio, found = idle
             ctx.put(
-                "node_cpu_idle_ratio",
+                "node_standstill_ratio",
                 ratio,
                 found.cites,
                 node=node,
@@ -433,7 +433,7 @@ def _quorum(ctx: Context) -> None:
     known = []
     for node in ctx.nodes:
         values = [ctx.value(n, node) for n in ("node_unreachable_at_end", "node_never_up")]
-        frozen_all = (ctx.number("node_cpu_idle_ratio", node) or 0.0) >= 0.8
+        frozen_all = (ctx.number("node_standstill_ratio", node) or 0.0) >= 0.8
         paused_long = (ctx.number("node_frozen_seconds", node) or 0.0) >= 0.5 * (
             (ctx.window[1] - ctx.window[0]) if ctx.window else float("inf")
         )
@@ -443,7 +443,7 @@ def _quorum(ctx: Context) -> None:
         if any(v is not None for v in values):
             known.append(node)
     alive = len(known) - len([n for n in down if n in known])
-    names = ("node_unreachable_at_end", "node_never_up", "node_cpu_idle_ratio")
+    names = ("node_unreachable_at_end", "node_never_up", "node_standstill_ratio")
     cites = [c for n in (down or known) for name in names for c in ctx.cites(name, n)[:1]]
     logged = ctx.number("raft_quorum_lost_logged") or 0.0
     if len(ctx.nodes) - len(down) < majority:
