@@ -65,7 +65,8 @@ from ansible.plugins.action import ActionBase
 from wktriage.bundle.bundle import Bundle
 from wktriage.cli.ansible import report_failure
 from wktriage.core.errors import TriageError
-from wktriage.judging.verdict import judge, writable, write
+from wktriage.judging.verdict import judge
+from wktriage.judging.verdict_files import writable, write
 
 
 class ActionModule(ActionBase):

@@ -18,6 +18,7 @@ from wktriage.cli.main import group
 from wktriage.core import topology as topologies
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.core.model import Signal, SignalSet
+from wktriage.judging import signals
 from wktriage.lab import faults, injector
 from wktriage.lab.actions import Actions, control_group
 from wktriage.lab.injector import Injector
@@ -86,7 +87,7 @@ def test_a_fault_without_effect_is_labelled_like_a_run_without_one(
         "send_server_latency_p99": 0.1, "achieved_rate_ratio": 1, "error_free_tail": 45,
         "host_cpu_busy": 0.4,
     }  # fmt: skip
-    found = SignalSet(nodes=("wk-node1",))
+    found = SignalSet(names=signals.catalogue(), nodes=("wk-node1",))
     for name, value in {**still, **measured}.items():
         found.add(Signal(name, "count", value))
     said = _label(faults.load("slow-disk"), found)
@@ -95,11 +96,11 @@ def test_a_fault_without_effect_is_labelled_like_a_run_without_one(
 
 def test_a_slow_run_with_one_failed_send_of_thousands_is_both() -> None:
     slow = {
-        "send_error_ratio": 0.0001, "send_errors": 1, "send_server_latency_mean": 0.53, "send_server_latency_p99": 2.5,
-        "achieved_rate_ratio": 0.935,
+        "send_error_ratio": 0.0001, "send_errors": 1, "send_server_latency_mean": 0.53,
+        "send_server_latency_p99": 2.5, "achieved_rate_ratio": 0.935,
     }  # fmt: skip
     for errors, also in ((1, ("send_path",)), (0, ())):
-        found = SignalSet(nodes=("wk-node1",))
+        found = SignalSet(names=signals.catalogue(), nodes=("wk-node1",))
         for name, value in {**slow, "send_errors": errors}.items():
             found.add(Signal(name, "count", value))
         said = _label(faults.load("few-appenders"), found)

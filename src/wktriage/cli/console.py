@@ -118,7 +118,9 @@ def verdict_lines(verdict: Mapping[str, Any], width: int = 100) -> list[str]:
         rows.append(("unknown", f"{len(verdict['unknown'])} things, see the report"))
     step = verdict.get("next_experiment") or {}
     if step.get("variable"):
-        rows.append(("next", f"{step['variable']}: {step.get('from')} -> {step.get('to')}"))
+        before, after = step.get("from"), step.get("to")
+        change = f": {before} -> {after}" if before != after else ""
+        rows.append(("next", f"{step['variable']}{change}"))
     lines: list[str] = []
     for label, text in rows:
         lines += textwrap.wrap(

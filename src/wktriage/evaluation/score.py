@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.core.errors import UsageError
+from wktriage.judging import categories
 from wktriage.judging.verdict import verdict_of
 from wktriage.replay import server
 
-ABSTAIN = "insufficient_evidence"
+ABSTAIN = categories.ABSTAIN
 BLAMES_SERVER = frozenset(
     {
         "online_churn",

@@ -17,8 +17,8 @@ from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.readers import health, prom, status, usage
 from wktriage.bundle.readers.jsonl import number, rows
 from wktriage.core.times import parse_time
-from wktriage.judging.signals.lifecycle import BUSY_CORES, IDLE_CORES
 from wktriage.judging.signals.metrics import Metrics
+from wktriage.judging.signals.stalls import BUSY_CORES, IDLE_CORES
 from wktriage.judging.wording import clean
 
 POINTS = 600

@@ -15,7 +15,8 @@ from wktriage.cli import exit_codes
 from wktriage.core.errors import UsageError
 from wktriage.core.model import Citation
 from wktriage.core.paths import PROJECT
-from wktriage.judging.verdict import dump_verdict, is_ours, judge, verdict_of, writable, write
+from wktriage.judging import verdict_files
+from wktriage.judging.verdict import judge, verdict_of
 from wktriage.judging.wording import clean, show
 
 DIRECTORY = click.Path(path_type=Path)
@@ -36,11 +37,11 @@ def classify(bundle: Path, as_json: bool, out: Path | None) -> int:
     opened = Bundle.open(bundle)
     verdict = judge(opened)
     where: Path | None = None
-    if out is not None or is_ours(opened):
-        where = writable(opened, out)
+    if out is not None or verdict_files.is_ours(opened):
+        where = verdict_files.writable(opened, out)
         _write(opened, verdict, where)
     if as_json:
-        click.echo(dump_verdict(verdict).decode("utf-8"), nl=False)
+        click.echo(verdict_files.dump(verdict).decode("utf-8"), nl=False)
     else:
         click.echo("\n".join(human(verdict)))
         if where is not None:
@@ -52,7 +53,7 @@ def _write(bundle: Bundle, verdict: Mapping[str, Any], where: Path) -> None:
     # Rendering needs templates and plots, which judging alone does without.
     from wktriage import report
 
-    write(where, verdict)
+    verdict_files.write(where, verdict)
     try:
         report.write_all(bundle, verdict, where)
     except OSError as exc:
@@ -79,10 +80,13 @@ def human(verdict: Mapping[str, Any]) -> list[str]:
     if verdict["unknown"]:
         lines.append("unknown    " + ", ".join(u["what"] for u in verdict["unknown"]))
     experiment = verdict["next_experiment"]
+    change = ""
+    if experiment["from"] != experiment["to"]:
+        change = f": {experiment['from']} -> {experiment['to']}"
     lines += [
         f"hypothesis {verdict['hypothesis']['statement']}",
-        f"next       {experiment['variable']}: {experiment['from']} -> {experiment['to']}",
-        f"           {experiment['command']}",
+        f"next       {experiment['variable']}{change}",
+        *([f"           {experiment['command']}"] if experiment["command"] else []),
         f"code       change needed: {verdict['fix_eligibility']['code_change_needed']} "
         f"({verdict['fix_eligibility']['reason']})",
     ]

@@ -83,13 +83,19 @@ def _config(ctx: Context) -> None:
         sample = next(s for s in ctx.samples if s.state is not None)
         ctx.put("sim_config_rejected", False, [ctx.cite_status(sample, "state")])
     else:
-        ctx.put("sim_config_rejected", None, why="the simulator never answered, no log says why")
+        ctx.put(
+            "sim_config_rejected", None, why="the simulator never answered, and no log says why"
+        )
     asked = ctx.bundle.read_json("config/workload.json")
     source = "config/workload.json"
     if asked is None and ctx.bundle.env:
         asked, source = ctx.bundle.workload, "env.txt"
     if not asked or not ctx.config:
-        ctx.put("workload_mismatch", None, why="asked or effective workload is not recorded")
+        ctx.put(
+            "workload_mismatch",
+            None,
+            why="the workload asked for, or the one that ran, is not recorded",
+        )
     else:
         sample = next(s for s in ctx.samples if s.config)
         different = [
@@ -118,18 +124,18 @@ def _config(ctx: Context) -> None:
         "verify_recv_on",
         verify in ("sampled", "full") if isinstance(verify, str) else None,
         _config_cites(ctx, "verify_recv"),
-        why="not recorded",
+        why="it is not recorded",
     )
     warmup = status.parse_duration(ctx.config.get("warmup", ctx.bundle.workload.get("warmup")))
     cites = _config_cites(ctx, "warmup")
-    ctx.put("warmup_seconds", warmup, cites, why="not recorded")
+    ctx.put("warmup_seconds", warmup, cites, why="it is not recorded")
     # The simulator raises the warm-up rate to one send a channel: any warm-up above 0 touches all
     # once, if it is given the time.
     ctx.put(
         "warmup_touches_all",
         warmup >= 1 if warmup is not None else None,
         cites,
-        why="warm-up is not recorded",
+        why="the warm-up is not recorded",
     )
 
 
@@ -179,7 +185,7 @@ def in_flight_limit(ctx: Context) -> tuple[float | None, float | None]:
 def _limits(ctx: Context) -> None:
     each, total = in_flight_limit(ctx)
     cites = _config_cites(ctx, "concurrency", "person_channels", "group_channels")
-    ctx.put("concurrency", each, cites[:1], why="not recorded")
+    ctx.put("concurrency", each, cites[:1], why="it is not recorded")
     ctx.put("in_flight_limit", total, cites, why="the workload is not recorded")
     rate = ctx.number("attempted_rate")
     offered = ctx.number("offered_rate")
@@ -190,8 +196,10 @@ def _limits(ctx: Context) -> None:
         *ctx.cites("send_server_latency_mean")[:2],
     ]
     cycle = total / rate if total is not None and rate else None
-    ctx.put("send_cycle_time", cycle, basis, why="rate or limit is unknown, or nothing was sent")
-    why = "limit, rate or server latency is unknown"
+    ctx.put(
+        "send_cycle_time", cycle, basis, why="the rate or the limit is unknown, or nothing was sent"
+    )
+    why = "the limit, the rate or the latency in the servers is unknown"
     ctx.put(
         "in_flight_used_ratio",
         latency / cycle if latency is not None and cycle else None,
@@ -208,7 +216,7 @@ def _limits(ctx: Context) -> None:
         why=why if attempted is None else "the offer was attempted: the cycle is not the limit",
     )
     if total is None or offered is None or attempted is None:
-        ctx.put("in_flight_limit_binds", None, why="limit or rates are unknown")
+        ctx.put("in_flight_limit_binds", None, why="the limit or the rates are unknown")
     else:
         binds = attempted < ATTEMPTED and offered * LOW_LATENCY_S > total
         ctx.put("in_flight_limit_binds", binds, basis)
@@ -223,7 +231,7 @@ def _cpu(ctx: Context) -> None:
         "sim_cpu_of_limit",
         cores / limit if cores is not None and limit else None,
         [*cites, *limit_cites],
-        why="CPU or its limit is not recorded",
+        why="the CPU or its limit is not recorded",
     )
     ratio, cites = throttled(ctx, SIM)
     ctx.put("sim_throttled_ratio", ratio, cites, why="throttling is not recorded")

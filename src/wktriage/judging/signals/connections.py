@@ -99,7 +99,7 @@ def _connections(ctx: Context) -> None:
         "connections_lost_ratio",
         total / users if total is not None and users else None,
         cites,
-        why="connections or users are unknown",
+        why="the number of connections or of users is unknown",
     )
     after_total = ctx.number("connections_after")
     complete = len(last) == len(ctx.nodes) and bool(ctx.nodes)

@@ -300,7 +300,7 @@ def _shares(ctx: Context) -> None:
                 min(1.0, some / whole) if some is not None and whole else None,
                 [*ctx.cites(part, node)[:3], *ctx.cites("append_mean", node)[:3]],
                 node=node,
-                why="append or this part of it is unknown",
+                why="the append latency or this part of it is unknown",
             )
     for name, of in (
         ("append_vs_peers", "append_mean"),
@@ -321,7 +321,7 @@ def versus_peers(ctx: Context, name: str, of: str) -> None:
             mine / middle if mine is not None and middle else None,
             [c for n in ctx.nodes for c in ctx.cites(of, n)[:2]],
             node=node,
-            why="this node's value or its peers' is unknown",
+            why="it is unknown for this node or for its peers",
         )
 
 

@@ -125,8 +125,15 @@ def _texts(ctx: Context) -> None:
                 failures[kind] = failures.get(kind, 0) + template.in_window
         ctx.put("send_failed_class", _top(classes), basis, node=node)
         cites += basis
-    ctx.put("log_top_template", _top(everything) if cites else None, cites, why="no logs")
-    ctx.put("send_failed_class", _top(failures) if cites else None, cites, why="no logs")
+    ctx.put(
+        "log_top_template",
+        _top(everything) if cites else None,
+        cites,
+        why="no log is in the bundle",
+    )
+    ctx.put(
+        "send_failed_class", _top(failures) if cites else None, cites, why="no log is in the bundle"
+    )
 
 
 def _top(counts: dict[str, int]) -> str:

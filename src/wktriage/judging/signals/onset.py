@@ -34,7 +34,12 @@ def compute(ctx: Context) -> None:
     dated = [(t, s.name, s) for s in signs if s.value and (t := parse_time(s.since)) is not None]
     if not dated:
         known = [c for s in signs if s.value is not None for c in s.citations[:1]]
-        ctx.put("onset_seen", False if known else None, known, why="nothing to look at")
+        ctx.put(
+            "onset_seen",
+            False if known else None,
+            known,
+            why="nothing that could date it is recorded",
+        )
         return
     time, _, first = min(dated, key=lambda d: (d[0], d[1], d[2].node or ""))
     bound = parse_time(first.since_not_before)

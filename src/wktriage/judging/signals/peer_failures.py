@@ -77,7 +77,7 @@ def _blame(ctx: Context) -> None:
         peers = blamers[node]
         mine = sum(c.get(node, 0.0) for c in naming.values())
         basis = cites[node] or sources
-        why = "neither logs nor scrapes of the peers"
+        why = "there are neither logs nor scrapes of the peers"
         known = bool(sources)
         ctx.put(
             "peers_reporting_failures",
@@ -197,7 +197,12 @@ def _cluster(ctx: Context) -> None:
             best = (value, [ctx.bundle.cite("cluster.jsonl", line=line)])
         if best is not None:
             gaps[node] = best
-    ctx.gather("slot_apply_gap", "max", per_node=gaps, default_why="no scrapes, no cluster view")
+    ctx.gather(
+        "slot_apply_gap",
+        "max",
+        per_node=gaps,
+        default_why="there is neither a scrape nor a cluster view",
+    )
 
 
 def _above(limit: float) -> Callable[[Any, Context], bool]:
@@ -240,5 +245,5 @@ def _suspects(ctx: Context) -> None:
             score if judged else None,
             basis,
             node=node,
-            why="no node evidence",
+            why="nothing about this node is recorded",
         )

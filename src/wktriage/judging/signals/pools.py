@@ -238,7 +238,7 @@ def _pools(ctx: Context) -> None:
         ("pool_queue_fill", "pool_queue_name", queues),
         ("pool_wait_p99", "pool_wait_name", waits),
     ):
-        why = "no usable scrapes, or too few observations"
+        why = "there are no usable scrapes, or too few observations"
         ctx.gather(
             value_name,
             "max",

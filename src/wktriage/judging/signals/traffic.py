@@ -212,7 +212,7 @@ def _rates(ctx: Context, found: list[Step], offered: float | None) -> None:
         "sent_rate_trend",
         sum(s.sent for s in tail) / sum(s.seconds for s in tail) / before if before else None,
         ends,
-        why="fewer than three counter steps, or nothing sent in the first third",
+        why="there are fewer than three counter intervals, or nothing was sent in the first third",
     )
 
 
@@ -365,6 +365,6 @@ def _run_failed(ctx: Context) -> None:
     elif ratio is not None and ratio < SHORT:
         ctx.put("run_failed", True, ctx.cites("achieved_rate_ratio"))
     elif None in errors or ratio is None:
-        ctx.put("run_failed", None, why="errors or rates are unknown")
+        ctx.put("run_failed", None, why="the errors or the rates are unknown")
     else:
         ctx.put("run_failed", False, ctx.cites("achieved_rate_ratio"))

@@ -68,7 +68,7 @@ def _declared(ctx: Context) -> None:
         [bundle.cite("window.json", pointer="/cadence/jitter_ms/p99", value=p99)]
         if p99 is not None
         else [],
-        why="no cadence recorded",
+        why="the cadence is not recorded",
     )
 
 
