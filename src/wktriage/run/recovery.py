@@ -20,7 +20,8 @@ from typing import Any
 from wktriage import report
 from wktriage.bundle import assembly, fingerprint
 from wktriage.core.errors import TriageError
-from wktriage.judging.verdict import verdict_of, write_verdict
+from wktriage.judging.verdict import verdict_of
+from wktriage.judging.verdict_files import write_verdict
 from wktriage.run.baseline import find_twin, reference
 from wktriage.run.interrupted import assemble_interrupted
 from wktriage.run.lock import process_start
