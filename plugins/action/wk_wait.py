@@ -76,7 +76,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from wktriage.cli import console, progress
-from wktriage.run import collector_spec
+from wktriage.run import collector_spec, interruption
 
 display = Display()
 # Taken when the controller's main process loads this file; tasks run in processes without a
@@ -132,7 +132,7 @@ class ActionModule(ActionBase):
     def _show_live(text: str) -> None:
         if not PLAIN:
             shown = f"        {text}" if text else ""
-            display.display(f"\r\x1b[K{shown}\r", screen_only=True, newline=False)
+            display.display(console.live(shown, WIDTH), screen_only=True, newline=False)
 
     @staticmethod
     def _interrupt(_signum: int, _frame: Any) -> None:
@@ -144,6 +144,6 @@ class ActionModule(ActionBase):
         python = self._task.args.get("python", "python3")
         self._low_level_execute_command(
             shlex.join(
-                [python, f"{out}/collector.py", "stop", out, "--reason", "interrupted by the user"]
+                [python, f"{out}/collector.py", "stop", out, "--reason", interruption.BY_USER]
             )
         )

@@ -62,11 +62,12 @@ def _told(where: Path) -> dict[str, Any]:
 
 
 def run_playbook(
-    playbook: str, extra_vars: Mapping[str, Any], *, inventory: Path | None = None
+    playbook: str, extra_vars: Mapping[str, Any], *, inventory: str | None = None
 ) -> Outcome:
     """Run a playbook of the project with the terminal passed through, and wait for it.
 
-    Raises InfraError when the project's files are not where this package was installed from.
+    ``inventory`` is what Ansible takes for one; None means the project's default. Raises InfraError
+    when the project's files are not where this package was installed from.
     """
     path = PROJECT / playbook
     if not path.is_file():
@@ -80,9 +81,7 @@ def run_playbook(
         extra_file.write_text(json.dumps(dict(extra_vars)))
         argv = [str(path), "--extra-vars", f"@{extra_file}"]
         if inventory is not None:
-            # Ours by their short name from anywhere, anybody's by its path.
-            ours = PROJECT / inventory
-            argv += ["--inventory", str(inventory if inventory.exists() else ours)]
+            argv += ["--inventory", inventory]
         runner = init_command_config(
             str(Path(sys.executable).with_name("ansible-playbook")),
             cmdline_args=argv,

@@ -119,7 +119,7 @@ def rows(verdict: Mapping[str, Any]) -> list[tuple[str, str]]:
     if more := len(reasons) - REASONS_SHOWN if len(reasons) > REASONS_SHOWN else 0:
         lines.append(("", f"{counted(more, 'more reason')} in the report"))
     lines += [
-        ("rather than", f"{other.get('category')}: {other.get('why_not')}")
+        ("runner-up", f"{other.get('category')}: {other.get('why_not')}")
         for other in (verdict.get("alternatives") or ())[:1]
     ]
     if unknown := verdict.get("unknown"):
