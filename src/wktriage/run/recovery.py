@@ -79,6 +79,8 @@ def _finalise(paths: RunPaths, reason: str) -> Path:
         _remove_empty(paths.bundle)
         end(paths)
         return paths.bundle
+    # What the run itself noted when it was interrupted is better known than a guess from outside.
+    reason = str(pending.get("interrupted") or reason)
     bundle = assemble_interrupted(paths.pending_file, reason)
     driver = drivers.named(str(pending["driver"]))
     driver.remove(str(pending["project"]), paths.runs_dir)
