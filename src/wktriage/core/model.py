@@ -90,6 +90,7 @@ class SignalSet:
     nodes: tuple[str, ...] = ()
     signals: list[Signal] = field(default_factory=list)
     _index: dict[tuple[str, str | None], Signal] = field(default_factory=dict, repr=False)
+    _by_node: dict[str, dict[str, Signal]] = field(default_factory=dict, repr=False)
 
     def add(self, signal: Signal) -> None:
         """Add one signal. Raises ValueError when the (name, node) pair is there already."""
@@ -99,6 +100,8 @@ class SignalSet:
             raise ValueError(f"signal {key} computed twice")
         self._index[key] = signal
         self.signals.append(signal)
+        if signal.node is not None:
+            self._by_node.setdefault(signal.name, {})[signal.node] = signal
 
     def get(self, name: str, node: str | None = None) -> Signal | None:
         """Return the signal, or None when nothing computed it (which rules treat as unknown)."""
@@ -120,7 +123,7 @@ class SignalSet:
     def per_node(self, name: str) -> Mapping[str, Signal]:
         """Return the node-scoped signals of that name by node name."""
         self.require(name)
-        return {s.node: s for s in self.signals if s.name == name and s.node is not None}
+        return self._by_node.get(name, {})
 
     def __iter__(self) -> Iterator[Signal]:
         return iter(self.signals)

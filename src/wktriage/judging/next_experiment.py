@@ -189,10 +189,10 @@ def _isolate(run: Run) -> dict[str, Any]:
         "from": f"{person} person and {group} group channels together",
         "to": to,
         "expected_result": (
-            "One isolated scenario fails as the mix did and names the path; if both pass, the "
-            "cause is contention of the mix."
+            "One isolated scenario fails as the mix did and shows the path. If both pass, the two "
+            "kinds of traffic disturb each other."
         ),
-        "stop_condition": "Stop at the first isolated scenario that fails, and classify that one.",
+        "stop_condition": "Stop at the first isolated scenario that fails. Classify that run.",
         "command": command,
     }
 

@@ -251,12 +251,12 @@ def _cpu(ctx: Context) -> None:
     else:
         ctx.put("sim_memory_bytes", None, why="no memory samples of the simulator")
         ctx.put("sim_memory_of_limit", None, why="no memory samples of the simulator")
-    said = [s for s in (usage.samples if usage else []) if s.oom_killed is not None]
-    killed = [s for s in said if s.oom_killed]
+    recorded = [s for s in (usage.samples if usage else []) if s.oom_killed is not None]
+    killed = [s for s in recorded if s.oom_killed]
     ctx.put(
         "sim_oom_killed",
-        bool(killed) if said else None,
-        ctx.cite_usage(SIM, killed or said),
+        bool(killed) if recorded else None,
+        ctx.cite_usage(SIM, killed or recorded),
         why="container states are not recorded",
     )
 
