@@ -16,9 +16,10 @@ from wktriage.bundle import archive
 from wktriage.core.errors import UsageError
 from wktriage.core.tables import aligned
 from wktriage.incidents import labels
+from wktriage.judging import categories
 from wktriage.judging.verdict import verdict_of
 
-ABSTAIN = "insufficient_evidence"
+ABSTAIN = categories.ABSTAIN
 BLAMES_SERVER = frozenset(
     {
         "online_churn",
