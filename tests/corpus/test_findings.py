@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from wktriage.core.model import Signal, SignalSet, Tri
-from wktriage.judging import rules, signals
+from wktriage.core.model import CATEGORIES, COMPONENTS, Signal, SignalSet, Tri
+from wktriage.judging import signals
 from wktriage.judging.verdict import ABSTAIN, Decision
 from wktriage.judging.verdict import decide as decide_signals
 from wktriage.request import scenarios
@@ -20,7 +20,7 @@ FINDINGS: list[dict[str, Any]] = DOCUMENT["findings"]
 PUBLISHED = {*(f"W{i}" for i in range(1, 14)), *(f"H{i}" for i in range(1, 32))}
 NODES = ("wk-node1", "wk-node2", "wk-node3")
 SUCCESS = scenarios.load(scenarios.CUSTOM).success
-BLAMES_SERVERS = set(rules.CATEGORIES) - {
+BLAMES_SERVERS = set(CATEGORIES) - {
     ABSTAIN,
     "client_bottleneck",
     "online_churn",
@@ -111,8 +111,8 @@ def test_every_published_finding_is_here_or_said_to_be_left_out() -> None:
 def test_finding_is_well_formed(finding: dict[str, Any]) -> None:
     assert set(finding) <= KEYS
     assert {finding["category"], *finding.get("also_ok", ()), *finding.get("never", ())} <= set(
-        rules.CATEGORIES
+        CATEGORIES
     )
-    assert finding.get("component", "none") in rules.COMPONENTS
+    assert finding.get("component", "none") in COMPONENTS
     assert ("also_ok" in finding) == ("room" in finding)
     assert ("abstains" in finding) == ("missing" in finding)

@@ -6,6 +6,7 @@ import pytest
 
 from wktriage.core.errors import UsageError
 from wktriage.request import scenarios
+from wktriage.request import workload as workloads
 
 CUSTOM: dict[str, Any] = {"users": 40, "person_channels": 10, "rate": "0.5/s"}
 
@@ -46,7 +47,7 @@ def test_unknown_scenario_lists_those_there_are() -> None:
         ({"rate": "1"}, "and /s"),
         ({"rate": "0/s"}, "positive"),
         ({"rate": "inf/s"}, "positive"),
-        ({"concurrency": -1}, "not be negative"),
+        ({"concurrency": -1}, "at least 0"),
         ({"warmup": "10"}, "duration such as"),
         ({"verify_recv": "all"}, "must be one of"),
         ({"person_channels": 0}, "no channels"),
@@ -59,7 +60,7 @@ def test_what_the_simulator_refuses_is_refused_before(change: dict[str, Any], to
 
 def test_workload_becomes_the_simulators_variables() -> None:
     workload = scenarios.effective_workload("custom", CUSTOM) | {"uid_prefix": "x"}
-    env = scenarios.workload_env(workload)
+    env = workloads.environment(workload)
     assert env["WK_SIM_USERS"] == "40"
     assert env["WK_SIM_TRAFFIC_CONCURRENCY"] == "128"
     assert env["WK_SIM_UID_PREFIX"] == "x"

@@ -25,8 +25,10 @@ from typing import Any, BinaryIO
 
 from wktriage.bundle import fingerprint, manifest, redaction
 from wktriage.core import schemas
+from wktriage.core import topology as topologies
+from wktriage.core.declarations import convert
 from wktriage.core.errors import InfraError, UsageError
-from wktriage.request import scenarios
+from wktriage.request import workload as workloads
 
 CONTROLLER = "controller"
 # Bounds on what one host may hand in: far above any real run, below what fills a disk.
@@ -297,7 +299,7 @@ def _env_text(run: Mapping[str, Any]) -> str:
     env = run.get("env")
     if not isinstance(env, Mapping):
         try:
-            env = scenarios.workload_env(run["workload"])
+            env = workloads.environment(run["workload"])
         except (KeyError, TypeError):
             env = {}
     named = {**dict(run.get("node_env") or {}), **dict(env)}
@@ -333,7 +335,7 @@ def _add_own(
     if isinstance(env, Mapping):
         # What the simulator was really given: in a replay, the recording's own users.
         workload["uid_prefix"] = env.get("WK_SIM_UID_PREFIX")
-    schemas.validate("workload", workload)
+    convert(workload, workloads.Document, "config/workload.json")
     own.text(
         "config", "config/workload.json", json.dumps(workload, indent=2, sort_keys=True) + "\n"
     )
@@ -398,7 +400,7 @@ def assemble(
         raise UsageError(f"{bundle_dir} is a finished bundle: a bundle is written once")
     run = _inputs(run_file, "run")
     topology = _inputs(topology_file, "topology")
-    schemas.validate("topology", topology)
+    topologies.check(topology, topology_file.name)
     known = [*secrets, *(str(s) for s in run.get("secrets") or [])]
     recorded = {name: Path(path) for name, path in (run.get("references") or {}).items()}
     references = {**recorded, **(references or {})}

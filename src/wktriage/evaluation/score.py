@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import tempfile
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.core.errors import UsageError
+from wktriage.incidents.labels import NAME as LABELS
+from wktriage.incidents.labels import read as read_labels
 from wktriage.judging.verdict import verdict_of
 from wktriage.replay import server
 
@@ -87,23 +88,17 @@ def cases(directory: Path, labels: Path | None = None) -> list[Case]:
     Each row's ``bundle`` is ``<bundle>.tar.xz`` or a directory of that name. Raises UsageError
     when labels are missing or broken, or a bundle is not there.
     """
-    file = labels or directory / "labels.jsonl"
-    try:
-        rows = [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError) as exc:
-        raise UsageError(f"{file}: no usable labels ({exc}); name them with --labels") from exc
+    file = labels or directory / LABELS
+    if not file.is_file():
+        raise UsageError(f"{file} is missing: name the labels with --labels")
     found = []
-    for row in rows:
-        try:
-            name, label = str(row["bundle"]), str(row["label"])
-            also, nodes = tuple(row.get("also_ok", ())), tuple(row.get("must_cite", ()))
-        except (KeyError, TypeError) as exc:
-            raise UsageError(f"{file}: a row lacks {exc}") from exc
+    for label in read_labels(file):
+        name = label.bundle
         options = [directory / f"{name}.tar.xz", directory / name]
         path = next((p for p in options if p.exists()), None)
         if path is None:
             raise UsageError(f"{directory}: holds neither {name}.tar.xz nor {name}/")
-        found.append(Case(name, path, label, also, nodes))
+        found.append(Case(name, path, label.label, label.also_ok, label.nodes))
     return found
 
 

@@ -19,17 +19,21 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+import msgspec
 
+from wktriage.core.declarations import Declared
+from wktriage.core.durations import parse_rate
 from wktriage.core.errors import UsageError
+from wktriage.core.yaml_files import load_typed
+from wktriage.incidents import labels
 from wktriage.replay import server
+from wktriage.request.workload import KEYS, TABLE
 
-LABELS = "labels.jsonl"
-ID = re.compile(r"[a-z0-9][a-z0-9-]{0,60}\Z")
+LABELS = labels.NAME
 MAX_ARCHIVE_BYTES = 4 << 20
 DEFAULT = "paused-node"
 SCRUBBED = {"checkout": "/srv/WuKongIM", "data": "/srv/data", "runs": "/srv/runs"}
@@ -45,17 +49,6 @@ EXTREME_BELOW = 30 << 20
 DROPPED = re.compile(r"pprof/[^/]*-heap\.pb\.gz(?:\.err)?\Z")
 # Derived from the evidence, and rebuilt from it.
 DERIVED = frozenset({"verdict.json", "summary.md", "report.html", "explain.txt"})
-# How the status timeline's `config` names what a scenario names.
-_STATUS_CONFIG = {
-    "users": "total_users",
-    "person_channels": "person_channels",
-    "group_channels": "group_channels",
-    "group_members": "group_members",
-    "rate": "person_rate_per_channel",
-    "concurrency": "concurrency",
-    "warmup": "warmup",
-    "verify_recv": "verify_recv",
-}
 
 
 @dataclass(frozen=True)
@@ -69,7 +62,7 @@ class Incident:
     title: str
     archive: Path = field(compare=False)
     also_ok: tuple[str, ...] = ()
-    must_cite: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
     fault_at_s: float | None = None
     baseline: str | None = None
     recorded_on: str | None = None
@@ -78,9 +71,20 @@ class Incident:
 
     def row(self) -> dict[str, Any]:
         """Return the row of labels.jsonl."""
-        skipped = {"archive", "shared"}
-        row = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in skipped}
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in row.items()}
+        row: dict[str, Any] = msgspec.to_builtins(self.as_label())
+        return row
+
+    def as_label(self) -> labels.Label:
+        """Return what labels.jsonl says of it."""
+        given = {name: getattr(self, name) for name in labels.Label.__struct_fields__}
+        return labels.Label(**given)
+
+
+class Shared(Declared, frozen=True):
+    """incidents/shared.yml: what the labels of the given incidents do not say."""
+
+    baseline: str | None = None
+    titles: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,11 +111,10 @@ def list_incidents(root: Path) -> list[Incident]:
     found = _read_labels(root, shared=False, baseline=None, titles={})
     shared = root / "shared"
     if (shared / LABELS).is_file():
-        extra: Any = {}
+        extra = Shared()
         if (root / "shared.yml").is_file():
-            extra = yaml.safe_load((root / "shared.yml").read_text("utf-8")) or {}
-        titles = extra.get("titles") or {}
-        found += _read_labels(shared, shared=True, baseline=extra.get("baseline"), titles=titles)
+            extra = load_typed(root / "shared.yml", Shared)
+        found += _read_labels(shared, shared=True, baseline=extra.baseline, titles=extra.titles)
     return found
 
 
@@ -121,35 +124,24 @@ def _read_labels(
     path = directory / LABELS
     if not path.is_file():
         return []
-    found = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            name = str(row["bundle"])
-            if not ID.match(name):
-                raise ValueError(f"{name!r} is not an incident id")
-            found.append(
-                Incident(
-                    bundle=name,
-                    label=str(row["label"]),
-                    fault=str(row["fault"]),
-                    scenario=str(row["scenario"]),
-                    title=str(row.get("title") or titles.get(name) or row["fault"]),
-                    archive=directory / f"{name}.tar.xz",
-                    also_ok=tuple(row.get("also_ok") or ()),
-                    must_cite=tuple(row.get("must_cite") or ()),
-                    fault_at_s=row.get("fault_at_s"),
-                    baseline=row.get("baseline") or baseline,
-                    recorded_on=row.get("recorded_on"),
-                    checks=tuple(row.get("checks") or ()),
-                    shared=shared,
-                )
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"{path}:{number} is not a usable label: {error}") from error
-    return found
+    return [
+        Incident(
+            bundle=label.bundle,
+            label=label.label,
+            fault=label.fault,
+            scenario=label.scenario,
+            title=label.title or titles.get(label.bundle) or label.fault,
+            archive=directory / f"{label.bundle}.tar.xz",
+            also_ok=label.also_ok,
+            nodes=label.nodes,
+            fault_at_s=label.fault_at_s,
+            baseline=label.baseline or baseline,
+            recorded_on=label.recorded_on,
+            checks=label.checks,
+            shared=shared,
+        )
+        for label in labels.read(path)
+    ]
 
 
 def find_incident(root: Path, name: str) -> Incident:
@@ -209,8 +201,8 @@ def recorded(bundle_dir: Path) -> Recorded:
     for event in recording.status.events:
         config = (event.row.get("status") or {}).get("config") or config
     if not workload:
-        workload = {key: config[name] for key, name in _STATUS_CONFIG.items() if name in config}
-    rate = re.fullmatch(r"(\d+)/s", str(config.get("connect_rate", "")))
+        workload = {key: config[TABLE[key].status] for key in KEYS if TABLE[key].status in config}
+    rate = parse_rate(config.get("connect_rate"))
     window = (recording.window[1] - recording.window[0]) / 1e9
     return Recorded(
         scenario=str(
@@ -219,9 +211,9 @@ def recorded(bundle_dir: Path) -> Recorded:
         mode=str(inputs.get("mode") or env.get("MODE") or "clean"),
         # A window that ended a status sample early still is the one that was asked for.
         duration_s=round(window),
-        workload={k: v for k, v in workload.items() if k in _STATUS_CONFIG},
+        workload={k: v for k, v in workload.items() if k in KEYS},
         node_env={str(k): str(v) for k, v in (inputs.get("node_env") or {}).items()},
-        connect_rate=int(rate[1]) if rate else None,
+        connect_rate=int(rate) if rate else None,
         nodes=tuple(recording.node_names),
         sim=recording.sim_name,
         plain=recording.plain,
@@ -283,7 +275,7 @@ def check_request(incident: Incident, held: Recorded, asked: Mapping[str, Any]) 
     same("scenario", held.scenario)
     same("mode", held.mode)
     same("connect_rate", held.connect_rate)
-    for key in _STATUS_CONFIG:
+    for key in KEYS:
         same(key, held.workload.get(key))
     node_env = asked.get("node_env", held.node_env)
     if dict(node_env) != dict(held.node_env):
@@ -379,7 +371,7 @@ def pack(bundle_dir: Path, incident: Incident) -> Path:
     how much they resemble each other. The manifest is adjusted to both. The archive's bytes depend
     on the evidence and the id alone. Raises UsageError when the bundle cannot be replayed.
     """
-    if not ID.match(incident.bundle):
+    if not re.match(labels.ID, incident.bundle):
         raise UsageError(f"{incident.bundle!r}: use lower-case letters, digits and '-' only")
     recorded(bundle_dir)
     with tempfile.TemporaryDirectory() as temporary:
@@ -496,9 +488,6 @@ def _replace(path: Path, data: bytes) -> None:
 
 def _write_label(incident: Incident) -> None:
     path = incident.archive.parent / LABELS
-    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-    rows = [json.loads(line) for line in lines if line.strip()]
-    rows = [row for row in rows if row.get("bundle") != incident.bundle] + [incident.row()]
-    rows.sort(key=lambda row: str(row["bundle"]))
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    _replace(path, text.encode("utf-8"))
+    others = labels.read(path) if path.is_file() else []
+    kept = [label for label in others if label.bundle != incident.bundle]
+    _replace(path, labels.text([*kept, incident.as_label()]).encode("utf-8"))

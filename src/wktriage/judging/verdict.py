@@ -15,10 +15,10 @@ from typing import Any
 
 from wktriage.bundle.bundle import Bundle
 from wktriage.core.errors import UsageError
-from wktriage.core.model import Citation, SignalSet, Tri, Value
+from wktriage.core.model import CATEGORIES, COMPONENTS, Citation, SignalSet, Tri, Value
 from wktriage.judging import confidence, eligibility, next_experiment, rules, signals
 from wktriage.judging.predicates import Leaf, kleene_or
-from wktriage.judging.rules import CATEGORIES, Outcome
+from wktriage.judging.rules import Outcome
 from wktriage.judging.signals import history
 from wktriage.judging.wording import Shown, clean, join, render, show
 from wktriage.request import scenarios
@@ -187,11 +187,8 @@ def found_value(found: SignalSet, name: str) -> Value:
 
 
 def _scenario(name: str) -> scenarios.Scenario:
-    try:
-        return scenarios.load(name)
-    except UsageError:
-        # A workload of someone else's: what is asked of any run is asked of it too.
-        return scenarios.load(scenarios.CUSTOM)
+    # A workload of someone else's: what is asked of any run is asked of it too.
+    return scenarios.load(name if name in scenarios.names() else scenarios.CUSTOM)
 
 
 def _run(bundle: Bundle, found: SignalSet, scenario: scenarios.Scenario) -> next_experiment.Run:
@@ -230,7 +227,7 @@ def _where(bundle: Bundle, decision: Decision) -> tuple[str, tuple[str, ...]]:
             return heaviest.rule.component, heaviest.nodes or nodes
     if fired[0].rule.id == "baseline_health.gate":
         reference = bundle.read_json("references/baseline.json") or {}
-        if reference.get("component") in rules.COMPONENTS:
+        if reference.get("component") in COMPONENTS:
             component = str(reference["component"])
         named = reference.get("nodes")
         if isinstance(named, list):

@@ -56,9 +56,9 @@ def inspect(target: Target, template: str) -> str:
 
 
 def _container(target: Target) -> str:
-    if target.handle.get("kind") != "container":
+    if target.handle.kind != "container":
         raise UsageError(f"{target.name} is no container: this fault needs the compose driver")
-    return str(target.handle["id"])
+    return str(target.handle.id)
 
 
 class Actions:

@@ -15,7 +15,8 @@ from typing import Any
 from wktriage.core import topology as topologies
 from wktriage.core.errors import InfraError, TriageError, UsageError
 from wktriage.lab.actions import Actions, Target, inspect
-from wktriage.lab.faults import Fault, Step
+from wktriage.lab.faults import Fault
+from wktriage.lab.steps import EndCycle, EndHogs, Step
 
 POLL_SECONDS = 0.5
 CHECK_AFTER_SECONDS = 6  # longer than one cycle and than a counter of the firewall needs
@@ -114,7 +115,7 @@ class Injector(threading.Thread):
         return problems
 
     def _heal(self, actions: Actions, targets: list[Target]) -> None:
-        for step in (*self.fault.heal, Step("end_cycle"), Step("end_hogs")):
+        for step in (*self.fault.heal, EndCycle(), EndHogs()):
             try:
                 actions.perform(step.do, step.arguments, targets)
             except TriageError as exc:

@@ -19,7 +19,7 @@ from typing import Any
 from wktriage.core.errors import UsageError
 from wktriage.core.topology import DRIVERS
 from wktriage.incidents import library
-from wktriage.request import scenarios
+from wktriage.request import scenarios, workload
 from wktriage.stack.compose import override
 from wktriage.stack.data_root import check as check_data_root
 
@@ -28,19 +28,6 @@ BUILDS = ("auto", "always", "never")
 FAIL_ON = ("unhealthy", "never")
 MIN_DURATION = 5  # s: less than half of the simulator's counter interval shows nothing
 MAX_DURATION = 86_000  # s: the simulator's own run ends after 24 h
-WORKLOAD = (
-    "users",
-    "person_channels",
-    "group_channels",
-    "group_members",
-    "rate",
-    "concurrency",
-    "warmup",
-    "verify_recv",
-)
-INTEGER_WORKLOAD = frozenset(
-    {"users", "person_channels", "group_channels", "group_members", "concurrency"}
-)
 OTHER = (
     "scenario",
     "duration",
@@ -58,7 +45,7 @@ OTHER = (
     "incident",
     "bundle_id",
 )
-KNOWN = (*OTHER, *WORKLOAD)
+KNOWN = (*OTHER, *workload.KEYS)
 # Ansible's own variables and the roles' documented ones are no business of this check.
 FOREIGN_PREFIXES = (
     "ansible_",
@@ -291,8 +278,8 @@ def _path(given: Mapping[str, Any], name: str, default: Path) -> Path:
 def _workload(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the caller's workload values with integers as integers."""
     return {
-        name: _as_int(name, given[name]) if name in INTEGER_WORKLOAD else str(given[name])
-        for name in WORKLOAD
+        name: _as_int(name, given[name]) if name in workload.INTEGERS else str(given[name])
+        for name in workload.KEYS
         if name in given
     }
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from wktriage.core.durations import parse_duration
 from wktriage.request import scenarios
+from wktriage.request import workload as workloads
 from wktriage.request.request import Request, new_bundle_id
 from wktriage.run.baseline import BASELINE_SCENARIO
 
@@ -26,7 +28,7 @@ def uid_prefix(bundle_id: str) -> str:
 def sim_env(params: Request) -> dict[str, str]:
     """Return the simulator's WK_SIM_* variables for a request."""
     workload = {**params.workload, "uid_prefix": uid_prefix(params.bundle_id)}
-    return scenarios.workload_env(workload)
+    return workloads.environment(workload)
 
 
 def baseline_request(params: Request) -> Request:
@@ -55,7 +57,7 @@ def ready_timeout(params: Request) -> float:
     warm-up, with one retry pause and one counter interval.
     """
     connect = int(params.workload["users"]) / (params.connect_rate or DEFAULT_CONNECT_RATE)
-    warmup = scenarios.duration_seconds(str(params.workload["warmup"]))
+    warmup = parse_duration(params.workload["warmup"]) or 0.0
     return READINESS_SECONDS + 2 * connect + warmup + RETRY_SECONDS + COUNTER_SECONDS
 
 

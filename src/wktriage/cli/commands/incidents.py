@@ -58,7 +58,7 @@ def show_command(incident_id: str) -> None:
         "what happened": incident.fault,
         "checked": "; ".join(incident.checks) or "no check recorded",
         "label": ", or ".join([incident.label, *incident.also_ok]),
-        "nodes": ", ".join(incident.must_cite) or "none in particular",
+        "nodes": ", ".join(incident.nodes) or "none in particular",
         "recorded on": incident.recorded_on or "unknown",
         "baseline": incident.baseline or "none",
         "scenario": f"{held.scenario} ({held.mode}), window of {held.duration_s} s",

@@ -7,11 +7,11 @@ import json
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.readers import status
@@ -26,8 +26,8 @@ from wktriage.judging import predicates, signals
 from wktriage.judging.verdict import judge
 from wktriage.lab import actions, faults
 from wktriage.lab.injector import Injector, Record
-from wktriage.request import scenarios
 from wktriage.request.request import new_bundle_id
+from wktriage.request.workload import KEYS
 from wktriage.run.record import RunPaths
 
 # 200 users at 50 msg/s leave room on a small host, so that the fault is the only thing wrong.
@@ -153,7 +153,7 @@ def _given(of_fault: Mapping[str, Any], of_caller: Mapping[str, Any]) -> dict[st
     """Merge defaults, fault and caller. A named scenario takes no workload but its own."""
     given = {**DEFAULT_RUN, **of_fault, **of_caller}
     if given["scenario"] != "custom":
-        for key in scenarios.KEYS:
+        for key in KEYS:
             given.pop(key, None)
     return given
 
@@ -188,7 +188,7 @@ def report(
         "problems": record.problems,
         "label": label.label if label else None,
         "also_ok": list(label.also_ok) if label else [],
-        "must_cite": sorted(record.targets) if label and label.names_target else [],
+        "label_nodes": sorted(record.targets) if label and label.names_target else [],
         "verdict": verdict["category"],
         "confidence": verdict["confidence"],
         "nodes": verdict["nodes"],
@@ -208,7 +208,7 @@ def report(
                 scenario=bundle.scenario or "custom",
                 title=fault.purpose,
                 also_ok=label.also_ok,
-                must_cite=tuple(outcome["must_cite"]),
+                nodes=tuple(outcome["label_nodes"]),
                 fault_at_s=_offset(bundle, record.injected_at),
                 archive=store / f"{identity}.tar.xz",
                 baseline=baseline,
@@ -234,7 +234,7 @@ def _label(fault: faults.Fault, measured: SignalSet) -> faults.Label | None:
             continue
         failed = measured.get("send_errors")
         if label.label in SLOWNESS and failed is not None and failed.value:
-            return replace(label, also_ok=(*label.also_ok, "send_path"))
+            return msgspec.structs.replace(label, also_ok=(*label.also_ok, "send_path"))
         return label
     return None
 

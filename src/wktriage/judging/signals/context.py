@@ -37,7 +37,7 @@ class Context:
         self.bundle = bundle
         self.nodes = bundle.nodes
         self.window = bundle.window
-        self.signals = SignalSet(nodes=bundle.nodes)
+        self.signals = SignalSet(nodes=bundle.nodes, names=catalogue())
         self.damaged_status: list[int] = []
 
     # -- evidence -----------------------------------------------------------------------------

@@ -86,11 +86,16 @@ def write(
         if name != "control"
     }
 
-    def handle(name: str) -> dict[str, str]:
+    def handle(name: str) -> topology.Handle:
         base = f"http://{address}:{ports[where[name][0]]['control']}/_replay/{name}/"
-        urls = {"resource_url": "resource", "logs_url": "logs", "host_url": "host"}
-        urls |= {"events_url": "events", "bundle_url": "bundle/"}
-        return {"kind": "http", **{key: base + path for key, path in urls.items()}}
+        return topology.Handle(
+            kind="http",
+            resource_url=f"{base}resource",
+            logs_url=f"{base}logs",
+            host_url=f"{base}host",
+            events_url=f"{base}events",
+            bundle_url=f"{base}bundle/",
+        )
 
     nodes = tuple(
         topology.Node(

@@ -1,0 +1,72 @@
+"""labels.jsonl: what really happened in each recorded run, one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from wktriage.core.declarations import Declared, convert, shown
+from wktriage.core.errors import UsageError
+from wktriage.core.model import Category
+
+NAME = "labels.jsonl"
+ID = r"^[a-z0-9][a-z0-9-]{0,60}$"
+
+# Recordings that were handed over before the key was renamed still say it.
+_FORMER = {"must_cite": "nodes"}
+
+
+class Label(Declared, frozen=True):
+    """What happened in one run.
+
+    ``also_ok`` are other categories that describe it as well, ``nodes`` those that a verdict must
+    name. ``fault_at_s`` counts from the first status sample, None when nothing was injected.
+    ``checks`` are the lab's own that the fault took hold.
+    """
+
+    bundle: Annotated[str, Meta(pattern=ID)]
+    label: Category
+    fault: str
+    scenario: str
+    title: str | None = None
+    also_ok: tuple[Category, ...] = ()
+    nodes: tuple[str, ...] = ()
+    fault_at_s: float | None = None
+    baseline: str | None = None
+    recorded_on: str | None = None
+    checks: tuple[str, ...] = ()
+
+
+def read(path: Path) -> list[Label]:
+    """Return the labels in a file.
+
+    Raises UsageError with file, line, key and a suggestion for a row that is not as declared.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"{shown(path)}: cannot be read: {exc}") from exc
+    found = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        where = f"{shown(path)}:{number}"
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as exc:
+            raise UsageError(f"{where}: is no JSON: {exc}") from exc
+        if isinstance(row, dict):
+            row = {_FORMER.get(key, key): value for key, value in row.items()}
+        found.append(convert(row, Label, where))
+    return found
+
+
+def text(labels: Iterable[Label]) -> str:
+    """Return the content of a file with these labels, in the order of their bundles."""
+    rows = sorted((msgspec.to_builtins(label) for label in labels), key=lambda row: row["bundle"])
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
