@@ -86,6 +86,7 @@ from ansible.plugins.action import ActionBase
 
 from wktriage.core import topology
 from wktriage.core.errors import TriageError
+from wktriage.core.json_files import parse_object
 from wktriage.run import collector_spec
 
 STOP_SECONDS = 90.0
@@ -145,7 +146,7 @@ class ActionModule(ActionBase):
             return {"changed": False, "tar": ""}
         deadline = time.monotonic() + STOP_SECONDS
         while time.monotonic() < deadline:
-            state = collector_spec.parse_state(self._collector(out, "poll", out)) or {}
+            state = parse_object(self._collector(out, "poll", out)) or {}
             if state.get("done") or not state.get("alive"):
                 break
             self._collector(

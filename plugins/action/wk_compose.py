@@ -68,9 +68,9 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from wktriage.cli.ansible import report_failure
+from wktriage.core import json_files
 from wktriage.core.errors import TriageError
 from wktriage.request.request import Request, from_dict
-from wktriage.run.record import write_json
 from wktriage.stack.compose.engine import DockerCli
 from wktriage.stack.compose.stack import ComposeStack, Spec, remove
 
@@ -121,7 +121,7 @@ class ActionModule(ActionBase):
         if state == "loaded":
             return {"changed": stack.loaded()}
         facts = stack.identified() if state == "identified" else stack.created()
-        write_json(work_dir / "stack.json", facts)
+        json_files.write(work_dir / "stack.json", facts)
         if state == "created" and facts["mode_measured"] not in {None, wanted.mode}:
             self._display.warning(
                 f"mode={wanted.mode} was asked, and the data makes this run "

@@ -91,12 +91,13 @@ from ansible.utils.vars import load_extra_vars
 from wktriage.cli import exit_codes
 from wktriage.cli.ansible import report_failure, tell
 from wktriage.core.errors import TriageError
+from wktriage.core.times import utc_now
 from wktriage.incidents import library
 from wktriage.judging.verdict import verdict_of
 from wktriage.request.request import KNOWN, Request, check_names, from_dict, validate
 from wktriage.run import lock, preflight
 from wktriage.run.baseline import Identity, find_baseline
-from wktriage.run.record import RunPaths, mark, utc_now
+from wktriage.run.record import RunPaths, mark
 
 ROOT = Path(__file__).resolve().parents[2]
 

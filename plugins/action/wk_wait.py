@@ -76,6 +76,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from wktriage.cli import console, progress
+from wktriage.core.json_files import parse_object
 from wktriage.run import collector_spec
 
 display = Display()
@@ -116,9 +117,7 @@ class ActionModule(ActionBase):
         while True:
             answer = self._low_level_execute_command(command)
             now = time.monotonic()
-            watch.update(
-                collector_spec.parse_state(answer["stdout"]) if answer["rc"] == 0 else None, now
-            )
+            watch.update(parse_object(answer["stdout"]) if answer["rc"] == 0 else None, now)
             if show and PLAIN and (line := watch.line(now)) is not None:
                 display.display(f"        {line}")
             elif show and not PLAIN and watch.state:

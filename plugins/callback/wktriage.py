@@ -20,7 +20,6 @@ requirements:
   - set as stdout in configuration
 """
 
-import json
 import shutil
 import sys
 import time
@@ -33,6 +32,7 @@ from ansible.executor.task_result import CallbackTaskResult
 from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 
 from wktriage.cli import console
+from wktriage.core.json_files import read_object
 
 #: Roles that only tie others together: they are no phase of their own.
 GLUE_ROLES = frozenset({"run"})
@@ -244,7 +244,7 @@ class CallbackModule(DefaultCallback):
         path = self._outputs.get("verdict_file")
         if not path or not Path(path).is_file():
             return
-        verdict = json.loads(Path(path).read_text(encoding="utf-8", errors="replace"))
+        verdict = read_object(Path(path)) or {}
         width = max(40, min(100, shutil.get_terminal_size((100, 24)).columns - 4))
         lines = console.verdict_lines(verdict, width)
         if self._plain:

@@ -7,7 +7,6 @@ end, the manifest last: a bundle with a manifest is whole, and no secret was eve
 from __future__ import annotations
 
 import heapq
-import json
 import os
 import re
 import shutil
@@ -19,15 +18,16 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from wktriage.bundle import fingerprint, manifest, redaction
-from wktriage.core import schemas
+from wktriage.core import json_files, schemas
 from wktriage.core import topology as topologies
 from wktriage.core.declarations import convert
 from wktriage.core.errors import InfraError, UsageError
+from wktriage.core.json_files import parse_object, read_object
+from wktriage.core.times import utc_now
 from wktriage.request import workload as workloads
 
 CONTROLLER = "controller"
@@ -124,11 +124,7 @@ def _wanted(name: PurePosixPath) -> bool:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    return read_object(path) or {}
 
 
 def _host_evidence(host: str, archive: Path | None, scratch: Path) -> HostEvidence:
@@ -235,11 +231,6 @@ def _window(stage: Path, hosts: list[HostEvidence], why: str | None) -> dict[str
 # --- what the controller adds ---------------------------------------------------------------
 
 
-def _write_json(path: Path, document: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
 class _Controller:
     """The controller's own files, and how each of them went."""
 
@@ -336,16 +327,14 @@ def _add_own(
         # What the simulator was really given: in a replay, the recording's own users.
         workload["uid_prefix"] = env.get("WK_SIM_UID_PREFIX")
     convert(workload, workloads.Document, "config/workload.json")
-    own.text(
-        "config", "config/workload.json", json.dumps(workload, indent=2, sort_keys=True) + "\n"
-    )
+    own.text("config", "config/workload.json", json_files.dumps(workload))
     if topology["driver"] != "processes":
         own.copy("config", "compose-config.yml", run.get("compose_config"))
     configs = run.get("node_configs") or {}
     for node in topology["nodes"]:
         own.copy("config", f"config/node{node['id']}.toml", configs.get(node["name"]))
     own.copy("config", "config/dev-sim.yaml", run.get("sim_config"))
-    _write_json(own.stage / "topology.json", topology)
+    json_files.write(own.stage / "topology.json", topology)
     own.note("topology", "topology.json")
     for name, source in sorted(references.items()):
         if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
@@ -437,25 +426,25 @@ def _fill(
     else:
         why = None if lead else "the collector beside the simulator left nothing"
     window = _window(stage, hosts, why)
-    _write_json(stage / "window.json", window)
+    json_files.write(stage / "window.json", window)
     recorded = _json(stage / "fingerprint.json")
     (stage / "fingerprint.json").unlink(missing_ok=True)
     own = _Controller(stage)
     _add_own(own, run, topology, references)
     facts = {h.host: h.said["facts"] for h in hosts if h.said.get("facts")}
-    _write_json(
+    json_files.write(
         stage / "fingerprint.json", fingerprint.build(run, topology, stage, facts, recorded)
     )
     own.note("fingerprint", "fingerprint.json")
     report = redaction.redact_tree(stage, secrets)
     schemas.validate("redaction", report)
-    _write_json(stage / "redaction.json", report)
+    json_files.write(stage / "redaction.json", report)
     own.note("redaction", "redaction.json")
     collectors = [*_collector_rows(hosts, stage, conflicts), *own.as_rows()]
     broken = _interruption(interrupted, window, run, secrets)
     identity = {
         "bundle_id": run["bundle_id"],
-        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
+        "created": utc_now(),
         "scenario": run.get("scenario"),
         "mode": run.get("mode_measured") or run.get("mode"),
         "driver": topology["driver"],
@@ -561,9 +550,8 @@ def _stop_and_pack(out: Path, reason: str) -> Path | None:
     deadline = time.monotonic() + STOP_SECONDS
     while time.monotonic() < deadline:
         done = command("poll", str(out))
-        try:
-            state = json.loads(done.stdout)
-        except ValueError:
+        state = parse_object(done.stdout)
+        if state is None:
             return None
         if state.get("done") or not state.get("alive"):
             break

@@ -7,7 +7,6 @@ Two runs are comparable when their ``inputs`` are equal; an experiment's differ 
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.core import schemas
+from wktriage.core.json_files import parse_object, read_object
 from wktriage.core.times import parse_time
 
 SCHEMA_VERSION = 1
@@ -150,20 +150,14 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         return
     with path.open("rb") as handle:
         for line in handle:
-            try:
-                row = json.loads(line.decode("utf-8", "replace"))
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(row, dict):
+            row = parse_object(line)
+            if row is not None:
                 yield row
 
 
 def _window(bundle_dir: Path) -> tuple[str, str] | None:
-    try:
-        document = json.loads((bundle_dir / "window.json").read_text(encoding="utf-8"))
-        start, end = document["start"], document["end"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    document = read_object(bundle_dir / "window.json") or {}
+    start, end = document.get("start"), document.get("end")
     return (start, end) if start and end else None
 
 

@@ -7,15 +7,16 @@ on accumulated data has the same inputs but mode; whether it passed is all that 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from wktriage.bundle import fingerprint
 from wktriage.core.errors import TriageError, UsageError
+from wktriage.core.json_files import read_object
+from wktriage.core.times import parse_time
 from wktriage.request import scenarios
 
 BASELINE_SCENARIO = "smoke-default"
@@ -133,7 +134,7 @@ def _bundles(runs_dir: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     for bundle in sorted(runs_dir.iterdir(), reverse=True):
         if bundle.name.startswith("."):
             continue
-        manifest = _read(bundle / "manifest.json")
+        manifest = read_object(bundle / "manifest.json")
         if manifest is not None:
             yield bundle, manifest
 
@@ -147,7 +148,7 @@ def _refuse(
     if (unusable := _unusable(manifest, now)) is not None:
         return unusable
     try:
-        found = Identity.of_fingerprint(_read(bundle / "fingerprint.json") or {})
+        found = Identity.of_fingerprint(read_object(bundle / "fingerprint.json") or {})
     except (KeyError, TypeError, AttributeError):
         return "its fingerprint cannot be read"
     differing = wanted.differs_from(found)
@@ -164,11 +165,10 @@ def _unusable(manifest: Mapping[str, Any], now: datetime) -> str | None:
     """Return why a bundle stands for nothing: broken off, or of another day."""
     if manifest.get("interrupted") or not manifest.get("complete"):
         return "interrupted or incomplete"
-    try:
-        created = datetime.fromisoformat(str(manifest.get("created")))
-    except ValueError:
+    created = parse_time(manifest.get("created"))
+    if created is None:
         return "its time is unknown"
-    age = now - created.astimezone(UTC)
+    age = timedelta(seconds=now.timestamp() - created)
     if age > MAX_AGE or age < -timedelta(minutes=1):
         return "older than 24 h" if age > MAX_AGE else "from the future"
     return None
@@ -210,7 +210,7 @@ def find_twin(
 def _other_inputs(bundle: Path, inputs: Mapping[str, Any], image_digest: str | None) -> str | None:
     """Return in what a bundle differs from a run besides its being clean; None: in nothing."""
     try:
-        found = _read(bundle / "fingerprint.json") or {}
+        found = read_object(bundle / "fingerprint.json") or {}
         differing = set(fingerprint.compare({"inputs": inputs}, found)) - {"mode", "scenario"}
         mode, scenario = found["inputs"]["mode"], str(found["inputs"]["scenario"])
         theirs = found["derived"]["image_digest"]
@@ -267,7 +267,7 @@ def _told(bundle: Path, verdict: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "schema_version": 1,
         "bundle_id": bundle.name,
-        "created": (_read(manifest) or {}).get("created"),
+        "created": (read_object(manifest) or {}).get("created"),
         "manifest_sha256": (
             hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.exists() else None
         ),
@@ -277,11 +277,3 @@ def _told(bundle: Path, verdict: Mapping[str, Any]) -> dict[str, Any]:
         "confidence": verdict.get("confidence"),
         "reasons": [str(r.get("text", ""))[:500] for r in verdict.get("reasons", [])[:5]],
     }
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.citations import verify_citation
 from wktriage.cli import exit_codes
 from wktriage.core.errors import UsageError
+from wktriage.core.json_files import read_object
 from wktriage.core.model import Citation
 from wktriage.core.paths import PROJECT
 from wktriage.judging.verdict import dump_verdict, is_ours, judge, verdict_of, writable, write
@@ -145,10 +145,9 @@ def verify_citations(bundle: Path) -> int:
     opened = Bundle.open(bundle)
     written = bundle / "verdict.json"
     if written.is_file():
-        try:
-            verdict = json.loads(written.read_text(encoding="utf-8"))
-        except ValueError as exc:
-            raise UsageError(f"{written} is no JSON: delete it or classify again") from exc
+        verdict = read_object(written)
+        if verdict is None:
+            raise UsageError(f"{written} is no JSON object: delete it or classify again")
     else:
         verdict = judge(opened)
     checked: dict[Citation, str | None] = {}
@@ -203,10 +202,10 @@ def score_command(directories: tuple[Path, ...], labels: Path | None, beside: Pa
         raise UsageError("--labels goes with exactly one directory")
     others: dict[str, dict[str, str]] = {}
     if beside is not None:
-        try:
-            others = json.loads(beside.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as exc:
-            raise UsageError(f"{beside}: no usable JSON ({exc})") from exc
+        given = read_object(beside)
+        if given is None:
+            raise UsageError(f"{beside}: no JSON object")
+        others = given
     # Reading archives and counting is of no use to judging one bundle.
     from wktriage.evaluation import score
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wktriage.core import topology
+from wktriage.core import json_files, topology
 from wktriage.core.errors import UsageError
 from wktriage.incidents import library
 from wktriage.replay import server
@@ -60,8 +59,7 @@ def identify(planned: Mapping[str, Any], *, project_name: str, work_dir: Path) -
         "mode_measured": held.mode,
     }
     work_dir.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(document, indent=2, sort_keys=True) + "\n"
-    (work_dir / "stack.json").write_text(text, encoding="utf-8")
+    json_files.write(work_dir / "stack.json", document)
 
 
 def write(
