@@ -219,7 +219,8 @@ def test_other_success_criteria_make_no_twin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clean = scenarios.load("smoke-default")
-    stricter = msgspec.structs.replace(clean, success={"signal": "send_errors", "op": "==", "value": 0})
+    criterion = {"signal": "send_errors", "op": "==", "value": 0}
+    stricter = msgspec.structs.replace(clean, success=criterion)
     named = {"smoke-default": clean, "accumulated-data": stricter}
     monkeypatch.setattr(scenarios, "load", lambda name: named[name])
     made = twin(tmp_path)

@@ -65,3 +65,15 @@ def test_workload_becomes_the_simulators_variables() -> None:
     assert env["WK_SIM_TRAFFIC_CONCURRENCY"] == "128"
     assert env["WK_SIM_UID_PREFIX"] == "x"
     assert len(env) == 9
+
+
+def test_the_table_of_keys_has_one_row_a_name_of_the_simulator() -> None:
+    table = workloads.TABLE
+    assert tuple(table)[: len(workloads.KEYS)] == workloads.KEYS
+    assert set(table) - set(workloads.KEYS) == {"uid_prefix", "connect_rate"}
+    assert len(workloads.STATUS_NAMES) == len(table)
+    assert len(workloads.VARIABLES) == len(table) - 1
+    assert table["connect_rate"].variable is None
+    assert (table["rate"].kind, table["warmup"].kind) == ("rate", "duration")
+    assert (table["users"].kind, table["users"].minimum) == ("integer", 1)
+    assert table["verify_recv"].choices == ("none", "sampled", "full")
