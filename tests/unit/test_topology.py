@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from wktriage.core import topology
@@ -25,6 +26,16 @@ def sample() -> topology.Topology:
     )
     sim = topology.Sim("wk-sim", "localhost", "http://127.0.0.1:19091/status", handle)
     return topology.Topology("compose", "wktriage", "/d", (node,), sim)
+
+
+class Tagged(str):
+    """Text that came through Ansible."""
+
+
+def test_what_came_through_ansible_is_written_as_plain_text() -> None:
+    stack = msgspec.structs.replace(sample(), project=Tagged("wktriage"))
+    assert stack.as_dict() == sample().as_dict()
+    assert type(stack.as_dict()["project"]) is str
 
 
 def test_round_trip(tmp_path: Path) -> None:

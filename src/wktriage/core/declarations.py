@@ -61,6 +61,18 @@ _TYPE = re.compile(r"`([^`]*)`")
 class Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of declarations: immutable, and every key of the document must be one of its fields."""
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        document: dict[str, Any] = msgspec.to_builtins(self, enc_hook=_plain_text)
+        return document
+
+
+def _plain_text(value: object) -> str:
+    """Return text as plain text: what comes through Ansible is a subclass of it."""
+    if isinstance(value, str):
+        return str(value)
+    raise NotImplementedError(f"{type(value).__name__} has no JSON form")
+
 
 def shown(path: Path) -> str:
     """Return how a person knows the file: relative to the project when it lies inside."""
@@ -116,7 +128,7 @@ def _explained(raw: object, kind: type[Any], message: str) -> str:
     if pattern := _PATTERN.match(what):
         return f"{place}{value!r:.60} is not {described or f'text like {pattern[1]}'}"
     plain = _TYPE.sub(lambda m: " or ".join(_WORDS.get(w, w) for w in m[1].split(" | ")), what)
-    holds = f", but it is {value!r:.60}" if " got " not in plain and _plain(value) else ""
+    holds = f", but it is {value!r:.60}" if " got " not in plain and _is_scalar(value) else ""
     return f"{place}{plain[:1].lower()}{plain[1:]}{holds}"
 
 
@@ -242,5 +254,5 @@ def _wanted(declared: inspect.Type, name: str) -> str:
     return ""
 
 
-def _plain(value: object) -> bool:
+def _is_scalar(value: object) -> bool:
     return isinstance(value, str | int | float)

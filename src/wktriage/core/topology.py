@@ -6,7 +6,7 @@ Everything after ``roles/stack`` reads this and nothing else about the stack.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -24,16 +24,7 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Url = Annotated[str, Meta(pattern="^http://")]
 
 
-class Exported(Declared, frozen=True):
-    """A part of topology.json."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        document: dict[str, Any] = msgspec.to_builtins(self)
-        return document
-
-
-class Handle(Exported, frozen=True, omit_defaults=True):
+class Handle(Declared, frozen=True, omit_defaults=True):
     """What acts on a process: a container, a process of the host, or stand-ins behind URLs."""
 
     kind: Literal["container", "process", "http"]
@@ -49,7 +40,7 @@ class Handle(Exported, frozen=True, omit_defaults=True):
     bundle_url: str | None = None
 
 
-class Node(Exported, frozen=True):
+class Node(Declared, frozen=True):
     """One WuKongIM node: name, numeric id, inventory host, API address, handle, directories."""
 
     name: Name
@@ -62,7 +53,7 @@ class Node(Exported, frozen=True):
     verbs: Verbs = msgspec.field(default_factory=dict)
 
 
-class Sim(Exported, frozen=True):
+class Sim(Declared, frozen=True):
     """The simulator: where its /status is and how to act on it."""
 
     name: Name
@@ -73,7 +64,7 @@ class Sim(Exported, frozen=True):
     verbs: Verbs = msgspec.field(default_factory=dict)
 
 
-class Topology(Exported, frozen=True):
+class Topology(Declared, frozen=True):
     """A stack as exported by its driver. ``replay_of`` is the incident that is played."""
 
     driver: Driver

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
 from wktriage.core.declarations import Declared, convert, shown
@@ -68,5 +67,5 @@ def read(path: Path) -> list[Label]:
 
 def text(labels: Iterable[Label]) -> str:
     """Return the content of a file with these labels, in the order of their bundles."""
-    rows = sorted((msgspec.to_builtins(label) for label in labels), key=lambda row: row["bundle"])
+    rows = sorted((label.as_dict() for label in labels), key=lambda row: row["bundle"])
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -71,8 +71,7 @@ class Incident:
 
     def row(self) -> dict[str, Any]:
         """Return the row of labels.jsonl."""
-        row: dict[str, Any] = msgspec.to_builtins(self.as_label())
-        return row
+        return self.as_label().as_dict()
 
     def as_label(self) -> labels.Label:
         """Return what labels.jsonl says of it."""
