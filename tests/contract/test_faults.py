@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import get_args
 
 import pytest
 
-from wktriage.lab import steps
-from wktriage.lab.actions import Actions
+from wktriage.lab import faults, steps
+from wktriage.lab.actions.dispatcher import Actions
 
 
-@pytest.mark.parametrize(
-    ("declared", "prefix"), [(steps.Action, "_do_"), (steps.Check, "_is_")], ids=["do", "check"]
-)
-def test_declared_steps_are_those_that_the_lab_performs(declared: object, prefix: str) -> None:
-    kinds = {str(kind.__struct_config__.tag): kind for kind in get_args(declared)}
-    performed = {
-        name.removeprefix(prefix): method
-        for name, method in inspect.getmembers(Actions, inspect.isfunction)
-        if name.startswith(prefix)
-    }
-    assert set(kinds) == set(performed)
-    for name, kind in kinds.items():
-        _self, _target, *given = inspect.signature(performed[name]).parameters.values()
-        if any(p.kind is p.VAR_KEYWORD for p in given):
+def test_all_faults_are_as_declared() -> None:
+    faults.check_all()
+
+
+def parameters(perform: Callable[..., object]) -> list[inspect.Parameter]:
+    """Return what a step must or may say: the parameters after the targets."""
+    wrapped = inspect.getclosurevars(perform).nonlocals
+    inner = wrapped.get("action") or wrapped.get("check") or perform
+    every = list(inspect.signature(inner).parameters.values())
+    return [p for p in every if p.name.lstrip("_") not in ("target", "targets")]
+
+
+@pytest.mark.parametrize("kind", ["actions", "checks"])
+def test_declared_steps_are_those_that_the_lab_performs(kind: str) -> None:
+    declared = get_args(steps.Action if kind == "actions" else steps.Check)
+    by_name = {str(one.__struct_config__.tag): one for one in declared}
+    performed = getattr(Actions(None), kind)
+    assert set(by_name) == set(performed)
+    for name, step in by_name.items():
+        known = parameters(performed[name])
+        if any(p.kind is p.VAR_KEYWORD for p in known):
             continue
-        assert set(kind.__struct_fields__) == {p.name for p in given}, name
-        required = {p.name for p in given if p.default is p.empty}
-        optional = len(kind.__struct_defaults__)
-        assert set(kind.__struct_fields__[: len(kind.__struct_fields__) - optional]) == required
+        fields = step.__struct_fields__
+        assert set(fields) == {p.name for p in known}, name
+        required = fields[: len(fields) - len(step.__struct_defaults__)]
+        assert set(required) == {p.name for p in known if p.default is p.empty}, name

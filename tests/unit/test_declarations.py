@@ -224,7 +224,7 @@ def test_faults_are_checked(
         (put("one", "nodes", 0, "id"), "/nodes/0/id", "expected a whole number, got text"),
         (put("containers", "nodes", 0, "handle", "kind"), "/nodes/0/handle/kind",
          "did you mean 'container'?"),
-        (put("vagrant", "driver"), "/driver", "is not one of those allowed"),
+        (put("", "driver"), "/driver", "'' is not text like"),
     ],
 )  # fmt: skip
 def test_topologies_are_checked(tmp_path: Path, change: Change, place: str, told: str) -> None:

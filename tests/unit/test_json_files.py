@@ -30,10 +30,10 @@ def test_a_byte_that_is_no_utf8_costs_itself_only() -> None:
 def test_reading_is_bounded_and_absence_is_none(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     assert json_files.read_object(file) is None
-    json_files.write(file, {"b": 1, "a": [2]})
+    json_files.write_object(file, {"b": 1, "a": [2]})
     assert file.read_text() == '{\n  "a": [\n    2\n  ],\n  "b": 1\n}\n'
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
     size = file.stat().st_size
     assert json_files.read_object(file, cap=size) == {"a": [2], "b": 1}
     assert json_files.read_object(file, cap=size - 1) is None
-    assert json.loads(json_files.dumps({"a": 1})) == {"a": 1}
+    assert json.loads(json_files.object_text({"a": 1})) == {"a": 1}

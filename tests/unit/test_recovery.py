@@ -66,7 +66,7 @@ def no_docker(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         removed.append(project)
         return True
 
-    monkeypatch.setattr(recovery, "remove", remove)
+    monkeypatch.setattr("wktriage.stack.compose.driver.remove", remove)
     return removed
 
 

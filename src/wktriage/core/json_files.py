@@ -57,13 +57,14 @@ def load_typed(path: Path, kind: type[T], error: type[TriageError] = UsageError)
     return convert(raw, kind, shown(path), error)
 
 
-def dumps(document: Mapping[str, Any]) -> str:
+def object_text(document: Mapping[str, Any]) -> str:
     """Return the one form in which this project writes JSON documents."""
     return json.dumps(document, indent=2, sort_keys=True) + "\n"
 
 
-def write(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a JSON document; a reader never sees half of it."""
+def write_object(path: Path, document: Mapping[str, Any]) -> None:
+    """Write an object to a file; a reader never sees half of it. Directories are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(dumps(document), encoding="utf-8")
+    fresh.write_text(object_text(document), encoding="utf-8")
     fresh.replace(path)

@@ -6,7 +6,7 @@ Everything after ``roles/stack`` reads this and nothing else about the stack.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -14,9 +14,6 @@ from msgspec import Meta
 from wktriage.core import json_files
 from wktriage.core.declarations import Declared, convert
 from wktriage.core.errors import InfraError
-
-Driver = Literal["compose", "processes", "replay"]
-DRIVERS: tuple[str, ...] = get_args(Driver)
 
 Verb = Literal["pause", "unpause", "kill", "stop", "start", "restart", "logs"]
 Verbs = dict[str, list[str]]
@@ -67,7 +64,7 @@ class Sim(Declared, frozen=True):
 class Topology(Declared, frozen=True):
     """A stack as exported by its driver. ``replay_of`` is the incident that is played."""
 
-    driver: Driver
+    driver: Name
     project: str
     data_root: str | None
     nodes: tuple[Node, ...]
@@ -77,7 +74,7 @@ class Topology(Declared, frozen=True):
 
     def write(self, path: Path) -> None:
         """Write topology.json."""
-        json_files.write(path, self.as_dict())
+        json_files.write_object(path, self.as_dict())
 
 
 def load(path: Path) -> Topology:

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wktriage.bundle import archive
 from wktriage.core.errors import UsageError
-from wktriage.incidents.labels import NAME as LABELS
-from wktriage.incidents.labels import read as read_labels
+from wktriage.incidents import labels
 from wktriage.judging.verdict import verdict_of
-from wktriage.replay import server
 
 ABSTAIN = "insufficient_evidence"
 BLAMES_SERVER = frozenset(
@@ -45,6 +44,10 @@ class Case:
     also_ok: tuple[str, ...]
     nodes: tuple[str, ...]
 
+    def accepts(self, category: str) -> bool:
+        """Tell whether a category is the label, or one that the label accepts too."""
+        return category in (self.label, *self.also_ok)
+
 
 @dataclass(frozen=True)
 class Result:
@@ -58,7 +61,7 @@ class Result:
     @property
     def right(self) -> bool:
         """Whether the category is the label, or one that the label accepts too."""
-        return self.category == self.case.label or self.category in self.case.also_ok
+        return self.case.accepts(self.category)
 
     @property
     def nodes_right(self) -> bool | None:
@@ -82,24 +85,24 @@ class Interval:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def cases(directory: Path, labels: Path | None = None) -> list[Case]:
+def cases(directory: Path, label_file: Path | None = None) -> list[Case]:
     """Return the labelled cases of a directory with ``labels.jsonl``.
 
     Each row's ``bundle`` is ``<bundle>.tar.xz`` or a directory of that name. Raises UsageError
     when labels are missing or broken, or a bundle is not there.
     """
-    file = labels or directory / LABELS
+    file = label_file or directory / labels.LABELS
     if not file.is_file():
         raise UsageError(f"{file} is missing: name the labels with --labels")
-    found = []
-    for label in read_labels(file):
+    labelled = []
+    for label in labels.read(file):
         name = label.bundle
-        options = [directory / f"{name}.tar.xz", directory / name]
-        path = next((p for p in options if p.exists()), None)
+        places = [directory / f"{name}.tar.xz", directory / name]
+        path = next((p for p in places if p.exists()), None)
         if path is None:
             raise UsageError(f"{directory}: holds neither {name}.tar.xz nor {name}/")
-        found.append(Case(name, path, label.label, label.also_ok, label.nodes))
-    return found
+        labelled.append(Case(name, path, label.label, label.also_ok, label.nodes))
+    return labelled
 
 
 @contextmanager
@@ -109,10 +112,7 @@ def opened(case: Case) -> Iterator[Path]:
         yield case.path
         return
     with tempfile.TemporaryDirectory(prefix="wktriage-score-") as temporary:
-        try:
-            yield server.unpack(case.path, Path(temporary))
-        except server.ReplayError as exc:
-            raise UsageError(str(exc)) from exc
+        yield archive.unpack_bundle(case.path, Path(temporary) / "bundle")
 
 
 def run(chosen: Sequence[Case], progress: Callable[[Result], None] | None = None) -> list[Result]:
@@ -227,12 +227,12 @@ def report(results: Sequence[Result], beside: Mapping[str, Mapping[str, str]] | 
         for r in results
     ]
     lines = _table([head, *rows])
-    labels = sorted({r.case.label for r in results})
+    names = sorted({r.case.label for r in results})
     said_names = sorted({r.category for r in results})
     counts = confusion(results)
     matrix = [["label \\ said", *said_names]]
     matrix += [
-        [n, *(str(counts[n][s]) if counts[n][s] else "." for s in said_names)] for n in labels
+        [n, *(str(counts[n][s]) if counts[n][s] else "." for s in said_names)] for n in names
     ]
     lines += ["", *_table(matrix), ""]
     lines += [f"{name:36}{interval}" for name, interval in summary(results).items()]

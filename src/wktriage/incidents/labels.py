@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ from wktriage.core.declarations import Declared, convert, shown
 from wktriage.core.errors import UsageError
 from wktriage.core.model import Category
 
-NAME = "labels.jsonl"
+LABELS = "labels.jsonl"
 ID = r"^[a-z0-9][a-z0-9-]{0,60}$"
 
 # Recordings that were handed over before the key was renamed still say it.
@@ -69,3 +70,17 @@ def text(labels: Iterable[Label]) -> str:
     """Return the content of a file with these labels, in the order of their bundles."""
     rows = sorted((label.as_dict() for label in labels), key=lambda row: row["bundle"])
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def write(path: Path, label: Label) -> None:
+    """Write a bundle's label, in place of the one that it may have."""
+    others = read(path) if path.is_file() else []
+    kept = [other for other in others if other.bundle != label.bundle]
+    replace_file(path, text([*kept, label]).encode("utf-8"))
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(data)
+    temporary.replace(path)

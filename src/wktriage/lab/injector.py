@@ -14,7 +14,9 @@ from wktriage.core import topology as topologies
 from wktriage.core.errors import InfraError, TriageError, UsageError
 from wktriage.core.json_files import parse_object
 from wktriage.core.times import utc_now
-from wktriage.lab.actions import Actions, Target, inspect
+from wktriage.lab.actions import commands
+from wktriage.lab.actions.commands import Target
+from wktriage.lab.actions.dispatcher import Actions
 from wktriage.lab.faults import Fault
 from wktriage.lab.steps import EndCycle, EndHogs, Step
 
@@ -148,7 +150,7 @@ class Injector(threading.Thread):
 
     def _await_running(self, targets: list[Target]) -> None:
         while not self._ended.is_set():
-            if all(inspect(t, "{{.State.Status}}") == "running" for t in targets):
+            if all(commands.inspect(t, "{{.State.Status}}") == "running" for t in targets):
                 return
             self._ended.wait(POLL_SECONDS)
         raise InfraError("the run ended before its containers ran: nothing was injected")

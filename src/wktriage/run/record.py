@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wktriage.core import json_files
 from wktriage.core.errors import InfraError, UsageError
-from wktriage.core.json_files import read_object
+from wktriage.core.json_files import read_object, write_object
 from wktriage.core.times import parse_time, utc_now
+from wktriage.request.request import Request
 from wktriage.run.lock import process_start
 
 SCHEMA_VERSION = 1
@@ -29,6 +29,11 @@ class RunPaths:
 
     runs_dir: Path
     bundle_id: str
+
+    @classmethod
+    def of(cls, request: Request) -> RunPaths:
+        """Return the places of a request's run."""
+        return cls(Path(request.runs_dir), request.bundle_id)
 
     @property
     def bundle(self) -> Path:
@@ -89,8 +94,8 @@ def begin(paths: RunPaths, run: Mapping[str, Any], *, pid: int, since: str | Non
     paths.work.mkdir(parents=True, exist_ok=True)
     paths.pending_file.parent.mkdir(exist_ok=True)
     paths.timings_file.parent.mkdir(exist_ok=True)
-    json_files.write(paths.run_file, run)
-    json_files.write(
+    write_object(paths.run_file, run)
+    write_object(
         paths.pending_file,
         {
             "schema_version": SCHEMA_VERSION,
@@ -108,7 +113,7 @@ def begin(paths: RunPaths, run: Mapping[str, Any], *, pid: int, since: str | Non
         },
     )
     start = since or utc_now()
-    json_files.write(
+    write_object(
         paths.timings_file,
         {"schema_version": SCHEMA_VERSION, "bundle_id": paths.bundle_id, "at": start, "wall": {}},
     )
@@ -130,14 +135,14 @@ def mark(
     wall: dict[str, float] = timings["wall"]
     wall[phase] = round(wall.get(phase, 0.0) + took, 3)
     wall["total"] = round(sum(v for k, v in wall.items() if k != "total"), 3)
-    json_files.write(paths.timings_file, {**timings, "at": now, "wall": wall})
+    write_object(paths.timings_file, {**timings, "at": now, "wall": wall})
     run = read_object(paths.run_file)
     if run is not None:
         run.update(read_object(paths.work / "stack.json") or {})
         run["wall"] = wall
         if failed is not None:
             run["failed"] = {k: str(v)[:2000] for k, v in failed.items()}
-        json_files.write(paths.run_file, run)
+        write_object(paths.run_file, run)
     return wall
 
 
@@ -149,7 +154,7 @@ def end(paths: RunPaths) -> None:
 
 def interrupted(runs_dir: Path) -> list[RunPaths]:
     """Return the runs whose process is gone while their pending mark is there, oldest first."""
-    found = []
+    runs = []
     for mark in sorted((runs_dir / ".pending").glob("*.json")):
         raw = read_object(mark) or {}
         try:
@@ -159,5 +164,5 @@ def interrupted(runs_dir: Path) -> list[RunPaths]:
             # A torn mark still names its run by its file name.
             alive = False
         if not alive:
-            found.append(RunPaths(runs_dir, mark.stem))
-    return found
+            runs.append(RunPaths(runs_dir, mark.stem))
+    return runs

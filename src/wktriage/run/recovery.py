@@ -1,8 +1,8 @@
 """Bundles that no running playbook will finish: interrupted runs, and runs that may not start.
 
-``python -m wktriage.finish RUNS_DIR BUNDLE_ID PID`` is the run's own guard: it waits, detached,
-until the run is closed or its controller is gone, and then finishes the bundle at once. Should it
-be gone too (a reboot), the next command does the same.
+``python -m wktriage.run.recovery RUNS_DIR BUNDLE_ID PID`` is the run's own guard: it waits,
+detached, until the run is closed or its controller is gone, and then finishes the bundle at once.
+Should it be gone too (a reboot), the next command does the same.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ from typing import Any
 
 from wktriage import report
 from wktriage.bundle import assembly, fingerprint
-from wktriage.core import json_files
 from wktriage.core.errors import TriageError
-from wktriage.core.json_files import read_object
+from wktriage.core.json_files import read_object, write_object
 from wktriage.judging.verdict import verdict_of, write_verdict
 from wktriage.run.baseline import find_twin, reference
+from wktriage.run.interrupted import assemble_interrupted
 from wktriage.run.lock import process_start
 from wktriage.run.record import RunPaths, begin, end, interrupted
-from wktriage.stack.compose.engine import DockerCli
-from wktriage.stack.compose.stack import remove
+from wktriage.stack import drivers
 
 WATCH_SECONDS = 1.0
 CONTROLLER_GONE = "the controller ended before the run did"
@@ -79,9 +78,9 @@ def _finalise(paths: RunPaths, reason: str) -> Path:
         _remove_empty(paths.bundle)
         end(paths)
         return paths.bundle
-    bundle = assembly.finalise_interrupted(paths.pending_file, reason)
-    if pending.get("driver") == "compose":
-        remove(DockerCli(), str(pending["project"]))
+    bundle = assemble_interrupted(paths.pending_file, reason)
+    driver = drivers.named(str(pending["driver"]))
+    driver.remove(str(pending["project"]), paths.runs_dir)
     end(paths)
     write_verdict(bundle)
     report.write_for(bundle, bundle)
@@ -92,7 +91,7 @@ def refer(paths: RunPaths, baseline: Path) -> Path:
     """Write the reference to the baseline that vouches for a run; return its file."""
     paths.work.mkdir(parents=True, exist_ok=True)
     file = paths.work / "baseline.json"
-    json_files.write(file, reference(baseline, verdict_of(baseline)))
+    write_object(file, reference(baseline, verdict_of(baseline)))
     return file
 
 
@@ -103,7 +102,7 @@ def refer_twin(runs_dir: Path, run_file: Path, topology_file: Path) -> dict[str,
     which brings what its recording referred to.
     """
     run, topology = read_object(run_file), read_object(topology_file)
-    if run is None or topology is None or topology.get("driver") == "replay":
+    if run is None or topology is None or topology.get("replay_of"):
         return {}
     inputs = fingerprint.inputs_of(run, topology)
     if inputs["mode"] != "accumulated":
@@ -118,7 +117,7 @@ def refer_twin(runs_dir: Path, run_file: Path, topology_file: Path) -> dict[str,
     if twin.reference is None:
         return {}
     file = run_file.with_name("clean-twin.json")
-    json_files.write(file, twin.reference)
+    write_object(file, twin.reference)
     return {"clean-twin": file}
 
 
