@@ -53,7 +53,7 @@ def triage(tmp_path: Path, *extra: str, **env: str) -> str:
         ),
         ("duration=-1", "duration=-1: must be a whole number from 5"),
         ("users=10", "use -e scenario=custom"),
-        ("duratoin=10", "Did you mean duration"),
+        ("duratoin=10", "did you mean 'duration'"),
         ("wukongim_checkout=nowhere", "nowhere is not a directory"),
     ],
 )

@@ -199,7 +199,7 @@ def test_labels_survive_being_written_and_the_former_name_of_nodes_is_read(tmp_p
         (put("sned_path", "labels", 0, "label"), "/labels/0/label", "did you mean 'send_path'?"),
         (put({"signal": "send_eror", "op": ">", "value": 0}, "labels", 0, "when"),
          "/labels/0/when/signal", "no signal 'send_eror' in the catalogue; did you mean"),
-        (put({"usres": 5}, "run"), "/run", "unknown extra var 'usres'. Did you mean users?"),
+        (put({"usres": 5}, "run"), "/run", "unknown extra var 'usres'; did you mean 'users'?"),
         (put({"scenario": "costum"}, "run"), "/run/scenario", "did you mean 'custom'?"),
     ],
 )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 
 from wktriage.core.errors import InfraError
 from wktriage.core.json_files import read_object
+from wktriage.report import words
 
 HEALTHY, CLASSIFIED, INCONCLUSIVE, HARD_STOP = 0, 3, 4, 5
 _BY_CATEGORY = {
@@ -36,9 +37,8 @@ def read(bundle: Path) -> Outcome:
     path = bundle / "verdict.json"
     verdict = read_object(path)
     if verdict is None or "category" not in verdict:
-        raise InfraError(f"there is no verdict in {bundle}")
+        raise InfraError(f"{bundle} has no verdict")
     code = exit_code(verdict)
-    where = f" on {', '.join(map(str, verdict['nodes']))}" if verdict.get("nodes") else ""
     report = bundle / "report.html"
     page = report if report.exists() else bundle / "summary.md"
-    return Outcome(code, f"{verdict['category']}{where}: see {page}")
+    return Outcome(code, f"{words.headline(verdict)}: see {page}")

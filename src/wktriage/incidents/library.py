@@ -29,6 +29,7 @@ from wktriage.core.declarations import Declared
 from wktriage.core.durations import parse_rate
 from wktriage.core.errors import UsageError
 from wktriage.core.paths import cache_dir
+from wktriage.core.suggestions import did_you_mean
 from wktriage.core.times import parse_time
 from wktriage.core.yaml_files import load_typed
 from wktriage.incidents import archive, labels
@@ -131,15 +132,15 @@ def _read_labels(
 
 
 def find_incident(root: Path, name: str) -> Incident:
-    """Return the incident of that id. Raises UsageError, with the ids there are, for no such."""
+    """Return the incident of that id. Raises UsageError, with a suggestion, for an unknown one."""
     known = list_incidents(root)
     for incident in known:
         if incident.bundle == name:
             if not incident.archive.is_file():
                 raise UsageError(f"incident {name}: {incident.archive} is missing")
             return incident
-    names = ", ".join(incident.bundle for incident in known) or "none"
-    raise UsageError(f"no incident {name!r}; recorded are: {names} (wktriage incidents)")
+    hint = did_you_mean(name, [incident.bundle for incident in known])
+    raise UsageError(f"no incident {name!r} (`wktriage incidents` lists them){hint}")
 
 
 def unpack(incident: Incident, target: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from wktriage.judging.wording import clean
+from wktriage.report.words import next_step
 
 CAP = 700
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~#]|(?<!\w)_|_(?!\w)")
@@ -29,7 +30,7 @@ def workload_line(scenario: Mapping[str, Any]) -> str:
 def duration_line(scenario: Mapping[str, Any]) -> str:
     """Return the window's length; without a window there is none to state."""
     seconds = scenario["duration_s"]
-    return "unknown: there was no measured window" if seconds is None else f"{seconds:.0f} s"
+    return "unknown: no measured window" if seconds is None else f"{seconds:.0f} s"
 
 
 def place(citation: Mapping[str, Any]) -> str:
@@ -77,4 +78,5 @@ def render(verdict: Mapping[str, Any]) -> str:
         workload=workload_line(verdict["scenario"]),
         duration=duration_line(verdict["scenario"]),
         reason=reason_line(verdict),
+        step=next_step(verdict).change,
     )

@@ -6,7 +6,6 @@ Every refusal is one UsageError that says what to do.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import secrets
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.core.errors import UsageError
+from wktriage.core.suggestions import did_you_mean
 from wktriage.request import scenarios
 from wktriage.request.workload import INTEGERS, KEYS
 
@@ -107,9 +107,7 @@ def check_names(names: Iterable[str]) -> None:
     for name in names:
         if name in KNOWN or name.startswith(FOREIGN_PREFIXES):
             continue
-        near = difflib.get_close_matches(name, KNOWN, n=1)
-        hint = f" Did you mean {near[0]}?" if near else f" Known: {', '.join(sorted(KNOWN))}."
-        raise UsageError(f"unknown extra var {name!r}.{hint}")
+        raise UsageError(f"unknown extra var {name!r}{did_you_mean(name, KNOWN)}")
 
 
 @dataclass(frozen=True)
