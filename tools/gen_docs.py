@@ -145,17 +145,17 @@ def signal_page() -> str:
     """Return the page of signals."""
     doc = load(ROOT / "src" / "wktriage" / "judging" / "signals" / "catalogue.yml")
     rows = [
-        [f"`{s['name']}`", s["unit"], s["scope"], s["meaning"], s.get("source", "")]
+        [f"`{s['name']}`", s["title"], s["unit"], s["scope"], s["meaning"], s.get("source", "")]
         for s in doc["signals"]
     ]
     intro = "Named measurements of a bundle; any of them may be unknown, and then says why."
-    header = ("signal", "unit", "scope", "meaning", "source")
+    header = ("signal", "in words", "unit", "scope", "meaning", "source")
     return f"# Signals\n\n{NOTE}\n{intro}\n\n" + table(header, rows)
 
 
 def categories() -> list[str]:
     """Return the categories in the order in which they are decided."""
-    from wktriage.core.model import CATEGORIES
+    from wktriage.core.categories import CATEGORIES
 
     return list(CATEGORIES)
 
@@ -170,10 +170,17 @@ def category_page() -> str:
         if (ROOT / "rules" / f"{name}.md").is_file():
             text += f"[What it means and what it is confused with](../../rules/{name}.md).\n\n"
         rows = (
-            [f"`{r['id']}`", r["role"], r.get("component", ""), r["message"], fixture_link(r["id"])]
+            [
+                f"`{r['id']}`",
+                r.get("title", ""),
+                r["role"],
+                r.get("component", ""),
+                r["message"],
+                fixture_link(r["id"]),
+            ]
             for r in doc["rules"]
         )
-        text += table(("rule", "role", "component", "message", "fixture"), rows)
+        text += table(("rule", "means", "role", "component", "message", "fixture"), rows)
     return text
 
 

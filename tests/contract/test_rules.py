@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from wktriage.core.model import CATEGORIES, Signal, SignalSet, Tri
+from wktriage.core.categories import CATEGORIES
+from wktriage.core.model import Signal, SignalSet, Tri
 from wktriage.judging import rules, signals
 from wktriage.request import knobs, scenarios
 
@@ -21,7 +22,7 @@ EXPECTED = {"fires": Tri.YES, "not_fires": Tri.NO, "unknown": Tri.UNKNOWN}
 
 
 def fixture_signals(given: dict[str, Any]) -> SignalSet:
-    found = SignalSet(nodes=NODES)
+    found = SignalSet(names=signals.catalogue(), nodes=NODES)
     for name, value in given.get("signals", {}).items():
         found.add(Signal(name, signals.catalogue()[name]["unit"], value))
     for node, values in given.get("nodes", {}).items():

@@ -13,7 +13,7 @@ from typing import Any
 
 from wktriage.report import words
 
-LABEL_WIDTH = 13
+LABEL_WIDTH = 11
 
 #: Keys of a task result that tell why it failed, in the order in which a person wants them.
 CAUSE_KEYS = ("msg", "reason", "rc", "status", "cmd", "stderr", "module_stderr", "stdout")

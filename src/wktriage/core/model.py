@@ -5,47 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal, get_args
+from typing import Any
 
+from wktriage.core.errors import UnknownSignalError
 from wktriage.core.suggestions import did_you_mean
-
-Category = Literal[
-    "insufficient_evidence",
-    "baseline_health",
-    "history_sensitive",
-    "client_bottleneck",
-    "online_churn",
-    "cold_start",
-    "delivery_path",
-    "send_path",
-    "local_capacity",
-    "distributed_lag",
-    "server_hot_path",
-    "healthy",
-]
-CATEGORIES: tuple[str, ...] = get_args(Category)
-"""In the order in which they are decided: the first that holds wins."""
-
-Component = Literal[
-    "none",
-    "client",
-    "gateway",
-    "channel_append",
-    "storage_commit",
-    "replication",
-    "slot_raft",
-    "controller",
-    "transport",
-    "delivery",
-    "presence",
-    "connections",
-    "node_process",
-    "host",
-    "stack",
-    "history",
-]
-COMPONENTS: tuple[str, ...] = get_args(Component)
-"""The parts of the system that a verdict may name."""
 
 Value = float | int | bool | str | None
 
@@ -115,25 +78,22 @@ class Signal:
     why_unknown: str | None = None
 
 
-class UnknownSignalError(LookupError):
-    """Code reads or states a signal that the catalogue does not have: a mistake in the code."""
-
-
 @dataclass
 class SignalSet:
     """All signals of one bundle, by name and node.
 
-    ``names`` are those of the catalogue; without it any name is taken.
+    ``names`` are those that there are (the catalogue's): any other is a mistake in the program, and
+    stating or asking for it raises UnknownSignalError.
     """
 
-    signals: list[Signal] = field(default_factory=list)
+    names: Collection[str]
     nodes: tuple[str, ...] = ()
-    names: Collection[str] | None = None
+    signals: list[Signal] = field(default_factory=list)
     _index: dict[tuple[str, str | None], Signal] = field(default_factory=dict, repr=False)
 
     def add(self, signal: Signal) -> None:
         """Add one signal. Raises ValueError when the (name, node) pair is there already."""
-        self._check(signal.name)
+        self.require(signal.name)
         key = (signal.name, signal.node)
         if key in self._index:
             raise ValueError(f"signal {key} computed twice")
@@ -141,26 +101,26 @@ class SignalSet:
         self.signals.append(signal)
 
     def get(self, name: str, node: str | None = None) -> Signal | None:
-        """Return the signal, or None when nothing computed it (which rules treat as unknown).
-
-        Raises UnknownSignalError for a name that is not in the catalogue.
-        """
-        self._check(name)
+        """Return the signal, or None when nothing computed it (which rules treat as unknown)."""
+        self.require(name)
         return self._index.get((name, node))
 
-    def per_node(self, name: str) -> Mapping[str, Signal]:
-        """Return the node-scoped signals of that name by node name.
+    def value(self, name: str, node: str | None = None) -> Value:
+        """Return the signal's value, None when it is unknown."""
+        signal = self.get(name, node)
+        return signal.value if signal is not None else None
 
-        Raises UnknownSignalError for a name that is not in the catalogue.
-        """
-        self._check(name)
+    def require(self, name: str) -> None:
+        """Raise UnknownSignalError for a name that is not among those that there are."""
+        if name not in self.names:
+            raise UnknownSignalError(
+                f"no signal is called {name!r}{did_you_mean(name, self.names)}"
+            )
+
+    def per_node(self, name: str) -> Mapping[str, Signal]:
+        """Return the node-scoped signals of that name by node name."""
+        self.require(name)
         return {s.node: s for s in self.signals if s.name == name and s.node is not None}
 
     def __iter__(self) -> Iterator[Signal]:
         return iter(self.signals)
-
-    def _check(self, name: str) -> None:
-        if self.names is not None and name not in self.names:
-            raise UnknownSignalError(
-                f"no signal {name!r} in the catalogue{did_you_mean(name, self.names)}"
-            )

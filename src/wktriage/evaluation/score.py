@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.bundle import archive
+from wktriage.core import categories
 from wktriage.core.errors import UsageError
 from wktriage.core.tables import aligned
 from wktriage.incidents import labels
 from wktriage.judging.verdict import verdict_of
 
-ABSTAIN = "insufficient_evidence"
+ABSTAIN = categories.ABSTAIN
 BLAMES_SERVER = frozenset(
     {
         "online_churn",

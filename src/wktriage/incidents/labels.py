@@ -10,9 +10,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from wktriage.core.categories import CategoryName
 from wktriage.core.declarations import Declared, convert, shown
 from wktriage.core.errors import UsageError
-from wktriage.core.model import Category
 
 LABELS = "labels.jsonl"
 ID = r"^[a-z0-9][a-z0-9-]{0,60}$"
@@ -30,11 +30,11 @@ class Label(Declared, frozen=True):
     """
 
     bundle: Annotated[str, Meta(pattern=ID)]
-    label: Category
+    label: CategoryName
     fault: str
     scenario: str
     title: str | None = None
-    also_ok: tuple[Category, ...] = ()
+    also_ok: tuple[CategoryName, ...] = ()
     nodes: tuple[str, ...] = ()
     fault_at_s: float | None = None
     baseline: str | None = None

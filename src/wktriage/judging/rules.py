@@ -15,9 +15,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from wktriage.core.categories import CATEGORIES, CategoryName, ComponentName
 from wktriage.core.declarations import Declared, PredicateTree, Purpose, shown
 from wktriage.core.errors import UsageError
-from wktriage.core.model import CATEGORIES, Category, Component, SignalSet, Tri
+from wktriage.core.model import SignalSet, Tri
 from wktriage.core.paths import PROJECT
 from wktriage.core.suggestions import did_you_mean
 from wktriage.core.yaml_files import load_typed
@@ -36,24 +37,26 @@ class RuleEntry(Declared, frozen=True):
     id: Annotated[str, Meta(pattern=r"^[a-z_]+\.[a-z_]+$")]
     role: Literal["decides", "supports", "against"]
     weight: Annotated[float, Meta(gt=0, le=5)]
-    component: Component
+    component: ComponentName
     when: PredicateTree
     message: Purpose
     strength: Annotated[float, Meta(ge=0.5, le=0.99)] | None = None
     needs: tuple[str, ...] = ()
     nodes: Annotated[tuple[PredicateTree, ...], Meta(min_length=1)] | None = None
     hypotheses: tuple[str, ...] = ()
+    title: Annotated[str, Meta(min_length=5)] | None = None
 
     def __post_init__(self) -> None:
-        if self.role == "decides" and (self.strength is None or not self.hypotheses):
-            raise ValueError("A rule that decides needs strength and hypotheses")
+        needed = (self.title, self.strength, self.hypotheses or None)
+        if self.role == "decides" and None in needed:
+            raise ValueError("A rule that decides needs title, strength and hypotheses")
 
 
 class RuleFile(Declared, frozen=True):
     """The rules of one category: rules/<category>.yml."""
 
     schema_version: Literal[1]
-    category: Category
+    category: CategoryName
     rules: Annotated[tuple[RuleEntry, ...], Meta(min_length=1)]
 
 
@@ -75,6 +78,8 @@ class FactFile(Declared, frozen=True):
 class Rule:
     """One rule. ``weight`` is in log-odds, ``strength`` the reliability of its mechanism a priori.
 
+    ``title`` (deciding rules) is a noun phrase for what the rule would mean.
+
     ``nodes`` are predicates about one node, strongest evidence first: the first that holds for
     some node names the rule's nodes. Without any, those of its own quantifiers are named.
     """
@@ -90,17 +95,23 @@ class Rule:
     nodes: tuple[Predicate, ...] | None
     message: str
     hypotheses: tuple[str, ...]
+    title: str = ""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A rule evaluated on a bundle's signals. ``missing`` are the needs that are unknown."""
+    """A rule evaluated on a bundle's signals.
+
+    ``missing`` are the needs that are unknown. ``everywhere`` says that the rule holds for every
+    node of several, so that it names none.
+    """
 
     rule: Rule
     tri: Tri
     evaluation: Evaluation
     nodes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    everywhere: bool = False
 
 
 def load(
@@ -112,7 +123,7 @@ def load(
     unknown signal, fact or hypothesis.
     """
     facts = load_facts(directory) | {SUCCESS: success}
-    found: list[Rule] = []
+    loaded: list[Rule] = []
     seen: set[str] = set()
     for category in CATEGORIES:
         path = directory / f"{category}.yml"
@@ -124,8 +135,8 @@ def load(
             if entry.id in seen:
                 raise UsageError(f"{where}/id: there is a rule {entry.id} already")
             seen.add(entry.id)
-            found.append(_rule(entry, category, where, facts, catalogue))
-    return found
+            loaded.append(_rule(entry, category, where, facts, catalogue))
+    return loaded
 
 
 def load_facts(directory: Path = DIRECTORY) -> dict[str, dict[str, Any]]:
@@ -165,6 +176,7 @@ def _rule(
         nodes=nodes,
         message=entry.message,
         hypotheses=entry.hypotheses,
+        title=entry.title or "",
     )
 
 
@@ -197,8 +209,10 @@ def evaluate(rule: Rule, signals: SignalSet) -> Outcome:
     evaluation = rule.when.evaluate(signals)
     missing = tuple(name for name in rule.needs if not _known(name, signals))
     tri = Tri.UNKNOWN if evaluation.tri is Tri.YES and missing else evaluation.tri
-    nodes = _name_nodes(rule, evaluation, signals) if tri is Tri.YES else ()
-    return Outcome(rule, tri, evaluation, nodes, missing)
+    nodes = _nodes_of(rule, evaluation, signals) if tri is Tri.YES else ()
+    # What is true of every node singles out none.
+    everywhere = len(signals.nodes) > 1 and len(nodes) == len(signals.nodes)
+    return Outcome(rule, tri, evaluation, () if everywhere else nodes, missing, everywhere)
 
 
 def _known(name: str, signals: SignalSet) -> bool:
@@ -208,15 +222,11 @@ def _known(name: str, signals: SignalSet) -> bool:
     return any(s.value is not None for s in signals.per_node(name).values())
 
 
-def _name_nodes(rule: Rule, evaluation: Evaluation, signals: SignalSet) -> tuple[str, ...]:
+def _nodes_of(rule: Rule, evaluation: Evaluation, signals: SignalSet) -> tuple[str, ...]:
     if rule.nodes is None:
-        found = evaluation.nodes
-    else:
-        found = ()
-        for predicate in rule.nodes:
-            found = tuple(n for n in signals.nodes if predicate.on_node(signals, n) is Tri.YES)
-            if found:
-                break
-    # What is true of every node singles out none.
-    everywhere = len(signals.nodes) > 1 and len(found) == len(signals.nodes)
-    return () if everywhere else found
+        return evaluation.nodes
+    for predicate in rule.nodes:
+        nodes = tuple(n for n in signals.nodes if predicate.on_node(signals, n) is Tri.YES)
+        if nodes:
+            return nodes
+    return ()

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from wktriage.core.categories import CategoryName
 from wktriage.core.declarations import Declared, PredicateTree, Purpose, convert, shown
 from wktriage.core.errors import UsageError
-from wktriage.core.model import Category
 from wktriage.core.paths import PROJECT
 from wktriage.core.suggestions import did_you_mean
 from wktriage.core.yaml_files import read_mapping
@@ -25,9 +25,9 @@ FAULTS = PROJECT / "faults"
 class Label(Declared, frozen=True):
     """What the run is called when ``when`` holds for what was measured."""
 
-    label: Category
+    label: CategoryName
     when: PredicateTree
-    also_ok: tuple[Category, ...] = ()
+    also_ok: tuple[CategoryName, ...] = ()
     names_target: bool = False
 
 

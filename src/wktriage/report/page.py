@@ -68,7 +68,7 @@ def _environment() -> Environment:
         duration=_seconds,
         href=sections.href,
         links=sections.links,
-        meaning=words.meaning,
+        title=words.title,
     )
     return environment
 

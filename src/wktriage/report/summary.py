@@ -49,7 +49,8 @@ def reason_line(verdict: Mapping[str, Any]) -> str:
     Reasons that would not fit are counted: a cut citation could not be followed.
     """
     since, not_before = verdict["since"], verdict["since_not_before"]
-    end = f"since {since}" + (f", not before {not_before}" if not_before else "") if since else ""
+    bound = f", not before {not_before}" if not_before and not_before != since else ""
+    end = f"since {since}{bound}" if since else ""
     parts: list[str] = []
     for reason in verdict["reasons"]:
         places = list(dict.fromkeys(place(c) for c in reason["citations"]))[:3]

@@ -6,7 +6,6 @@ unknown, and whoever shows a text escapes it for where it is shown.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -20,8 +19,6 @@ CONFIDENCE_WORDS = ((0.85, "very likely"), (0.7, "likely"), (0.5, "more likely t
 CHECKOUT = "wukongim_checkout=PATH"
 CHECKOUT_NOTE = "PATH is your WuKongIM checkout."
 NO_STEP = "none needed"
-
-_IDENTIFIER = re.compile(r"\b[a-z0-9]+(?:_[a-z0-9]+)+\b")
 
 FIRST_SIGNS = {
     "active_users_flaps": "the number of active users changes",
@@ -44,7 +41,7 @@ FIRST_SIGNS = {
     "short_intervals_ratio": "the first 10 s below the offered rate",
     "sim_restarts": "the simulator restarts",
 }
-"""What happens at the moment that a signal names; for any other signal its meaning is said."""
+"""What happens at the moment that a signal names; any other signal is said by its title."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,7 @@ def where(verdict: Mapping[str, Any]) -> str:
         return named if component == "none" else f"{named}, {component}"
     if component != "none":
         return f"{component}, no single node"
-    return "nowhere: nothing is wrong" if verdict.get("category") == "healthy" else "unknown"
+    return "nowhere" if verdict.get("category") == "healthy" else "unknown"
 
 
 def next_step(verdict: Mapping[str, Any]) -> NextStep:
@@ -111,15 +108,16 @@ def rows(verdict: Mapping[str, Any]) -> list[tuple[str, str]]:
         lines.append(("confidence", f"{confidence:.2f}, {sure(confidence)}"))
     lines.append(("where", where(verdict)))
     if verdict.get("since"):
-        bound = verdict.get("since_not_before")
-        lines.append(("since", f"{verdict['since']}" + (f", not before {bound}" if bound else "")))
+        since, bound = verdict["since"], verdict.get("since_not_before")
+        known = bound and bound != since
+        lines.append(("since", f"{since}" + (f", not before {bound}" if known else "")))
     lines += [("HARD STOP", str(stop.get("text"))) for stop in verdict.get("hard_stops") or ()]
     reasons = verdict.get("reasons") or ()
     lines += [("because", str(reason.get("text"))) for reason in reasons[:REASONS_SHOWN]]
     if more := len(reasons) - REASONS_SHOWN if len(reasons) > REASONS_SHOWN else 0:
         lines.append(("", f"{counted(more, 'more reason')} in the report"))
     lines += [
-        ("rather than", f"{other.get('category')}: {other.get('why_not')}")
+        ("runner-up", f"{other.get('category')}: {other.get('why_not')}")
         for other in (verdict.get("alternatives") or ())[:1]
     ]
     if unknown := verdict.get("unknown"):
@@ -139,20 +137,18 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def meaning(signal: str) -> str:
-    """Return what a signal tells, in a few words of its catalogue entry; its name if unlisted."""
+def title(signal: str) -> str:
+    """Return what a signal is called in a sentence: its title, else the words of its name."""
     # Every screen needs these words, and few of them need what reads the evidence.
     from wktriage.judging import signals
 
-    text = str(signals.catalogue().get(signal, {}).get("meaning", signal))
-    first = re.split(r"[;:.] | \(", text)[0]
-    # It may speak of other signals, and a name like theirs is no word.
-    return _IDENTIFIER.sub(lambda name: name[0].replace("_", " "), first)
+    entry = signals.catalogue().get(signal, {})
+    return str(entry.get("title") or signal.replace("_", " "))
 
 
 def first_sign(signal: str) -> str:
     """Return what happens at the moment that a signal names as its first."""
-    return FIRST_SIGNS.get(signal) or meaning(signal)
+    return FIRST_SIGNS.get(signal) or title(signal)
 
 
 @cache

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from wktriage.core.categories import ComponentName
 from wktriage.core.declarations import Declared, Purpose, shown
 from wktriage.core.errors import UsageError
-from wktriage.core.model import Component
 from wktriage.core.paths import PROJECT
 from wktriage.core.suggestions import did_you_mean
 from wktriage.core.yaml_files import load_typed
@@ -31,7 +31,7 @@ class WorkloadKnob(Declared, frozen=True):
     name: Name
     default: Setting
     affects: str
-    components: tuple[Component, ...]
+    components: tuple[ComponentName, ...]
     max: float | None = None
     min: float | None = None
 
@@ -44,7 +44,7 @@ class NodeKnob(Declared, frozen=True):
     type: Literal["integer", "rate", "duration", "boolean", "text"]
     default: Setting
     affects: str
-    components: tuple[Component, ...]
+    components: tuple[ComponentName, ...]
     min: float | None = None
     max: float | None = None
     allowed: tuple[Setting, ...] = ()
@@ -74,6 +74,18 @@ class StateChange(Declared, frozen=True, tag_field="kind", tag="state"):
     scenario: str | None = None
     mode: Literal["clean", "accumulated"] | None = None
     duration: Annotated[int, Meta(ge=5)] | None = None
+
+
+class NoChange(Declared, frozen=True, tag_field="kind", tag="none"):
+    """No experiment is needed; ``variable``, ``from`` and ``to`` say so in words."""
+
+    variable: str
+    to: str
+    from_: str = msgspec.field(name="from")
+
+
+class Unset(Declared, frozen=True, tag_field="kind", tag="unset"):
+    """An experiment that takes away the setting because of which a node refused to start."""
 
 
 class WorkloadChange(Declared, frozen=True, tag_field="kind", tag="workload"):
@@ -107,8 +119,9 @@ class Hypothesis(Declared, frozen=True):
     falsification_test: Purpose
     expected_result: str
     stop_condition: Purpose
-    experiment: StateChange | WorkloadChange | ConfigChange
+    experiment: StateChange | NoChange | Unset | WorkloadChange | ConfigChange
     needs_nodes: bool = False
+    needs_refused_setting: bool = False
 
 
 class Hypotheses(Declared, frozen=True):
@@ -209,14 +222,18 @@ def hypotheses(directory: Path = DIRECTORY) -> Mapping[str, Hypothesis]:
     for name, entry in found.items():
         where = f"{shown(path)}: at /hypotheses/{name}/experiment"
         plan = entry.experiment
-        if isinstance(plan, StateChange):
-            if plan.scenario is not None and plan.scenario not in scenarios.names():
-                hint = did_you_mean(plan.scenario, scenarios.names())
-                raise UsageError(f"{where}/scenario: unknown scenario {plan.scenario!r}{hint}")
-            continue
-        kind = "workload" if isinstance(plan, WorkloadChange) else "config"
-        names = [knob.name for knob in known.values() if knob.kind == kind]
-        if plan.knob not in names:
-            hint = did_you_mean(plan.knob, names)
-            raise UsageError(f"{where}/knob: no {kind} knob {plan.knob!r}{hint}")
+        if isinstance(plan, StateChange) and plan.scenario is not None:
+            _check_scenario(plan.scenario, f"{where}/scenario")
+        elif isinstance(plan, WorkloadChange | ConfigChange):
+            kind = "workload" if isinstance(plan, WorkloadChange) else "config"
+            names = [knob.name for knob in known.values() if knob.kind == kind]
+            if plan.knob not in names:
+                hint = did_you_mean(plan.knob, names)
+                raise UsageError(f"{where}/knob: no {kind} knob {plan.knob!r}{hint}")
     return found
+
+
+def _check_scenario(name: str, where: str) -> None:
+    known = scenarios.names()
+    if name not in known:
+        raise UsageError(f"{where}: unknown scenario {name!r}{did_you_mean(name, known)}")
