@@ -162,6 +162,29 @@ def test_the_list_of_incidents_says_what_happened() -> None:
     assert "triage -i replay -e incident=ID" in text
 
 
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("wktriage inc", "incidents"),
+        ("wktriage triage -i re", "replay"),
+        ("wktriage incidents show paused", "paused-node"),
+    ],
+)
+def test_a_shell_completes_names(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    typed: str,
+    offered: str,
+) -> None:
+    monkeypatch.setattr("sys.argv", ["wktriage"])
+    monkeypatch.setenv("_WKTRIAGE_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+    with pytest.raises(SystemExit):
+        main.main()
+    assert f"plain,{offered}" in capsys.readouterr().out
+
+
 def test_our_errors_are_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -94,14 +94,15 @@ def next_step(verdict: Mapping[str, Any]) -> NextStep:
     return NextStep(change, command, CHECKOUT_NOTE if command and CHECKOUT in command else "")
 
 
-def rows(verdict: Mapping[str, Any]) -> list[tuple[str, str]]:
+def rows(verdict: Mapping[str, Any]) -> list[tuple[str | None, str]]:
     """Return the verdict as (label, text) for a screen; the command of the next step is not in it.
 
-    A person copies that command, so it is printed on a line of its own.
+    A person copies that command, so it is printed on a line of its own. A label of None stands for
+    a text that begins the line.
     """
-    lines: list[tuple[str, str]] = []
+    lines: list[tuple[str | None, str]] = []
     if verdict.get("replay_of"):
-        lines.append(("", f"REPLAY of {verdict['replay_of']}"))
+        lines.append((None, f"REPLAY of {verdict['replay_of']}"))
     lines.append(("category", str(verdict.get("category", "unknown"))))
     confidence = verdict.get("confidence")
     if isinstance(confidence, int | float):

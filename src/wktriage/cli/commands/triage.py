@@ -67,7 +67,7 @@ _EXTRA = click.option(
     "--extra-vars",
     "extra",
     multiple=True,
-    help="A variable of the run: key=value, a JSON mapping, or @file.",
+    help="A variable of the run (see docs/how-to.md): key=value, a JSON mapping, or @file.",
 )
 _INVENTORY = click.option(
     "-i",
