@@ -130,23 +130,6 @@ def test_an_unknown_inventory_is_refused_with_the_known_ones(name: str, hint: st
         inventories.resolve(name)
 
 
-def test_the_inventory_reaches_ansible_resolved(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    asked: list[object] = []
-
-    def playbook(_name: str, _given: dict[str, Any], *, inventory: object) -> Outcome:
-        asked.append(inventory)
-        return Outcome(rc=0)
-
-    monkeypatch.setattr(triage, "run_playbook", playbook)
-    monkeypatch.chdir(tmp_path)
-    for words in (["-i", "replay"], []):
-        ended = CliRunner().invoke(triage.collect, words, standalone_mode=False)
-        assert ended.return_value == 0
-    assert asked == [str(inventories.DIRECTORY / "replay"), None]
-
-
 @pytest.mark.parametrize("words", [["--json"], ["list", "--json"]])
 def test_incidents_are_listed_as_json_either_way(words: list[str]) -> None:
     ended = CliRunner().invoke(main.group, ["incidents", *words])

@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 from wkreplay.__main__ import main
+from wkreplay.recording import Recording
+from wktriage.bundle.bundle import Bundle
+from wktriage.bundle.readers import status
 from wktriage.core.errors import UsageError
 from wktriage.incidents import library
 from wktriage.stack.replay import stack
@@ -243,3 +246,29 @@ def test_host_program_and_controller_agree_on_the_archive(project: Path) -> None
     assert main(["unpack", str(archive), str(project / "b")]) == 0
     assert (project / "b" / "status.jsonl").is_file()
     assert main(["unpack", str(archive), str(project / "b")]) == 2
+
+
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize(
+    ("asked", "usable"),
+    [("3", True), ("60", True), ("nan", False), ("inf", False), ("-1", False), ("x", False)],
+)
+def test_host_program_and_controller_agree_on_the_window(
+    tmp_path: Path, counted: bool, asked: str, usable: bool
+) -> None:
+    rows = [
+        {
+            "sample_time": f"2026-11-01T10:00:0{s}Z",
+            "status": {"state": "running", "messages_sent": s if counted else 0},
+        }
+        for s in range(10)
+    ]
+    (tmp_path / "status.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    (tmp_path / "env.txt").write_text(f"DURATION={asked}\n")
+    bundle = Bundle.open(tmp_path)
+    start, end = library.replayed_window(bundle, status.samples(bundle))
+    assert Recording(tmp_path).window == (int(start * 1e9), int(end * 1e9))
+    # Counted from the first second on; a window that was not asked for ends with the samples.
+    without = 8 if counted else 0
+    longest = 8 if counted else 9
+    assert end - start == (min(int(asked), longest) if usable else without)

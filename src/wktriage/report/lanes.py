@@ -13,7 +13,7 @@ from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.readers import health, usage
 from wktriage.bundle.readers.jsonl import rows
 from wktriage.core.times import parse_time
-from wktriage.judging.signals.lifecycle import BUSY_CORES, IDLE_CORES
+from wktriage.judging.signals.stalls import BUSY_CORES, IDLE_CORES
 from wktriage.judging.wording import clean
 
 PROBE_S = 2

@@ -93,7 +93,7 @@ def bands(bundle: Bundle) -> dict[str, tuple[float, float]]:
     if least and most and max(most) > min(least):
         ranges["cpu"] = (min(least), max(most))
     for panel, name, scale in (
-        ("latency", "sendack_p99", 1000.0),
+        ("latency", "send_server_latency_p99", 1000.0),
         ("health", "node_healthz_p99_ms", 1.0),
     ):
         if values := of(name):

@@ -20,8 +20,10 @@ from typing import Any
 from wktriage import report
 from wktriage.bundle import assembly, fingerprint
 from wktriage.core.errors import TriageError
-from wktriage.judging.verdict import verdict_of, write_verdict
+from wktriage.judging.verdict import verdict_of
+from wktriage.judging.verdict_files import write_verdict
 from wktriage.run.baseline import find_twin, reference
+from wktriage.run.interrupted import assemble_interrupted
 from wktriage.run.lock import process_start
 from wktriage.run.record import RunPaths, begin, end, interrupted, write_json
 from wktriage.stack import drivers
@@ -79,7 +81,7 @@ def _finalise(paths: RunPaths, reason: str) -> Path:
         return paths.bundle
     # What the run itself noted when it was interrupted is better known than a guess from outside.
     reason = str(pending.get("interrupted") or reason)
-    bundle = assembly.finalise_interrupted(paths.pending_file, reason)
+    bundle = assemble_interrupted(paths.pending_file, reason)
     driver = drivers.named(str(pending["driver"]))
     driver.remove(str(pending["project"]), paths.runs_dir)
     end(paths)

@@ -9,7 +9,7 @@ import click
 
 from wktriage.cli import console
 from wktriage.core.errors import InfraError
-from wktriage.core.paths import PROJECT
+from wktriage.core.paths import INSTALLED, PROJECT, cache_dir
 from wktriage.core.tables import aligned
 from wktriage.incidents import library
 from wktriage.report import words
@@ -62,6 +62,8 @@ def list_command(*, as_json: bool = False) -> None:
         f"{words.counted(len(known), 'incident')}; * is the default. "
         f"Play one: {console.program()} triage -i replay -e incident=ID"
     )
+    if INSTALLED:
+        click.echo("More of them are in incidents/ of wktriage's source repository.")
 
 
 @incidents_group.command("show")
@@ -69,7 +71,7 @@ def list_command(*, as_json: bool = False) -> None:
 def show_command(incident_id: str) -> None:
     """Say what really happened in an incident and what its recording can answer for."""
     incident = library.find_incident(INCIDENTS, incident_id)
-    recording = library.recorded(library.unpacked(incident, PROJECT / ".cache" / "incidents"))
+    recording = library.recorded(library.unpacked(incident, cache_dir() / "incidents"))
     workload = " ".join(f"{key}={value}" for key, value in recording.workload.items())
     rows = {
         "title": incident.title,

@@ -20,7 +20,8 @@ from wktriage.core.errors import UsageError
 from wktriage.core.model import Citation
 from wktriage.core.paths import PROJECT
 from wktriage.core.suggestions import did_you_mean
-from wktriage.judging.verdict import dump_verdict, is_ours, judge, verdict_of, write
+from wktriage.judging import verdict_files
+from wktriage.judging.verdict import judge, verdict_of
 from wktriage.judging.wording import clean, show
 from wktriage.report import words
 
@@ -43,11 +44,11 @@ def classify(bundle: Path, as_json: bool, out: Path | None) -> int:
     with opened(bundle) as directory:
         evidence = Bundle.open(directory)
         verdict = judge(evidence)
-        target = out or (bundle if bundle.is_dir() and is_ours(evidence) else None)
+        target = out or (bundle if bundle.is_dir() and verdict_files.is_ours(evidence) else None)
         if target is not None:
             _write(evidence, verdict, target)
     if as_json:
-        click.echo(dump_verdict(verdict).decode("utf-8"), nl=False)
+        click.echo(verdict_files.dump(verdict).decode("utf-8"), nl=False)
         return exit_codes.exit_code(verdict)
     width = shutil.get_terminal_size((100, 24)).columns
     click.echo("\n".join(console.verdict_lines(verdict, width)))
@@ -74,7 +75,7 @@ def _write(bundle: Bundle, verdict: Mapping[str, Any], where: Path) -> None:
     # Rendering needs templates and plots, which judging alone does without.
     from wktriage import report
 
-    write(where, verdict)
+    verdict_files.write(where, verdict)
     try:
         report.write_all(bundle, verdict, where)
     except OSError as exc:

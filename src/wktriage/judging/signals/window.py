@@ -78,7 +78,7 @@ def _declared(ctx: Context) -> None:
         [bundle.cite("window.json", pointer="/cadence/jitter_ms/p99", value=p99)]
         if p99 is not None
         else [],
-        why="no cadence recorded",
+        why="the cadence is not recorded",
     )
 
 
@@ -96,10 +96,10 @@ def _coverage(ctx: Context) -> None:
     if not ctx.samples:
         for name in names:
             ctx.put(name, None, why=NO_STATUS)
-        ctx.put("status_invalid_rows", None, why=NO_STATUS)
+        ctx.put("status_unreadable_rows", None, why=NO_STATUS)
         return
     cites = _some(ctx)
-    ctx.put("status_invalid_rows", len(ctx.damaged_status), cites)
+    ctx.put("status_unreadable_rows", len(ctx.damaged_status), cites)
     if ctx.span is None:
         for name in names:
             ctx.put(name, None, why="a single status sample")
