@@ -20,6 +20,14 @@ _JSON = click.option(
 )
 
 
+def _ids(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    names = [incident.bundle for incident in library.list_incidents(INCIDENTS)]
+    return [name for name in names if name.startswith(typed)]
+
+
+_ID = click.argument("incident_id", metavar="ID", shell_complete=_ids)
+
+
 def register(group: click.Group) -> None:
     """Add ``incidents`` to the group."""
     group.add_command(incidents_group)
@@ -29,7 +37,7 @@ def register(group: click.Group) -> None:
 @_JSON
 @click.pass_context
 def incidents_group(context: click.Context, *, as_json: bool) -> None:
-    """Recorded incidents: list (default), show, unpack, verify."""
+    """List, show, unpack or verify recorded incidents."""
     if context.invoked_subcommand is None:
         context.invoke(list_command, as_json=as_json)
 
@@ -59,7 +67,7 @@ def list_command(*, as_json: bool = False) -> None:
 
 
 @incidents_group.command("show")
-@click.argument("incident_id", metavar="ID")
+@_ID
 def show_command(incident_id: str) -> None:
     """Say what really happened in an incident and what its recording can answer for."""
     incident = library.find_incident(INCIDENTS, incident_id)
@@ -82,7 +90,7 @@ def show_command(incident_id: str) -> None:
 
 
 @incidents_group.command("unpack")
-@click.argument("incident_id", metavar="ID")
+@_ID
 @click.argument("target", type=click.Path(path_type=Path))
 def unpack_command(incident_id: str, target: Path) -> None:
     """Unpack the bundle of an incident into the new directory TARGET."""
