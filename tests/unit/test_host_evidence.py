@@ -45,9 +45,9 @@ def test_oversized_members_are_refused(tmp_path: Path) -> None:
     refused = unpack(tar, tmp_path / "out", replace(LIMITS, member_bytes=10))
     assert refused == ["'evidence/status.jsonl': larger than 10 bytes"]
     refused = unpack(tar, tmp_path / "out2", replace(LIMITS, total_bytes=1))
-    assert refused == ["the rest: too much"]
+    assert refused == ["the rest: more than the limits allow"]
     refused = unpack(tar, tmp_path / "out3", replace(LIMITS, members=0))
-    assert refused == ["the rest: too much"]
+    assert refused == ["the rest: more than the limits allow"]
 
 
 def test_damaged_archive_gives_what_comes_before(tmp_path: Path) -> None:

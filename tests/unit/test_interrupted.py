@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from tests.unit.bundlefakes import Run
-from tests.unit.test_collector import FILE, Detached, Stack, until
+from tests.unit.collectstack import Detached, Stack, until
 
 from wktriage.bundle import manifest
+from wktriage.core import zipapps
 from wktriage.core.errors import InfraError
+from wktriage.run import collector_spec
 from wktriage.run.interrupted import assemble_interrupted
 
 
@@ -43,7 +44,7 @@ def test_dead_controller_loses_nothing_that_was_collected(
         stack = Stack(tmp_path, exits)
         out = tmp_path / "collector" / "here"
         out.mkdir(parents=True)
-        shutil.copy(FILE, out / "collector.py")
+        (out / collector_spec.PROGRAM).write_bytes(zipapps.content("wkcollect"))
         stack.spec.update(out_dir=str(out), window={"seconds": 60})
         (out / "spec.json").write_text(json.dumps(stack.spec))
         stack.sim.run()

@@ -35,7 +35,7 @@ def assemble(
 ) -> dict[str, Any]:
     """Write the bundle of a run and return its manifest.
 
-    ``tars`` maps host to what ``collector.py pack`` made there; a host without one is recorded as
+    ``tars`` maps host to what ``collector.pyz pack`` made there; a host without one is recorded as
     failed. ``run_file`` is run.json, ``references`` name -> file to carry in ``references/``
     besides those that run.json names, ``secrets`` values to hide besides those that the
     configuration gives away. ``interrupted`` says why the run did not end by itself.

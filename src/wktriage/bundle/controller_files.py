@@ -14,8 +14,6 @@ from wktriage.core.errors import UsageError
 from wktriage.core.json_files import object_text
 from wktriage.request import scenarios
 
-COMPOSE_CONFIG = "compose-config.yml"
-
 
 class ControllerFiles:
     """Writes the controller's files into ``stage`` and notes how each of them went.

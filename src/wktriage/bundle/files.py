@@ -42,8 +42,8 @@ class EvidenceFiles:
         """Return what ``read`` returned the first time: judging and the report read the same."""
         if what not in self._read:
             self._read[what] = read()
-        found: T = self._read[what]
-        return found
+        value: T = self._read[what]
+        return value
 
     def path(self, rel: str) -> Path | None:
         """Return the path of a bundle file, or None when it is absent, a link or outside."""

@@ -107,4 +107,4 @@ def _problem(name: PurePosixPath) -> str | None:
         return None
     if name.parts[:1] == (_EVIDENCE_DIR,) and layout.is_evidence("/".join(name.parts[1:])):
         return None
-    return "no file of the bundle layout"
+    return "not a file of the bundle layout"

@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible_runner.interface import init_command_config
 
-from wktriage.core.errors import InfraError, TriageError, UsageError
+from wktriage.core.errors import InfraError, TriageError
 from wktriage.core.paths import PROJECT, cache_dir
 
 RESULT_FILE = "WKTRIAGE_RESULT_FILE"
@@ -61,28 +61,12 @@ def _told(where: Path) -> dict[str, Any]:
     return dict(json.loads(where.read_text())) if where.exists() else {}
 
 
-def _find_inventory(asked: Path) -> Path:
-    """Return the project's inventory of that name, else what lies at that path."""
-    folder = PROJECT / "inventory"
-    known = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
-    if str(asked) in known:
-        return folder / asked
-    # `inventory/replay`, as it is written in the checkout, from anywhere.
-    for path in (asked, PROJECT / asked):
-        if path.exists():
-            return path
-    raise UsageError(
-        f"there is no inventory {asked}: name a file or folder, or one of {', '.join(known)}"
-    )
-
-
 def run_playbook(
-    playbook: str, extra_vars: Mapping[str, Any], *, inventory: Path | None = None
+    playbook: str, extra_vars: Mapping[str, Any], *, inventory: str | None = None
 ) -> Outcome:
     """Run a playbook of the project with the terminal passed through, and wait for it.
 
-    ``inventory`` is a folder of the project's ``inventory/`` by its name, or a path. Raises
-    UsageError when there is no such inventory.
+    ``inventory`` is what Ansible takes for one; None means the project's default.
     """
     # ansible-runner silently takes env/extravars of an earlier run in the same directory.
     with tempfile.TemporaryDirectory(prefix="wktriage-") as private:
@@ -91,7 +75,7 @@ def run_playbook(
         extra_file.write_text(json.dumps(dict(extra_vars)))
         argv = [str(PROJECT / playbook), "--extra-vars", f"@{extra_file}"]
         if inventory is not None:
-            argv += ["--inventory", str(_find_inventory(inventory))]
+            argv += ["--inventory", inventory]
         runner = init_command_config(
             str(Path(sys.executable).with_name("ansible-playbook")),
             cmdline_args=argv,

@@ -172,7 +172,7 @@ class Injector(threading.Thread):
 def _status(url: str) -> dict[str, Any]:
     try:
         with urllib.request.urlopen(url, timeout=2) as reply:  # noqa: S310 (the topology's)
-            found = json.loads(reply.read(1 << 20))
+            status = json.loads(reply.read(1 << 20))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return status if isinstance(status, dict) else {}

@@ -13,6 +13,7 @@ from wktriage.bundle import layout
 from wktriage.bundle.assembly import assemble
 from wktriage.core.errors import InfraError
 from wktriage.core.json_files import read_object
+from wktriage.run import collector_spec
 
 STOP_SECONDS = 90.0
 COMMAND_SECONDS = 60
@@ -54,7 +55,7 @@ def _stop_and_pack(directory: Path, reason: str) -> Path | None:
 
     def command(*args: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
-            [sys.executable, str(directory / "collector.py"), *args],
+            collector_spec.command(sys.executable, str(directory), *args),
             capture_output=True, timeout=COMMAND_SECONDS, check=False, env=dict(os.environ),
         )  # fmt: skip
 
