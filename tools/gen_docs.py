@@ -262,9 +262,12 @@ def command_page() -> str:
     def describe(command: click.Command, name: str, parent: click.Context | None) -> str:
         context = click.Context(command, info_name=name, parent=parent, max_content_width=90)
         out = f"\n## `{context.command_path}`\n\n```text\n{command.get_help(context)}\n```\n"
-        for child in getattr(command, "commands", {}).values():
-            if not child.hidden:
-                out += describe(child, str(child.name), context)
+        if isinstance(command, click.Group):
+            # Asked by name: a command whose module is not loaded yet is one all the same.
+            for child_name in command.list_commands(context):
+                child = command.get_command(context, child_name)
+                if child is not None and not child.hidden:
+                    out += describe(child, child_name, context)
         return out
 
     return text + describe(group, "wktriage", None)

@@ -4,122 +4,36 @@
 
 from __future__ import annotations
 
-DOCUMENTATION = r"""
----
-module: wk_assemble
-short_description: Make the bundle of a run
-description:
-  - Unpacks what the collectors packed, adds configuration, fingerprint and manifest, and takes out
-    secrets. Runs on the controller.
-  - A run on accumulated data is given the reference C(clean-twin) when the directory of its bundle
-    holds a clean run with the same inputs.
-options:
-  bundle_dir:
-    description: Where the bundle goes; the directory may exist, a finished bundle may not.
-    type: path
-    required: true
-  tars_dir:
-    description:
-      - Directory on the controller with C(<host>.tar.gz) of each host, as C(collector.py pack)
-        made it. A host of the stack without one is recorded as failed.
-    type: path
-    required: true
-  run_file:
-    description: The run's run.json.
-    type: path
-    required: true
-  topology_file:
-    description: The stack's topology.json.
-    type: path
-    required: true
-  references:
-    description: Name and file of each reference that the bundle carries.
-    type: dict
-    default: {}
-  secrets_file:
-    description: File on the controller with one secret a line, to be hidden in all evidence.
-    type: path
-  interrupted:
-    description: Why the run did not end by itself.
-    type: str
-author:
-  - WuKongIM triage harness authors (@wktriage)
-attributes:
-  check_mode:
-    description: Does nothing in check mode.
-    support: full
-"""
-
-EXAMPLES = r"""
-- name: Make the bundle
-  wk_assemble:
-    bundle_dir: /path/runs/20260101T000000Z-custom-abcd
-    tars_dir: /path/packed
-    run_file: /path/run.json
-    topology_file: /path/topology.json
-"""
-
-RETURN = r"""
-manifest_file:
-  description: The bundle's manifest.
-  type: path
-complete:
-  description: Whether the run ended by itself and every host handed in its evidence.
-  type: bool
-"""
-
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
-
-from wktriage.bundle import assembly, manifest
-from wktriage.core.errors import TriageError
+from wktriage.bundle import assembly, layout
+from wktriage.cli.action_base import TriageAction
 from wktriage.run import recovery
 
 SUFFIX = ".tar.gz"
 
 
-class ActionModule(ActionBase):
-    _requires_connection = False
-    _supports_check_mode = True
-    _VALID_ARGS = frozenset(
-        {
-            "bundle_dir",
-            "tars_dir",
-            "run_file",
-            "topology_file",
-            "references",
-            "secrets_file",
-            "interrupted",
-        }
-    )
-
-    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        args = self._task.args
+class ActionModule(TriageAction):
+    def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         if self._task.check_mode:
-            return {"changed": False, "skipped": True}
-        bundle = Path(args["bundle_dir"])
-        secrets = args.get("secrets_file")
-        run_file, topology_file = Path(args["run_file"]), Path(args["topology_file"])
-        references = {str(k): Path(v) for k, v in (args.get("references") or {}).items()}
-        try:
-            references |= recovery.refer_twin(bundle.parent, run_file, topology_file)
-            document = assembly.assemble(
-                bundle,
-                {p.name.removesuffix(SUFFIX): p for p in Path(args["tars_dir"]).glob(f"*{SUFFIX}")},
-                run_file,
-                topology_file,
-                references=references,
-                secrets=Path(secrets).read_text(encoding="utf-8").splitlines() if secrets else (),
-                interrupted=args.get("interrupted") or None,
-            )
-        except (TriageError, OSError) as exc:
-            raise AnsibleActionFail(str(exc)) from None
+            return {"changed": True, "skipped": True}
+        bundle = Path(arguments["bundle_dir"])
+        run_file, topology_file = Path(arguments["run_file"]), Path(arguments["topology_file"])
+        secrets = arguments["secrets_file"]
+        packed = Path(arguments["tars_dir"]).glob(f"*{SUFFIX}")
+        references = {str(k): Path(v) for k, v in arguments["references"].items()}
+        document = assembly.assemble(
+            bundle,
+            {path.name.removesuffix(SUFFIX): path for path in packed},
+            run_file,
+            topology_file,
+            references=references | recovery.refer_twin(bundle.parent, run_file, topology_file),
+            secrets=Path(secrets).read_text("utf-8").splitlines() if secrets else (),
+            interrupted=arguments["interrupted"] or None,
+        )
         return {
             "changed": True,
-            "manifest_file": str(bundle / manifest.NAME),
+            "manifest_file": str(bundle / layout.MANIFEST),
             "complete": document["complete"],
         }

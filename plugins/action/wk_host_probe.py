@@ -7,14 +7,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ansible.plugins.action import ActionBase
+from wktriage.cli.action_base import TriageAction
 
 
-class ActionModule(ActionBase):
-    _supports_check_mode = True
+class ActionModule(TriageAction):
+    _requires_connection = True
 
-    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
+    def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         before = time.time()
         result: dict[str, Any] = self._execute_module(task_vars=task_vars)
         after = time.time()

@@ -7,27 +7,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
-
+from wktriage.cli.action_base import TriageAction
 from wktriage.core import topology
-from wktriage.core.errors import TriageError
 
 
-class ActionModule(ActionBase):
-    _supports_check_mode = True
-    _VALID_ARGS = frozenset({"topology_file", "timeout"})
+class ActionModule(TriageAction):
+    _requires_connection = True
 
-    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        try:
-            stack = topology.load(Path(self._task.args["topology_file"]))
-        except TriageError as exc:
-            raise AnsibleActionFail(str(exc)) from None
-        here = (task_vars or {})["inventory_hostname"]
+    def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        if self._task.check_mode:
+            return {"changed": False, "waiting": {}, "seconds": 0.0}
+        stack = topology.load(Path(arguments["topology_file"]))
+        here = task_vars["inventory_hostname"]
         nodes = [{"name": n.name, "api_url": n.api_url} for n in stack.nodes if n.host == here]
         result: dict[str, Any] = self._execute_module(
-            module_args={"nodes": nodes, "timeout": self._task.args.get("timeout", 60)},
-            task_vars=task_vars,
+            module_args={"nodes": nodes, "timeout": arguments["timeout"]}, task_vars=task_vars
         )
         return result

@@ -14,11 +14,14 @@ description:
     does not come up is evidence.
   - A node opens its API only after it can write, so a refused connection means "not yet".
 options:
+  topology_file:
+    description: The stack's topology, on the controller; the nodes of this host are taken from it.
+    type: path
   nodes:
-    description: Nodes with C(name) and C(api_url). The action plugin takes them from the topology.
+    description: Nodes with C(name) and C(api_url), instead of a topology.
     type: list
     elements: dict
-    required: true
+    default: []
   timeout:
     description: Seconds to wait for all of them.
     type: float
@@ -76,7 +79,8 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "nodes": {"type": "list", "elements": "dict", "required": True},
+            "topology_file": {"type": "path"},
+            "nodes": {"type": "list", "elements": "dict", "default": []},
             "timeout": {"type": "float", "default": 60},
         },
         supports_check_mode=True,

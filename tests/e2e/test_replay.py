@@ -20,12 +20,14 @@ from typing import Any
 
 import pytest
 
-from wktriage.replay import server
+from wkreplay.failures import RESET, classify_error
+from wkreplay.recording import Recording
+from wkreplay.times import parse_time, shift_metrics, shift_time
+from wktriage.core import zipapps
 
 ROOT = Path(__file__).parents[2]
 FULL = ROOT / "tests" / "fixtures" / "replay" / "full"
-SERVER = ROOT / "src" / "wktriage" / "replay" / "server.py"
-COLLECTOR = ROOT / "roles" / "evidence" / "files" / "collector.py"
+PROGRAM = zipapps.build("wkreplay")
 NAMES = ("wk-node1", "wk-node2", "wk-node3", "wk-sim")
 
 
@@ -49,14 +51,14 @@ class Replay:
 
     def wait_until(self, second: float) -> None:
         """Wait until the recording's clock (seconds since its stack start) is there."""
-        due = server.parse_time("2026-11-01T10:00:00Z") / 1e9 + self.shift_ms / 1e3 + second
+        due = parse_time("2026-11-01T10:00:00Z") / 1e9 + self.shift_ms / 1e3 + second
         while (left := due - time.time()) > 0:
             time.sleep(left)
 
 
 def _command(*args: str) -> str:
     done = subprocess.run(
-        [sys.executable, str(SERVER), *args], capture_output=True, text=True, timeout=30
+        [sys.executable, str(PROGRAM), *args], capture_output=True, text=True, timeout=30
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -74,8 +76,8 @@ def start(tmp_path: Path) -> Iterator[Starter]:
             pidfile = tmp_path / "replay.pid"
             now = time.time()
             if at is not None:
-                begins = server.Recording(bundle).begin
-                now -= at - (begins - server.parse_time("2026-11-01T10:00:00Z")) / 1e9
+                begins = Recording(bundle).begin
+                now -= at - (begins - parse_time("2026-11-01T10:00:00Z")) / 1e9
             listen = [f"--listen={name}=127.0.0.1:0" for name in NAMES]
             _command(
                 "serve", "--daemon", "--pidfile", str(pidfile), "--bundle", str(bundle),
@@ -102,7 +104,7 @@ def test_failures_feel_as_they_did(start: Starter) -> None:
     replay.wait_until(25.1)
     with pytest.raises((ConnectionResetError, RemoteDisconnected, urllib.error.URLError)) as reset:
         replay.get("wk-sim", "/status")
-    assert server.classify_error(str(reset.value)) == server.RESET
+    assert classify_error(str(reset.value)) == RESET
     replay.wait_until(26.2)
     assert replay.get("wk-sim", "/status")[0] == 200
     # Paused: the connection is taken, and nothing comes.
@@ -153,7 +155,7 @@ def test_a_frozen_node_answers_once_it_is_free(start: Starter, tmp_path: Path) -
 def test_taken_port_and_second_start_are_refused(start: Starter) -> None:
     replay = start(at=20)
     again = [
-        sys.executable, str(SERVER), "serve", "--bundle", str(FULL), "--incident", "made-up",
+        sys.executable, str(PROGRAM), "serve", "--bundle", str(FULL), "--incident", "made-up",
     ]  # fmt: skip
     taken = f"--listen=wk-sim=127.0.0.1:{replay.ports['wk-sim']}"
     done = subprocess.run([*again, taken], capture_output=True, text=True, timeout=20)
@@ -189,7 +191,7 @@ def test_a_held_port_is_nobody_elses_and_mute_until_it_begins(
     finally:
         for pidfile in (first, second):
             assert _command("stop", "--pidfile", str(pidfile)) == "stopped\n"
-    late = [sys.executable, str(SERVER), "begin", "--pidfile", str(first), "--start-at", "1.0"]
+    late = [sys.executable, str(PROGRAM), "begin", "--pidfile", str(first), "--start-at", "1.0"]
     done = subprocess.run(late, capture_output=True, text=True, timeout=20)
     assert (done.returncode, "no replay is held" in done.stderr) == (2, True)
 
@@ -215,7 +217,7 @@ def test_stop_stops_its_own_process_only(start: Starter, tmp_path: Path) -> None
 def test_container_form_writes_logs_where_the_process_would(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [
-            sys.executable, str(SERVER), "serve", "--bundle", str(FULL), "--incident", "made-up",
+            sys.executable, str(PROGRAM), "serve", "--bundle", str(FULL), "--incident", "made-up",
             "--listen=wk-node1=127.0.0.1:0", "--log-dir", str(tmp_path / "logs"),
             "--log-stdout", "--start-at", repr(time.time() - 12),
         ],
@@ -282,7 +284,7 @@ def replayed(start: Starter, tmp_path: Path) -> tuple[Replay, Path]:
         "profile_seconds": 1,
     }
     (tmp_path / "spec.json").write_text(json.dumps(spec))
-    run = [sys.executable, str(COLLECTOR)]
+    run = [sys.executable, str(zipapps.build("wkcollect"))]
     subprocess.run([*run, "start", str(tmp_path / "spec.json")], check=True, timeout=20)
 
     def done() -> bool:
@@ -310,7 +312,7 @@ def _distinct(values: list[Any]) -> list[Any]:
 def _back(text: str, replay: Replay) -> str:
     """Move every time in a text back to the recording's clock."""
     pattern = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\.\d+Z?"
-    return re.sub(pattern, lambda m: server.shift_time(m[0], -replay.shift_ms), text)
+    return re.sub(pattern, lambda m: shift_time(m[0], -replay.shift_ms), text)
 
 
 STATUS_KEYS = ("state", "run_id", "messages_sent", "send_errors", "recv_errors", "active_users")
@@ -328,10 +330,8 @@ def test_replayed_bundle_is_the_recorded_one_field_by_field(
         return _distinct([[r["status"][key] for key in STATUS_KEYS] for r in rows])
 
     assert status(got / "status.jsonl") == status(FULL / "status.jsonl")
-    errors = [
-        server.classify_error(r["error"]) for r in _rows(got / "status.jsonl") if "error" in r
-    ]
-    assert errors == [server.RESET]
+    errors = [classify_error(r["error"]) for r in _rows(got / "status.jsonl") if "error" in r]
+    assert errors == [RESET]
     running = next(
         r for r in _rows(got / "status.jsonl") if r.get("status", {}).get("active_users")
     )
@@ -345,7 +345,7 @@ def test_replayed_bundle_is_the_recorded_one_field_by_field(
 
     def health(path: Path, node: str) -> list[Any]:
         rows = [r for r in _rows(path) if r["node"] == node and r["probe"] == "healthz"]
-        return _distinct([r["http_status"] or server.classify_error(r["error"]) for r in rows])
+        return _distinct([r["http_status"] or classify_error(r["error"]) for r in rows])
 
     for node in NAMES[:3]:
         assert health(got / "health.jsonl", node) == health(FULL / "health.jsonl", node)
@@ -371,13 +371,13 @@ def test_replayed_bundle_is_the_recorded_one_field_by_field(
             expected = FULL / "metrics" / name
             if expected.is_file():
                 text = (got / "metrics" / name).read_bytes()
-                assert server.shift_metrics(text, -replay.shift_ms) == expected.read_bytes()
+                assert shift_metrics(text, -replay.shift_ms) == expected.read_bytes()
             else:
                 error = (got / "metrics" / f"{name}.err").read_text()
                 recorded_error = (FULL / "metrics" / f"{name}.err").read_text()
-                assert server.classify_error(error) == server.classify_error(recorded_error)
+                assert classify_error(error) == classify_error(recorded_error)
     scrapes = [
-        server.shift_metrics(gzip.decompress(path.read_bytes()), -replay.shift_ms)
+        shift_metrics(gzip.decompress(path.read_bytes()), -replay.shift_ms)
         for path in sorted((got / "metrics" / "series" / "node1").glob("*.prom.gz"))
     ]
     known = [
@@ -406,5 +406,5 @@ def test_replayed_bundle_is_the_recorded_one_field_by_field(
         assert window[key] == recorded_window[key], key
     # What must differ is when it was seen, by less than two samples.
     for key in ("start", "end", "running_since", "counters_moved_at"):
-        seen = server.parse_time(_back(window[key], replay))
-        assert abs(seen - server.parse_time(recorded_window[key])) < 2e9, key
+        seen = parse_time(_back(window[key], replay))
+        assert abs(seen - parse_time(recorded_window[key])) < 2e9, key

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from wktriage.core.errors import UsageError
-from wktriage.run.baseline import Gate, Identity, Judge, Twin, find_baseline, find_twin, scenarios
+from wktriage.run.baseline import Identity, Judge, Search, Twin, find_baseline, find_twin, scenarios
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 RUN: dict[str, Any] = {
@@ -53,7 +53,7 @@ def healthy(_bundle: Path) -> Mapping[str, Any]:
     return {"category": "healthy"}
 
 
-def look(runs: Path, judge: Judge = healthy, **wanted: Any) -> Gate:
+def look(runs: Path, judge: Judge = healthy, **wanted: Any) -> Search:
     return find_baseline(runs, Identity.of_run({**RUN, **wanted}), now=NOW, judge=judge)
 
 
@@ -122,7 +122,7 @@ def test_a_bundle_that_cannot_be_judged_does_not_vouch(tmp_path: Path) -> None:
 def test_other_scenarios_and_work_files_are_no_candidates(tmp_path: Path) -> None:
     bundle(tmp_path, scenario="mixed-highrate")
     bundle(tmp_path / ".work")
-    assert look(tmp_path) == Gate(None)
+    assert look(tmp_path) == Search(None)
 
 
 def test_age_limit_is_a_day(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from wktriage.stack import data_root
 def test_files_without_marker_are_never_emptied(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("x")
     with pytest.raises(UsageError, match="mode=clean will not empty"):
-        data_root.wipe(tmp_path, engine=None, image=None)
+        data_root.wipe(tmp_path, as_root=None)
     assert (tmp_path / "precious").exists()
     data_root.check(tmp_path, wipe=False)
 
@@ -36,7 +36,7 @@ def test_links_are_removed_and_not_followed(tmp_path: Path) -> None:
     data_root.prepare(root, ["node1"], project="p")
     (root / "node2").symlink_to(outside)
     (root / "node1" / "inner").symlink_to(outside)
-    assert data_root.wipe(root, engine=None, image=None)
+    assert data_root.wipe(root, as_root=None)
     assert (outside / "precious").exists()
     assert [p.name for p in root.iterdir()] == [data_root.MARKER]
 

@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from wkreplay.__main__ import main
+from wkreplay.recording import Recording
+from wktriage.bundle.bundle import Bundle
+from wktriage.bundle.readers import status
 from wktriage.core.errors import UsageError
 from wktriage.incidents import library
-from wktriage.replay import server
 from wktriage.stack.replay import stack
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "replay"
@@ -96,12 +99,9 @@ def test_the_clean_twin_survives_packing_and_reaches_the_replayed_run(tmp_path: 
     (source / "references").mkdir(exist_ok=True)
     (source / "references" / "clean-twin.json").write_text('{"passed": true}')
     library.pack(source, incident(tmp_path / "incidents"))
-    stack.identify(
-        stack.plan(tmp_path, "made-up", ["localhost"], "127.0.0.1"),
-        project_name="p",
-        work_dir=tmp_path / "work",
+    told = stack.identity(
+        stack.plan(tmp_path, "made-up", ["localhost"], "127.0.0.1"), project_name="p"
     )
-    told = json.loads((tmp_path / "work" / "stack.json").read_text())
     assert Path(told["references"]["clean-twin"]).read_text() == '{"passed": true}'
 
 
@@ -112,9 +112,9 @@ def test_nothing_to_replay_is_not_packed(tmp_path: Path) -> None:
     assert not (tmp_path / "incidents").exists()
 
 
-def test_unknown_incident_names_the_known_ones(project: Path) -> None:
-    with pytest.raises(UsageError, match=r"no incident 'p99'; recorded are: made-up"):
-        library.find_incident(project / "incidents", "p99")
+def test_unknown_incident_gets_a_suggestion(project: Path) -> None:
+    with pytest.raises(UsageError, match=r"no incident 'madeup'.*; did you mean 'made-up'\?"):
+        library.find_incident(project / "incidents", "madeup")
 
 
 @pytest.mark.parametrize("damage", ["truncate", "missing", "unlabelled", "baseline"])
@@ -224,14 +224,14 @@ def test_plan_spreads_nodes_over_hosts_and_exports_them(project: Path) -> None:
         "a": {"wk-node1": 1, "wk-node3": 2, "wk-sim": 3, "control": 4},
         "b": {"wk-node2": 5, "control": 6},
     }
-    stack.write(planned, ports, project_name="x", work_dir=project)
+    stack.topology(planned, ports, project_name="x").write(project / "topology.json")
     topology = json.loads((project / "topology.json").read_text())
     assert (topology["driver"], topology["replay_of"]) == ("replay", "made-up")
     node = topology["nodes"][1]
     assert (node["name"], node["host"], node["api_url"]) == ("wk-node2", "b", "http://127.0.0.1:5")
     assert node["handle"]["logs_url"] == "http://127.0.0.1:6/_replay/wk-node2/logs"
     assert topology["sim"]["status_url"] == "http://127.0.0.1:3/status"
-    assert json.loads((project / "stack.json").read_text())["mode_measured"] == "clean"
+    assert stack.identity(planned, project_name="x")["mode_measured"] == "clean"
 
 
 def test_more_hosts_than_processes_is_fine(project: Path) -> None:
@@ -241,8 +241,34 @@ def test_more_hosts_than_processes_is_fine(project: Path) -> None:
         stack.plan(project, "made-up", [], "127.0.0.1")
 
 
-def test_server_and_controller_agree_on_the_archive(project: Path) -> None:
+def test_host_program_and_controller_agree_on_the_archive(project: Path) -> None:
     archive = project / "incidents" / "made-up.tar.xz"
-    assert server.main(["unpack", str(archive), str(project / "b")]) == 0
+    assert main(["unpack", str(archive), str(project / "b")]) == 0
     assert (project / "b" / "status.jsonl").is_file()
-    assert server.main(["unpack", str(archive), str(project / "b")]) == 2
+    assert main(["unpack", str(archive), str(project / "b")]) == 2
+
+
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize(
+    ("asked", "usable"),
+    [("3", True), ("60", True), ("nan", False), ("inf", False), ("-1", False), ("x", False)],
+)
+def test_host_program_and_controller_agree_on_the_window(
+    tmp_path: Path, counted: bool, asked: str, usable: bool
+) -> None:
+    rows = [
+        {
+            "sample_time": f"2026-11-01T10:00:0{s}Z",
+            "status": {"state": "running", "messages_sent": s if counted else 0},
+        }
+        for s in range(10)
+    ]
+    (tmp_path / "status.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    (tmp_path / "env.txt").write_text(f"DURATION={asked}\n")
+    bundle = Bundle.open(tmp_path)
+    start, end = library.replayed_window(bundle, status.samples(bundle))
+    assert Recording(tmp_path).window == (int(start * 1e9), int(end * 1e9))
+    # Counted from the first second on; a window that was not asked for ends with the samples.
+    without = 8 if counted else 0
+    longest = 8 if counted else 9
+    assert end - start == (min(int(asked), longest) if usable else without)

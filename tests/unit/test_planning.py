@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 from tests.unit.stackfakes import make_checkout
 
-from wktriage.request.request import Request, new_bundle_id, validate
+from wktriage.request.request import Request, new_bundle_id
 from wktriage.run import planning
+from wktriage.stack.drivers import check_request
 
 
 @pytest.fixture
 def asked(tmp_path: Path) -> Request:
     checkout = make_checkout(tmp_path / "checkout")
-    return validate(
+    return check_request(
         {
             "wukongim_checkout": str(checkout),
             "scenario": "mixed-highrate",
@@ -61,7 +62,8 @@ def test_slow_connects_are_waited_for(asked: Request) -> None:
 
 
 def test_run_json_says_what_was_asked(asked: Request) -> None:
-    run = planning.run_document(asked, purpose="target", boot_id="b", replay_of=None)
+    run = planning.run_document(asked, purpose="target", boot_id="b")
     assert run["workload"]["scenario"] == "mixed-highrate"
     assert run["workload"]["connect_rate"] == 50
     assert run["workload"]["uid_prefix"] == planning.uid_prefix(asked.bundle_id)
+    assert run["git"].keys() == {"branch", "revision", "status", "diff_sha256"}

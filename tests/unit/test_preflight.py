@@ -10,6 +10,8 @@ from tests.unit.stackfakes import FakeDocker, make_checkout
 
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.run import preflight
+from wktriage.stack.compose import preflight as compose_preflight
+from wktriage.stack.driver import Findings
 
 GIB = 1024**3
 DISK = {
@@ -26,9 +28,9 @@ def checkout(tmp_path: Path) -> Path:
     return make_checkout(tmp_path)
 
 
-def compose(docker: FakeDocker, build: str = "auto") -> preflight.Findings:
-    found = preflight.Findings()
-    preflight.check_compose(
+def compose(docker: FakeDocker, build: str = "auto") -> Findings:
+    found = Findings()
+    compose_preflight.check_compose(
         docker, checkout=docker.checkout, project="wktriage", build=build, findings=found
     )
     return found
@@ -83,9 +85,9 @@ def test_a_taken_port_names_container_or_process(checkout: Path) -> None:
     docker = FakeDocker(checkout)
     bind(docker, docker.add("wk-node1", "dev", ours=False, Running=True), 15001)
     bind(docker, docker.add("wk-node2", "wktriage", Running=True), 15002)
-    found = preflight.Findings()
+    found = Findings()
     taken = {"15001": "pid 7 (docker-proxy)", "15002": "pid 8 (docker-proxy)", "19091": "pid 9 (x)"}
-    preflight.check_ports(taken, docker, project="wktriage", findings=found)
+    compose_preflight.check_ports(taken, docker, project="wktriage", findings=found)
     said = [str(e) for e in found.errors]
     assert said[0].startswith("port 15001 is held by container dev-wk-node1-1")
     assert "docker compose -p dev stop" in said[0]
@@ -101,7 +103,7 @@ def test_ports_are_those_of_the_services_we_start(checkout: Path) -> None:
         "wk-sim": {"ports": ["19091:19091"]},
         "grafana": {"ports": ["3000:3000"]},
     }
-    assert sorted(preflight.host_ports(services)) == [15001, 15100, 17000, 19091]
+    assert sorted(compose_preflight.host_ports(services)) == [15001, 15100, 17000, 19091]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_ports_are_those_of_the_services_we_start(checkout: Path) -> None:
     ],
 )
 def test_disk_errors(change: dict[str, Any], says: str) -> None:
-    found = preflight.Findings()
+    found = Findings()
     preflight.check_disk("h", {**DISK, **change}, path="/srv", findings=found)
     with pytest.raises(InfraError, match=says):
         found.raise_first()
@@ -127,7 +129,7 @@ def test_disk_errors(change: dict[str, Any], says: str) -> None:
     ],
 )
 def test_disk_warnings_stop_nothing(change: dict[str, Any], says: str) -> None:
-    found = preflight.Findings()
+    found = Findings()
     preflight.check_disk("h", {**DISK, **change}, path="/srv", findings=found)
     found.raise_first()
     assert says in found.warnings[0]
@@ -144,7 +146,7 @@ def test_disk_warnings_stop_nothing(change: dict[str, Any], says: str) -> None:
     ],
 )
 def test_clocks(offsets: dict[str, float], uncertainty: float, fails: bool) -> None:
-    found = preflight.Findings()
+    found = Findings()
     preflight.check_clocks(offsets, uncertainty=uncertainty, findings=found)
     assert bool(found.errors) is fails
 
@@ -156,6 +158,6 @@ def test_boot_of_all_hosts_or_unknown() -> None:
 
 
 def test_several_errors_are_one_message() -> None:
-    found = preflight.Findings(errors=[UsageError("first"), InfraError("second")])
+    found = Findings(errors=[UsageError("first"), InfraError("second")])
     with pytest.raises(UsageError, match="first; second"):
         found.raise_first()

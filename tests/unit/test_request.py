@@ -10,14 +10,8 @@ import pytest
 from tests.unit.stackfakes import make_checkout
 
 from wktriage.core.errors import UsageError
-from wktriage.request.request import (
-    BUNDLE_ID,
-    Request,
-    check_names,
-    from_dict,
-    new_bundle_id,
-    validate,
-)
+from wktriage.request.request import BUNDLE_ID, Request, check_names, from_dict, new_bundle_id
+from wktriage.stack.drivers import check_request
 
 
 @pytest.fixture
@@ -33,7 +27,7 @@ def ask(
     needs_stack: bool = True,
     **raw: Any,
 ) -> Request:
-    return validate(
+    return check_request(
         raw,
         driver=driver,
         benchmark_host=benchmark_host,

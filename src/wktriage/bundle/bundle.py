@@ -161,11 +161,8 @@ class Bundle(EvidenceFiles):
                 self.manifest = manifest
                 self._check_manifest(manifest)
         topology = self.read_json("topology.json") or {}
-        self.driver = self._text(manifest, "driver") or self._text(topology, "driver") or ""
+        self.driver = self._text(manifest, "driver") or self._text(topology, "driver") or "unknown"
         self.replay_of = self._text(manifest, "replay_of") or self._text(topology, "replay_of")
-        if not self.driver:
-            self.driver = "compose" if self.size("compose-config.yml") else "unknown"
-            self.inferred.append(f"driver {self.driver}: from the presence of compose-config.yml")
         self.nodes = self._find_nodes()
         self._load_workload(manifest)
         self._load_window()

@@ -8,54 +8,37 @@ recorded without a baseline of their own; ``incidents/shared.yml`` names the one
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
-import json
-import lzma
-import os
+import math
 import re
-import shutil
-import tarfile
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from wktriage.bundle import manifest
+from wktriage.bundle.archive import unpack_bundle
+from wktriage.bundle.bundle import Bundle
+from wktriage.bundle.readers import status
+from wktriage.bundle.readers.jsonl import number
+from wktriage.bundle.readers.usage import SIM
 from wktriage.core.errors import UsageError
-from wktriage.replay import server
+from wktriage.core.paths import cache_dir
+from wktriage.core.suggestions import did_you_mean
+from wktriage.core.times import parse_time
+from wktriage.incidents import archive, labels
+from wktriage.incidents.labels import replace_file
 
-LABELS = "labels.jsonl"
 ID = re.compile(r"[a-z0-9][a-z0-9-]{0,60}\Z")
 MAX_ARCHIVE_BYTES = 4 << 20
 DEFAULT = "paused-node"
-SCRUBBED = {"checkout": "/srv/WuKongIM", "data": "/srv/data", "runs": "/srv/runs"}
-_CHECKOUT = re.compile(r"(/[^\s:'\"]+)/docker/(?:conf|sim|dev-sim|observability)\b")
-_RUNS = re.compile(r"(/[^\s:'\"]+)/\.work/")
-_GO_HOME = re.compile(rb"/(?:root|home/[^/\s]+)/go/")
-_BINARY = frozenset({".gz", ".xz"})
-# The dictionary spans what one node logs into several files. Logs of 100 MB took 176 s with
-# "extreme" and 9 s without, for 1.7 MB instead of 1.2.
-DICTIONARY = 64 << 20
-EXTREME_BELOW = 30 << 20
-# Nothing judges these: they are the largest parts that xz cannot shrink.
-DROPPED = re.compile(r"pprof/[^/]*-heap\.pb\.gz(?:\.err)?\Z")
-# Derived from the evidence, and rebuilt from it.
-DERIVED = frozenset({"verdict.json", "summary.md", "report.html", "explain.txt"})
-# How the status timeline's `config` names what a scenario names.
-_STATUS_CONFIG = {
-    "users": "total_users",
-    "person_channels": "person_channels",
-    "group_channels": "group_channels",
-    "group_members": "group_members",
-    "rate": "person_rate_per_channel",
-    "concurrency": "concurrency",
-    "warmup": "warmup",
-    "verify_recv": "verify_recv",
-}
+# What of the simulator's reported configuration is the workload.
+_WORKLOAD = tuple(
+    name for name in status.CONFIG_NAMES.values() if name not in ("uid_prefix", "connect_rate")
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +68,10 @@ class Incident:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a recording can answer for. ``duration_s`` is its measured window in seconds."""
+    """What a recording can answer for.
+
+    ``duration_s`` is its measured window in seconds, ``node_ids`` holds WuKongIM's node id by name.
+    """
 
     scenario: str
     mode: str
@@ -93,7 +79,7 @@ class Recorded:
     workload: Mapping[str, Any]
     node_env: Mapping[str, str]
     connect_rate: int | None
-    nodes: tuple[str, ...]
+    node_ids: Mapping[str, int]
     sim: str
     plain: bool
     stack: Mapping[str, Any]
@@ -104,64 +90,59 @@ def list_incidents(root: Path) -> list[Incident]:
 
     Raises UsageError when a label row is unusable.
     """
-    found = _read_labels(root, shared=False, baseline=None, titles={})
+    incidents = _read_labels(root, shared=False, baseline=None, titles={})
     shared = root / "shared"
-    if (shared / LABELS).is_file():
+    if (shared / labels.LABELS).is_file():
         extra: Any = {}
         if (root / "shared.yml").is_file():
             extra = yaml.safe_load((root / "shared.yml").read_text("utf-8")) or {}
         titles = extra.get("titles") or {}
-        found += _read_labels(shared, shared=True, baseline=extra.get("baseline"), titles=titles)
-    return found
+        incidents += _read_labels(
+            shared, shared=True, baseline=extra.get("baseline"), titles=titles
+        )
+    return incidents
 
 
 def _read_labels(
     directory: Path, *, shared: bool, baseline: str | None, titles: Mapping[str, str]
 ) -> list[Incident]:
-    path = directory / LABELS
+    path = directory / labels.LABELS
     if not path.is_file():
         return []
-    found = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            name = str(row["bundle"])
-            if not ID.match(name):
-                raise ValueError(f"{name!r} is not an incident id")
-            found.append(
-                Incident(
-                    bundle=name,
-                    label=str(row["label"]),
-                    fault=str(row["fault"]),
-                    scenario=str(row["scenario"]),
-                    title=str(row.get("title") or titles.get(name) or row["fault"]),
-                    archive=directory / f"{name}.tar.xz",
-                    also_ok=tuple(row.get("also_ok") or ()),
-                    must_cite=tuple(row.get("must_cite") or ()),
-                    fault_at_s=row.get("fault_at_s"),
-                    baseline=row.get("baseline") or baseline,
-                    recorded_on=row.get("recorded_on"),
-                    checks=tuple(row.get("checks") or ()),
-                    shared=shared,
-                )
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"{path}:{number} is not a usable label: {error}") from error
-    return found
+
+    def incident(row: dict[str, Any]) -> Incident:
+        name = str(row["bundle"])
+        if not ID.match(name):
+            raise ValueError(f"{name!r} is not an incident id")
+        return Incident(
+            bundle=name,
+            label=str(row["label"]),
+            fault=str(row["fault"]),
+            scenario=str(row["scenario"]),
+            title=str(row.get("title") or titles.get(name) or row["fault"]),
+            archive=directory / f"{name}.tar.xz",
+            also_ok=tuple(row.get("also_ok") or ()),
+            must_cite=tuple(row.get("must_cite") or ()),
+            fault_at_s=row.get("fault_at_s"),
+            baseline=row.get("baseline") or baseline,
+            recorded_on=row.get("recorded_on"),
+            checks=tuple(row.get("checks") or ()),
+            shared=shared,
+        )
+
+    return labels.read(path, incident)
 
 
 def find_incident(root: Path, name: str) -> Incident:
-    """Return the incident of that id. Raises UsageError, with the ids there are, for no such."""
+    """Return the incident of that id. Raises UsageError, with a suggestion, for an unknown one."""
     known = list_incidents(root)
     for incident in known:
         if incident.bundle == name:
             if not incident.archive.is_file():
                 raise UsageError(f"incident {name}: {incident.archive} is missing")
             return incident
-    names = ", ".join(incident.bundle for incident in known) or "none"
-    raise UsageError(f"no incident {name!r}; recorded are: {names} (wktriage incidents)")
+    hint = did_you_mean(name, [incident.bundle for incident in known])
+    raise UsageError(f"no incident {name!r} (`wktriage incidents` lists them){hint}")
 
 
 def unpack(incident: Incident, target: Path) -> Path:
@@ -169,16 +150,7 @@ def unpack(incident: Incident, target: Path) -> Path:
 
     Raises UsageError when the target exists or the archive is not a safe one.
     """
-    if target.exists():
-        raise UsageError(f"{target} exists: name a directory that does not")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unpack-") as temporary:
-        try:
-            top = server.unpack(incident.archive, Path(temporary))
-        except server.ReplayError as error:
-            raise UsageError(str(error)) from error
-        top.rename(target)
-    return target
+    return unpack_bundle(incident.archive, target)
 
 
 def unpacked(incident: Incident, cache: Path) -> Path:
@@ -198,68 +170,91 @@ def unpacked(incident: Incident, cache: Path) -> Path:
 def recorded(bundle_dir: Path) -> Recorded:
     """Read what a bundle recorded. Raises UsageError when it holds nothing to replay."""
     try:
-        recording = server.Recording(bundle_dir)
-    except server.ReplayError as error:
-        raise UsageError(str(error)) from error
-    inputs = server.read_object(bundle_dir / "fingerprint.json").get("inputs") or {}
-    manifest = server.read_object(bundle_dir / "manifest.json")
-    env = server.read_env(bundle_dir / "env.txt")
-    workload = server.read_object(bundle_dir / "config" / "workload.json")
-    config: dict[str, Any] = {}
-    for event in recording.status.events:
-        config = (event.row.get("status") or {}).get("config") or config
-    if not workload:
-        workload = {key: config[name] for key, name in _STATUS_CONFIG.items() if name in config}
-    rate = re.fullmatch(r"(\d+)/s", str(config.get("connect_rate", "")))
-    window = (recording.window[1] - recording.window[0]) / 1e9
+        bundle = Bundle.open(bundle_dir)
+    except UsageError as error:
+        raise UsageError(f"nothing to replay: {error}") from error
+    samples = status.samples(bundle)
+    if not samples:
+        raise UsageError(f"nothing to replay: {bundle_dir.name} has no readable status.jsonl")
+    inputs = (bundle.read_json("fingerprint.json") or {}).get("inputs") or {}
+    start, end = replayed_window(bundle, samples)
+    rate = re.fullmatch(r"(\d+)/s", str(status.effective_config(bundle).get("connect_rate", "")))
+    sim = (bundle.read_json("topology.json") or {}).get("sim") or {}
+    # Shown in the order of the file; what had to be inferred has none of its own.
+    written = bundle.exists("config/workload.json")
+    keys = list(bundle.workload) if written else [k for k in _WORKLOAD if k in bundle.workload]
+    scenario = bundle.scenario if bundle.scenario != "unknown" else inputs.get("scenario")
     return Recorded(
-        scenario=str(
-            manifest.get("scenario") or inputs.get("scenario") or env.get("SCENARIO") or "custom"
-        ),
-        mode=str(inputs.get("mode") or env.get("MODE") or "clean"),
+        scenario=str(scenario or "custom"),
+        mode=str(inputs.get("mode") or bundle.env.get("MODE") or "clean"),
         # A window that ended a status sample early still is the one that was asked for.
-        duration_s=round(window),
-        workload={k: v for k, v in workload.items() if k in _STATUS_CONFIG},
+        duration_s=round(end - start),
+        workload={key: bundle.workload[key] for key in keys if key in _WORKLOAD},
         node_env={str(k): str(v) for k, v in (inputs.get("node_env") or {}).items()},
         connect_rate=int(rate[1]) if rate else None,
-        nodes=tuple(recording.node_names),
-        sim=recording.sim_name,
-        plain=recording.plain,
-        stack=_stack_facts(bundle_dir, inputs),
+        node_ids={n: int(bundle.metrics_key(n).removeprefix("node")) for n in bundle.nodes},
+        sim=str(sim.get("name") or SIM),
+        plain=not bundle.exists("manifest.json"),
+        stack=_stack_facts(bundle, inputs),
     )
 
 
-def _stack_facts(bundle_dir: Path, inputs: Mapping[str, Any]) -> dict[str, Any]:
+def _stack_facts(bundle: Bundle, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the recording says about image, revision and data, in stack.json's keys."""
-    fingerprint = server.read_object(bundle_dir / "fingerprint.json")
-    config = bundle_dir / "config"
-    node_configs = {
-        f"wk-node{match[1]}": str(path)
-        for path in sorted(config.glob("node*.toml"))
-        if (match := re.fullmatch(r"node(\d+)", path.stem))
-    }
-    sim_config = config / "dev-sim.yaml"
-    compose = bundle_dir / "compose-config.yml"
-    twin = bundle_dir / "references" / "clean-twin.json"
-    git = bundle_dir / "git.txt"
-    told = re.search(
-        r"\b[0-9a-f]{40}\b", git.read_text("utf-8", "replace") if git.is_file() else ""
-    )
+    fingerprint = bundle.read_json("fingerprint.json") or {}
+
+    def path(rel: str) -> str | None:
+        return str(bundle.root / rel) if bundle.exists(rel) else None
+
+    twin = path("references/clean-twin.json")
+    revision = re.search(r"\b[0-9a-f]{40}\b", bundle.read_text("git.txt") or "")
     return {
         "image": inputs.get("image"),
         "image_digest": (fingerprint.get("derived") or {}).get("image_digest"),
-        "git_revision": inputs.get("git_revision") or (told[0] if told else None),
+        "git_revision": inputs.get("git_revision") or (revision[0] if revision else None),
         "git_diff_sha256": inputs.get("git_diff_sha256"),
         "compose_files": [],
-        "compose_config": str(compose) if compose.is_file() else None,
-        "env": server.read_env(bundle_dir / "env.txt"),
+        "compose_config": path("compose-config.yml"),
+        "env": bundle.env,
         "node_config_sha256": inputs.get("node_config_sha256"),
-        "node_configs": node_configs,
-        "sim_config": str(sim_config) if sim_config.is_file() else None,
+        "node_configs": {
+            f"wk-node{match[1]}": str(bundle.root / rel)
+            for rel in bundle.files
+            if (match := re.fullmatch(r"config/node(\d+)\.toml", rel))
+        },
+        "sim_config": path("config/dev-sim.yaml"),
         # The baseline is an incident of its own; a twin is only known by what it said.
-        "references": {"clean-twin": str(twin)} if twin.is_file() else {},
+        "references": {"clean-twin": twin} if twin else {},
         "data_bytes_at_start": (fingerprint.get("observed") or {}).get("data_bytes_at_start"),
     }
+
+
+def replayed_window(bundle: Bundle, seen: Sequence[status.Sample]) -> tuple[float, float]:
+    """Return the window (start, end; epoch seconds) that a replay of the bundle goes through.
+
+    ``seen`` are its samples, at least one. It is the measured window; where none was measured it
+    begins with the first counted message and is as long as was asked for, or ends with the last
+    sample. The stand-ins on the hosts serve the same one.
+    """
+    window = bundle.read_json("window.json") or {}
+    start, end = parse_time(window.get("start")), parse_time(window.get("end"))
+    if start is not None and end is not None:
+        return start, end
+    first, last = seen[0].time, seen[-1].time
+    moved = next((sample.time for sample in seen if sample.sent), None)
+    asked = _seconds(window.get("asked_seconds") or bundle.env.get("DURATION"))
+    if moved is None:
+        return max(first, last - (asked or 0.0)), last
+    return moved, last if asked is None else min(moved + asked, last)
+
+
+def _seconds(value: object) -> float | None:
+    """Return a finite number that is not negative, given as one or as text; else None."""
+    try:
+        seconds = float(value) if isinstance(value, str) else number(value)
+    except ValueError:
+        return None
+    return seconds if seconds is not None and 0 <= seconds < math.inf else None
 
 
 def check_request(incident: Incident, held: Recorded, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -283,7 +278,7 @@ def check_request(incident: Incident, held: Recorded, asked: Mapping[str, Any]) 
     same("scenario", held.scenario)
     same("mode", held.mode)
     same("connect_rate", held.connect_rate)
-    for key in _STATUS_CONFIG:
+    for key in _WORKLOAD:
         same(key, held.workload.get(key))
     node_env = asked.get("node_env", held.node_env)
     if dict(node_env) != dict(held.node_env):
@@ -314,7 +309,7 @@ def replay_request(project: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
     ``project`` is the project directory. Adds ``bundle_dir`` (the unpacked recording), ``archive``
     and ``baseline_dir`` (the recorded baseline, None when the incident has none).
     """
-    root, cache = project / "incidents", project / ".cache" / "incidents"
+    root, cache = project / "incidents", cache_dir() / "incidents"
     incident = find_incident(root, str(asked.get("incident") or DEFAULT))
     bundle_dir = unpacked(incident, cache)
     request = check_request(incident, recorded(bundle_dir), asked)
@@ -362,143 +357,27 @@ def _verify_archive(incident: Incident) -> list[str]:
             return [str(error)]
         return [
             f"{entry['path']}: differs from its manifest"
-            for entry in server.read_object(target / "manifest.json").get("files", [])
-            if _sha256(target / entry["path"]) != entry["sha256"]
+            for entry in (Bundle.open(target).manifest or {}).get("files", [])
+            if not (target / entry["path"]).is_file()
+            or manifest.sha256(target / entry["path"]) != entry["sha256"]
         ]
-
-
-def _sha256(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def pack(bundle_dir: Path, incident: Incident) -> Path:
     """Store a bundle as an incident: the archive, and its row in labels.jsonl beside it.
 
-    The bundle itself is not touched. What is stored is slimmed: heap profiles are left out, and
-    the compressed scrapes are stored uncompressed inside their .gz (level 0), so that xz can use
-    how much they resemble each other. The manifest is adjusted to both. The archive's bytes depend
-    on the evidence and the id alone. Raises UsageError when the bundle cannot be replayed.
+    The bundle itself is not touched. Raises UsageError when it cannot be replayed or is too large.
     """
     if not ID.match(incident.bundle):
         raise UsageError(f"{incident.bundle!r}: use lower-case letters, digits and '-' only")
     recorded(bundle_dir)
-    with tempfile.TemporaryDirectory() as temporary:
-        slim = Path(temporary) / incident.bundle
-        shutil.copytree(bundle_dir, slim, ignore=_ignore(bundle_dir), symlinks=True)
-        for path in slim.rglob("*"):
-            if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                path.unlink()
-        for path in sorted((slim / "metrics").rglob("*.prom.gz")):
-            path.write_bytes(_stored_gzip(gzip.decompress(path.read_bytes())))
-        _scrub(slim)
-        _adjust_manifest(slim)
-        data = _tar(slim, incident.bundle)
+    data = archive.packed(bundle_dir, incident.bundle)
     if len(data) > MAX_ARCHIVE_BYTES:
         raise UsageError(
             f"{incident.bundle} packs to {len(data)} bytes, more than {MAX_ARCHIVE_BYTES}: "
             "record a shorter window"
         )
     incident.archive.parent.mkdir(parents=True, exist_ok=True)
-    _replace(incident.archive, data)
-    _write_label(incident)
+    replace_file(incident.archive, data)
+    labels.write(incident.archive.parent / labels.LABELS, incident.row())
     return incident.archive
-
-
-def _ignore(root: Path) -> Callable[[str, list[str]], set[str]]:
-    def ignored(directory: str, names: list[str]) -> set[str]:
-        folder = Path(directory).relative_to(root).as_posix()
-        inside = {name: name if folder == "." else f"{folder}/{name}" for name in names}
-        return {n for n, path in inside.items() if path in DERIVED or DROPPED.match(path)}
-
-    return ignored
-
-
-def _stored_gzip(data: bytes) -> bytes:
-    out = io.BytesIO()
-    with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=0, mtime=0, filename="") as file:
-        file.write(data)
-    return out.getvalue()
-
-
-def _scrub(bundle_dir: Path) -> None:
-    """Replace the directories of the recording machine in text files: they are nobody's business.
-
-    The data root is the topology's, the checkout is where the compose configuration and the
-    stacks of the goroutine dumps say the sources lie.
-    """
-    topology = server.read_object(bundle_dir / "topology.json") or {}
-    compose = bundle_dir / "compose-config.yml"
-    text = compose.read_text(encoding="utf-8", errors="replace") if compose.is_file() else ""
-    found = {m.group(1): SCRUBBED["checkout"] for m in _CHECKOUT.finditer(text)}
-    found |= {m.group(1): SCRUBBED["runs"] for m in _RUNS.finditer(text)}
-    if topology.get("data_root"):
-        found[str(topology["data_root"])] = SCRUBBED["data"]
-    for path in sorted(bundle_dir.rglob("*")):
-        if path.suffix in _BINARY or not path.is_file():
-            continue
-        before = data = path.read_bytes()
-        # Longest first: one directory may begin another's name.
-        for directory in sorted(found, key=len, reverse=True):
-            data = data.replace(directory.encode(), found[directory].encode())
-        data = _GO_HOME.sub(b"/srv/go/", data)
-        if data != before:
-            path.write_bytes(data)
-
-
-def _adjust_manifest(bundle_dir: Path) -> None:
-    path = bundle_dir / "manifest.json"
-    manifest = server.read_object(path)
-    if not manifest:
-        return
-    kept = []
-    for entry in manifest.get("files", []):
-        file = bundle_dir / str(entry["path"])
-        if file.is_file():
-            entry["bytes"] = file.stat().st_size
-            entry["sha256"] = _sha256(file)
-            kept.append(entry)
-    manifest["files"] = kept
-    for collector in manifest.get("collectors", []):
-        if collector.get("name") == "pprof-heap" and collector.get("status") == "ok":
-            collector.update(status="skipped", files=0, bytes=0, error="left out of the incident")
-    path.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _tar(directory: Path, name: str) -> bytes:
-    out = io.BytesIO()
-    size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
-    preset = 9 | (lzma.PRESET_EXTREME if size < EXTREME_BELOW else 0)
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": DICTIONARY}]
-    with (
-        lzma.LZMAFile(out, "w", format=lzma.FORMAT_XZ, filters=filters) as compressed,
-        tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as tar,
-    ):
-        # Scrapes of one node beside each other, in the order of time.
-        for path in [directory, *sorted(directory.rglob("*"))]:
-            member = tar.gettarinfo(path, (Path(name) / path.relative_to(directory)).as_posix())
-            member.uid = member.gid = 0
-            member.uname = member.gname = ""
-            member.mtime = 0
-            member.mode = 0o755 if path.is_dir() else 0o644
-            if path.is_dir():
-                tar.addfile(member)
-            else:
-                with path.open("rb") as file:
-                    tar.addfile(member, file)
-    return out.getvalue()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    temporary.replace(path)
-
-
-def _write_label(incident: Incident) -> None:
-    path = incident.archive.parent / LABELS
-    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-    rows = [json.loads(line) for line in lines if line.strip()]
-    rows = [row for row in rows if row.get("bundle") != incident.bundle] + [incident.row()]
-    rows.sort(key=lambda row: str(row["bundle"]))
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    _replace(path, text.encode("utf-8"))

@@ -25,7 +25,8 @@ BASELINES = frozenset({"smoke-default", "accumulated-data"})
 _PLAIN = re.compile(r"[A-Za-z0-9./]{1,32}\Z")
 _NODE_ENV = re.compile(r"WK_[A-Z0-9_]{1,80}\Z")
 CLEAN_DATA_ROOT = ".data-clean"
-CHECKOUT = '"$WUKONGIM_CHECKOUT"'
+CHECKOUT = "PATH"
+"""Stands for the WuKongIM checkout: whoever shows a command says so."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ def _command(
 ) -> str:
     """Return the exact command of a run that differs in what is given."""
     name = scenario or run.scenario
-    words = ["ansible-playbook", "triage.yml", "-e"]
+    words = ["wktriage", "triage", "-e"]
     extra: list[str] = []
     if change or (scenario is None and name not in scenarios.names()) or name == scenarios.CUSTOM:
         # A preset's workload is fixed: any other one is a custom scenario with all values said.

@@ -17,11 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.core.errors import UsageError
-from wktriage.core.topology import DRIVERS
-from wktriage.incidents import library
 from wktriage.request import scenarios
-from wktriage.stack.compose import override
-from wktriage.stack.data_root import check as check_data_root
 
 MODES = ("clean", "accumulated")
 BUILDS = ("auto", "always", "never")
@@ -80,11 +76,6 @@ PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}\Z")
 BUNDLE_ID = re.compile(r"\d{8}T\d{6}Z-[a-z0-9-]+-[0-9a-f]{4}\Z")
 
 
-PROJECT = "wktriage"
-REPLAY_PROJECT = "wktriage-replay"
-"""A recording is another stack than the machine's cluster: neither waits for the other."""
-
-
 @dataclass(frozen=True)
 class Request:
     """A checked request. Durations in seconds, connect_rate in users/s (None: simulator's own)."""
@@ -133,133 +124,133 @@ def check_names(names: Iterable[str]) -> None:
         raise UsageError(f"unknown extra var {name!r}.{hint}")
 
 
-def validate(
-    raw: Mapping[str, Any],
-    *,
-    driver: str | None,
-    benchmark_host: bool,
-    root: Path,
-    needs_stack: bool = True,
-) -> Request:
-    """Check everything that was asked and fill in defaults.
+@dataclass(frozen=True)
+class Asked:
+    """What a person asked for, and what the inventory says; a driver makes a Request of it.
 
-    ``raw`` holds the known names that were given; ``driver`` and ``benchmark_host`` come from
-    the inventory; ``root`` is the project directory, where relative defaults lie. Without
-    ``needs_stack`` (tearing down) neither checkout nor data root are looked at.
-    Raises UsageError for the first thing that cannot be done as asked.
+    ``values`` are the extra vars that were given and hold something. ``root`` is the directory
+    below which relative defaults lie. ``benchmark_host`` says whether data directories may be
+    emptied there. Without ``needs_stack`` (tearing down) no checkout and no data are looked at.
+    Every method raises UsageError for a value that cannot be used.
     """
-    if driver not in DRIVERS:
-        raise UsageError(
-            f"the inventory sets stack_driver to {driver!r}: it must be one of "
-            f"{', '.join(DRIVERS)} (see inventory/)"
+
+    values: Mapping[str, Any]
+    root: Path
+    benchmark_host: bool
+    needs_stack: bool = True
+
+    def choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
+        """Return one of the allowed words."""
+        value = str(self.values.get(name, default))
+        if value not in allowed:
+            raise UsageError(f"{name}={value!r}: must be one of {', '.join(allowed)}")
+        return value
+
+    def integer(self, name: str, default: int, low: int, high: int) -> int:
+        """Return a whole number from ``low`` to ``high``."""
+        value = _as_int(name, self.values.get(name, default))
+        if not low <= value <= high:
+            raise UsageError(f"{name}={value}: must be a whole number from {low} to {high}")
+        return value
+
+    def boolean(self, name: str) -> bool:
+        """Return true or false; false when nothing was said."""
+        value = self.values.get(name, False)
+        if isinstance(value, bool):
+            return value
+        text = str(value).lower()
+        if text in {"true", "yes", "1"}:
+            return True
+        if text in {"false", "no", "0"}:
+            return False
+        raise UsageError(f"{name}={value!r}: must be true or false")
+
+    def path(self, name: str, default: Path) -> Path:
+        """Return a path, relative to where the person is. A link stays visible as one."""
+        return Path.cwd() / Path(str(self.values.get(name, default))).expanduser()
+
+    def connect_rate(self) -> int | None:
+        """Return users connected per second, None for the simulator's own rate."""
+        if "connect_rate" not in self.values:
+            return None
+        return self.integer("connect_rate", 0, 1, 100_000)
+
+    def workload(self) -> dict[str, Any]:
+        """Return the workload values that were given, integers as integers."""
+        return {
+            name: (
+                _as_int(name, self.values[name])
+                if name in INTEGER_WORKLOAD
+                else str(self.values[name])
+            )
+            for name in WORKLOAD
+            if name in self.values
+        }
+
+    def node_env(self) -> dict[str, str]:
+        """Return the node variables: a node refuses to start on one that it does not know."""
+        return _node_env(self.values.get("node_env", {}))
+
+    def shared(self, scenario: str, *, project: str) -> dict[str, Any]:
+        """Return the fields of a Request that mean the same for every driver.
+
+        ``project`` is the driver's own default name of a stack.
+        """
+        return {
+            "project": self._project(project),
+            "data_root": str(self.path("data_root", self.root / ".data")),
+            "runs_dir": str(self.path("runs_dir", self.root / "runs")),
+            "fail_on": self.choice("fail_on", FAIL_ON, "unhealthy"),
+            "profile_seconds": self.integer("profile_seconds", 10, 0, 300),
+            "keep_stack": self.boolean("keep_stack"),
+            "bundle_id": self._bundle_id(scenario),
+        }
+
+    def live(self, *, driver: str, project: str, checkout: str | None) -> Request:
+        """Return the request for a stack that really runs the scenario."""
+        if "incident" in self.values:
+            raise UsageError("incident is only for the replay inventory (-i inventory/replay)")
+        scenario = scenarios.load(str(self.values.get("scenario", "smoke-default")))
+        mode = self.choice("mode", MODES, scenario.mode)
+        if mode == "clean" and self.needs_stack and not self.benchmark_host:
+            raise UsageError(
+                "mode=clean empties data directories, and the inventory does not declare these "
+                "as benchmark hosts: set wk_benchmark_host: true there if they are"
+            )
+        return Request(
+            scenario=scenario.name,
+            duration=self.integer("duration", scenario.duration, MIN_DURATION, MAX_DURATION),
+            mode=mode,
+            driver=driver,
+            stack_build=self.choice("stack_build", BUILDS, "auto"),
+            node_env=self.node_env(),
+            connect_rate=self.connect_rate(),
+            workload=scenarios.effective_workload(scenario.name, self.workload()),
+            checkout=checkout,
+            incident=None,
+            **self.shared(scenario.name, project=project),
         )
-    if driver == "processes":
-        raise UsageError(
-            "stack_driver processes is not supported yet: use the compose inventory "
-            "(-i inventory/compose) or the replay one"
-        )
-    given = {k: v for k, v in raw.items() if v is not None and v != ""}
-    if driver == "replay":
-        return _replay(given, root)
-    if "incident" in given:
-        raise UsageError("incident is only for the replay inventory (-i inventory/replay)")
-    scenario = scenarios.load(str(given.get("scenario", "smoke-default")))
-    mode = _choice(given, "mode", MODES, scenario.mode)
-    if mode == "clean" and needs_stack and not benchmark_host:
-        raise UsageError(
-            "mode=clean empties data directories, and the inventory does not declare these as "
-            "benchmark hosts: set wk_benchmark_host: true there if they are"
-        )
-    data_root = _path(given, "data_root", root / ".data")
-    if needs_stack:
-        check_data_root(data_root, wipe=mode == "clean")
-    return Request(
-        scenario=scenario.name,
-        duration=_integer(given, "duration", scenario.duration, MIN_DURATION, MAX_DURATION),
-        mode=mode,
-        driver=driver,
-        stack_build=_choice(given, "stack_build", BUILDS, "auto"),
-        project=_project(given, PROJECT),
-        node_env=_node_env(given.get("node_env", {})),
-        connect_rate=_connect_rate(given),
-        workload=scenarios.effective_workload(scenario.name, _workload(given)),
-        checkout=str(_checkout(given)) if driver == "compose" and needs_stack else None,
-        data_root=str(data_root),
-        runs_dir=str(_path(given, "runs_dir", root / "runs")),
-        fail_on=_choice(given, "fail_on", FAIL_ON, "unhealthy"),
-        profile_seconds=_integer(given, "profile_seconds", 10, 0, 300),
-        keep_stack=_boolean(given, "keep_stack"),
-        incident=None,
-        bundle_id=_bundle_id(given, scenario.name),
-    )
+
+    def _project(self, default: str) -> str:
+        project = str(self.values.get("stack_project", default))
+        if not PROJECT_NAME.match(project):
+            raise UsageError(
+                f"stack_project {project!r}: use lower-case letters, digits, '-' and '_' only"
+            )
+        return project
+
+    def _bundle_id(self, scenario: str) -> str:
+        bundle_id = str(self.values.get("bundle_id") or new_bundle_id(scenario))
+        if not BUNDLE_ID.match(bundle_id):
+            raise UsageError(
+                f"bundle_id {bundle_id!r} is not <yyyymmddThhmmssZ>-<scenario>-<4 hex digits>"
+            )
+        return bundle_id
 
 
-def _replay(given: Mapping[str, Any], root: Path) -> Request:
-    """Return the request for a recorded incident, which can answer only for what it recorded."""
-    asked = {k: v for k, v in given.items() if k in {"scenario", "mode", "incident"}}
-    asked |= _workload(given)
-    if "duration" in given:
-        asked["duration"] = _integer(given, "duration", 0, MIN_DURATION, MAX_DURATION)
-    if "node_env" in given:
-        asked["node_env"] = _node_env(given["node_env"])
-    if "connect_rate" in given:
-        asked["connect_rate"] = _connect_rate(given)
-    held = library.replay_request(root, asked)
-    return Request(
-        scenario=held["scenario"],
-        duration=held["duration"],
-        mode=held["mode"],
-        driver="replay",
-        stack_build="never",
-        project=_project(given, REPLAY_PROJECT),
-        node_env=held["node_env"],
-        connect_rate=held["connect_rate"],
-        workload=held["workload"],
-        checkout=None,
-        data_root=str(_path(given, "data_root", root / ".data")),
-        runs_dir=str(_path(given, "runs_dir", root / "runs")),
-        fail_on=_choice(given, "fail_on", FAIL_ON, "unhealthy"),
-        profile_seconds=_integer(given, "profile_seconds", 10, 0, 300),
-        keep_stack=_boolean(given, "keep_stack"),
-        incident=held["incident"],
-        bundle_id=_bundle_id(given, held["scenario"]),
-    )
-
-
-def _project(given: Mapping[str, Any], default: str) -> str:
-    project = str(given.get("stack_project", default))
-    if not PROJECT_NAME.match(project):
-        raise UsageError(
-            f"stack_project {project!r}: use lower-case letters, digits, '-' and '_' only"
-        )
-    return project
-
-
-def _bundle_id(given: Mapping[str, Any], scenario: str) -> str:
-    bundle_id = str(given.get("bundle_id") or new_bundle_id(scenario))
-    if not BUNDLE_ID.match(bundle_id):
-        raise UsageError(
-            f"bundle_id {bundle_id!r} is not <yyyymmddThhmmssZ>-<scenario>-<4 hex digits>"
-        )
-    return bundle_id
-
-
-def _connect_rate(given: Mapping[str, Any]) -> int | None:
-    return _integer(given, "connect_rate", 0, 1, 100_000) if "connect_rate" in given else None
-
-
-def _choice(given: Mapping[str, Any], name: str, allowed: tuple[str, ...], default: str) -> str:
-    value = str(given.get(name, default))
-    if value not in allowed:
-        raise UsageError(f"{name}={value!r}: must be one of {', '.join(allowed)}")
-    return value
-
-
-def _integer(given: Mapping[str, Any], name: str, default: int, low: int, high: int) -> int:
-    value = _as_int(name, given.get(name, default))
-    if not low <= value <= high:
-        raise UsageError(f"{name}={value}: must be a whole number from {low} to {high}")
-    return value
+def given(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the extra vars that hold something: an empty one counts as left out."""
+    return {name: value for name, value in raw.items() if value is not None and value != ""}
 
 
 def _as_int(name: str, value: Any) -> int:
@@ -269,32 +260,6 @@ def _as_int(name: str, value: Any) -> int:
     if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value):
         return int(value)
     raise UsageError(f"{name}={value!r}: must be a whole number")
-
-
-def _boolean(given: Mapping[str, Any], name: str) -> bool:
-    value = given.get(name, False)
-    if isinstance(value, bool):
-        return value
-    text = str(value).lower()
-    if text in {"true", "yes", "1"}:
-        return True
-    if text in {"false", "no", "0"}:
-        return False
-    raise UsageError(f"{name}={value!r}: must be true or false")
-
-
-def _path(given: Mapping[str, Any], name: str, default: Path) -> Path:
-    # Relative to where the person is. Not resolved: a link must still be seen as one.
-    return Path.cwd() / Path(str(given.get(name, default))).expanduser()
-
-
-def _workload(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the caller's workload values with integers as integers."""
-    return {
-        name: _as_int(name, given[name]) if name in INTEGER_WORKLOAD else str(given[name])
-        for name in WORKLOAD
-        if name in given
-    }
 
 
 def _node_env(value: Any) -> dict[str, str]:
@@ -328,19 +293,3 @@ def _node_env(value: Any) -> dict[str, str]:
         else:
             raise UsageError(f"node_env {name}: must be text or a number")
     return checked
-
-
-def _checkout(given: Mapping[str, Any]) -> Path:
-    if "wukongim_checkout" not in given:
-        raise UsageError(
-            "no WuKongIM checkout: add -e wukongim_checkout=/path/to/WuKongIM "
-            "(or show a recorded incident with -i inventory/replay)"
-        )
-    path = _path(given, "wukongim_checkout", Path()).resolve()
-    if not path.is_dir():
-        raise UsageError(f"wukongim_checkout {path} is not a directory")
-    compose_file = path / "docker-compose.yml"
-    if not compose_file.is_file():
-        raise UsageError(f"wukongim_checkout {path} has no docker-compose.yml: is it a checkout?")
-    override.read_services(compose_file)
-    return path

@@ -16,9 +16,13 @@ from typing import Any
 
 from wktriage.bundle import fingerprint
 from wktriage.core.errors import TriageError, UsageError
+from wktriage.judging.verdict import verdict_of
 from wktriage.request import scenarios
+from wktriage.request.request import Request
+from wktriage.stack import drivers
 
 BASELINE_SCENARIO = "smoke-default"
+HEALTHY = "healthy"
 MAX_AGE = timedelta(hours=24)
 # A lab run has a fault in it by intention, and an experiment a changed knob.
 ACCEPTED_PURPOSES = frozenset({"target", "baseline"})
@@ -79,22 +83,28 @@ class Identity:
             "node_env": "node environment",
             "boot_id": "boot of the hosts",
         }
-        found = []
+        differing = []
         for name, word in words.items():
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if mine is None or theirs is None:
-                found.append(f"{word} unknown")
-            elif mine != theirs:
-                found.append(f"other {word}")
-        return found
+            one, another = getattr(self, name), getattr(other, name)
+            if one is None or another is None:
+                differing.append(f"{word} unknown")
+            elif one != another:
+                differing.append(f"other {word}")
+        return differing
 
 
 @dataclass(frozen=True)
-class Gate:
-    """Outcome of a search: the baseline's bundle, or why each candidate was no baseline."""
+class Search:
+    """Outcome of a search: the baseline's bundle, or why each candidate was no baseline.
+
+    ``candidate`` is a baseline that belongs to the stack and is not healthy; ``may_run`` says
+    whether a new one can be run.
+    """
 
     baseline: Path | None
     rejected: tuple[tuple[str, str], ...] = ()
+    candidate: Path | None = None
+    may_run: bool = True
 
 
 @dataclass(frozen=True)
@@ -109,7 +119,7 @@ def _pairs(env: Any) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((str(k), str(v)) for k, v in (env or {}).items()))
 
 
-def find_baseline(runs_dir: Path, wanted: Identity, *, now: datetime, judge: Judge) -> Gate:
+def find_baseline(runs_dir: Path, target: Identity, *, now: datetime, judge: Judge) -> Search:
     """Look for a healthy smoke-default bundle that vouches for ``wanted``, newest first.
 
     ``judge`` returns the verdict of a bundle from its evidence; a verdict.json that lies beside
@@ -119,11 +129,31 @@ def find_baseline(runs_dir: Path, wanted: Identity, *, now: datetime, judge: Jud
     for bundle, manifest in _bundles(runs_dir):
         if manifest.get("scenario") != BASELINE_SCENARIO:
             continue
-        why = _refuse(bundle, manifest, wanted, now=now, judge=judge)
+        why = _refuse(bundle, manifest, target, now=now, judge=judge)
         if why is None:
-            return Gate(bundle, tuple(rejected))
+            return Search(bundle, tuple(rejected))
         rejected.append((bundle.name, why))
-    return Gate(None, tuple(rejected))
+    return Search(None, tuple(rejected))
+
+
+def look(request: Request, stack_file: Path, boot_id: str | None) -> Search:
+    """Look for the baseline that vouches for a request's stack, here or in its recording.
+
+    ``stack_file`` is what the driver said of the stack (stack.json); without it nothing is found.
+    """
+    driver = drivers.named(request.driver)
+    own = driver.own_baseline(request)
+    if own is not None:
+        category = verdict_of(own)["category"]
+        if category == HEALTHY:
+            return Search(own, may_run=driver.runs_baselines)
+        why = f"the recorded baseline is not healthy: {category}"
+        return Search(None, ((own.name, why),), own, driver.runs_baselines)
+    stack = _read(stack_file)
+    if stack is None or not driver.runs_baselines:
+        return Search(None, may_run=driver.runs_baselines)
+    identity = Identity.of_run({**stack, "boot_id": boot_id})
+    return find_baseline(Path(request.runs_dir), identity, now=datetime.now(UTC), judge=verdict_of)
 
 
 def _bundles(runs_dir: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -139,7 +169,7 @@ def _bundles(runs_dir: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _refuse(
-    bundle: Path, manifest: Mapping[str, Any], wanted: Identity, *, now: datetime, judge: Judge
+    bundle: Path, manifest: Mapping[str, Any], target: Identity, *, now: datetime, judge: Judge
 ) -> str | None:
     """Return why this bundle is no baseline for ``wanted``; None when it is one."""
     if manifest.get("purpose") not in ACCEPTED_PURPOSES:
@@ -147,17 +177,17 @@ def _refuse(
     if (unusable := _unusable(manifest, now)) is not None:
         return unusable
     try:
-        found = Identity.of_fingerprint(_read(bundle / "fingerprint.json") or {})
+        candidate = Identity.of_fingerprint(_read(bundle / "fingerprint.json") or {})
     except (KeyError, TypeError, AttributeError):
         return "its fingerprint cannot be read"
-    differing = wanted.differs_from(found)
+    differing = target.differs_from(candidate)
     if differing:
         return ", ".join(differing)
     try:
         category = judge(bundle)["category"]
     except TriageError as exc:
         return f"cannot be judged: {exc}"
-    return None if category == "healthy" else f"not healthy: {category}"
+    return None if category == HEALTHY else f"not healthy: {category}"
 
 
 def _unusable(manifest: Mapping[str, Any], now: datetime) -> str | None:
@@ -199,7 +229,7 @@ def find_twin(
             else:
                 if verdict["category"] == "insufficient_evidence":
                     why = "cannot be decided"
-                elif verdict["category"] != "healthy" and manifest.get("purpose") == "lab":
+                elif verdict["category"] != HEALTHY and manifest.get("purpose") == "lab":
                     why = "failed, with a fault in it"
                 else:
                     return Twin(_twin_reference(bundle, manifest, verdict), tuple(rejected))
@@ -210,18 +240,18 @@ def find_twin(
 def _other_inputs(bundle: Path, inputs: Mapping[str, Any], image_digest: str | None) -> str | None:
     """Return in what a bundle differs from a run besides its being clean; None: in nothing."""
     try:
-        found = _read(bundle / "fingerprint.json") or {}
-        differing = set(fingerprint.compare({"inputs": inputs}, found)) - {"mode", "scenario"}
-        mode, scenario = found["inputs"]["mode"], str(found["inputs"]["scenario"])
-        theirs = found["derived"]["image_digest"]
-        found_bytes = found["observed"]["data_bytes_at_start"]
+        candidate = _read(bundle / "fingerprint.json") or {}
+        differing = set(fingerprint.compare({"inputs": inputs}, candidate)) - {"mode", "scenario"}
+        mode, scenario = candidate["inputs"]["mode"], str(candidate["inputs"]["scenario"])
+        its_digest = candidate["derived"]["image_digest"]
+        its_bytes = candidate["observed"]["data_bytes_at_start"]
     except (KeyError, TypeError, AttributeError):
         return "its fingerprint cannot be read"
     if mode != "clean":
         return f"its mode is {mode}"
-    if found_bytes != 0:
+    if its_bytes != 0:
         return "not known to have started on empty data"
-    if theirs is None or theirs != image_digest:
+    if its_digest is None or its_digest != image_digest:
         differing.add("image_digest")
     if not _ask_the_same(str(inputs["scenario"]), scenario):
         differing.add("success criteria")
@@ -244,7 +274,7 @@ def reference(bundle: Path, verdict: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **_told(bundle, verdict),
         "scenario": BASELINE_SCENARIO,
-        "healthy": verdict["category"] == "healthy",
+        "healthy": verdict["category"] == HEALTHY,
         "figures": {k: v for k, v in verdict.get("signals", {}).items() if k in FIGURES},
     }
 
@@ -257,7 +287,7 @@ def _twin_reference(
         **_told(bundle, verdict),
         "scenario": manifest.get("scenario"),
         "mode": "clean",
-        "passed": verdict["category"] == "healthy",
+        "passed": verdict["category"] == HEALTHY,
     }
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 from wktriage.core import schemas
 from wktriage.core.topology import Topology
 
 SCHEMA_VERSION = 1
-COLLECTOR = Path(__file__).resolve().parents[2] / "roles" / "evidence" / "files" / "collector.py"
+#: The collector's file in its out directory on a host.
+PROGRAM = "collector.pyz"
 
 # What comes on top of readiness, settling, window and profile: scrapes, heap dumps and logs, each
 # with its own time limit in the collector.
@@ -23,10 +23,15 @@ def out_dir(host_dir: str, host: str) -> str:
     return f"{host_dir.rstrip('/')}/{re.sub(r'[^A-Za-z0-9_.-]', '_', host)}"
 
 
-def spec(topology: Topology, host: str, directory: str, **wanted: Any) -> dict[str, Any] | None:
+def command(python: str, out: str, *args: str) -> list[str]:
+    """Return the command line that runs the collector in its out directory on a host."""
+    return [python, f"{out}/{PROGRAM}", *args]
+
+
+def spec(topology: Topology, host: str, directory: str, **settings: Any) -> dict[str, Any] | None:
     """Return what the collector of a host is to do; None when nothing of the stack is there.
 
-    ``wanted`` holds run_id, stack_started_at, window_seconds, profile_seconds, ready_timeout,
+    ``settings`` holds run_id, stack_started_at, window_seconds, profile_seconds, ready_timeout,
     settle, docker_socket, interval, series_interval and hide_proc. Raises SchemaError when a value
     is wrong.
     """
@@ -36,24 +41,24 @@ def spec(topology: Topology, host: str, directory: str, **wanted: Any) -> dict[s
         return None
     document = {
         "schema_version": SCHEMA_VERSION,
-        "run_id": wanted["run_id"],
+        "run_id": settings["run_id"],
         "out_dir": directory,
         "host": host,
         "lead": lead,
         "nodes": nodes,
         "sim": topology.sim.as_dict() if lead else None,
         "project": topology.project,
-        "stack_started_at": wanted["stack_started_at"],
+        "stack_started_at": settings["stack_started_at"],
         "status_url": topology.sim.status_url,
-        "window": {"seconds": float(wanted["window_seconds"])},
-        "interval": float(wanted["interval"]),
-        "series_interval": float(wanted["series_interval"]),
-        "ready_timeout": float(wanted["ready_timeout"]),
-        "settle": float(wanted["settle"]),
-        "profile_seconds": float(wanted["profile_seconds"]),
-        "docker_socket": wanted["docker_socket"],
+        "window": {"seconds": float(settings["window_seconds"])},
+        "interval": float(settings["interval"]),
+        "series_interval": float(settings["series_interval"]),
+        "ready_timeout": float(settings["ready_timeout"]),
+        "settle": float(settings["settle"]),
+        "profile_seconds": float(settings["profile_seconds"]),
+        "docker_socket": settings["docker_socket"],
         "disk_paths": [topology.data_root] if topology.data_root else [],
-        "hide_proc": bool(wanted["hide_proc"]),
+        "hide_proc": bool(settings["hide_proc"]),
     }
     schemas.validate("collector_spec", document)
     return document

@@ -55,10 +55,10 @@ def process_start(pid: int) -> str | None:
         if Path("/proc/self/stat").exists():
             return None
     # No /proc (macOS): ask ps, whose lstart is the process's start time.
-    found = subprocess.run(
+    listed = subprocess.run(
         ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
-    return found.stdout.strip() or None
+    return listed.stdout.strip() or None
 
 
 def lock_path(project: str, *, directory: Path | None = None) -> Path:
@@ -109,7 +109,7 @@ def acquire(path: Path, *, pid: int, run_id: str, now: str) -> Holder | None:
                 f"the stack is in use by {holder.describe()}: wait for it, or end that run "
                 f"(lock file {path})"
             )
-        mine = Holder(
+        holder_now = Holder(
             pid=pid,
             pid_start=start,
             user=getpass.getuser(),
@@ -118,7 +118,7 @@ def acquire(path: Path, *, pid: int, run_id: str, now: str) -> Holder | None:
             since=now,
         )
         fresh = path.with_name(f"{path.name}.{pid}")
-        fresh.write_text(json.dumps(asdict(mine), sort_keys=True) + "\n")
+        fresh.write_text(json.dumps(asdict(holder_now), sort_keys=True) + "\n")
         try:
             fresh.replace(path)
         except PermissionError as exc:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from wktriage.core.git import git_state
 from wktriage.request import scenarios
 from wktriage.request.request import Request, new_bundle_id
 from wktriage.run.baseline import BASELINE_SCENARIO
@@ -23,67 +24,66 @@ def uid_prefix(bundle_id: str) -> str:
     return f"t{hashlib.sha256(bundle_id.encode()).hexdigest()[:8]}-u"
 
 
-def sim_env(params: Request) -> dict[str, str]:
+def sim_env(request: Request) -> dict[str, str]:
     """Return the simulator's WK_SIM_* variables for a request."""
-    workload = {**params.workload, "uid_prefix": uid_prefix(params.bundle_id)}
+    workload = {**request.workload, "uid_prefix": uid_prefix(request.bundle_id)}
     return scenarios.workload_env(workload)
 
 
-def baseline_request(params: Request) -> Request:
-    """Return the request for the smoke-default that vouches for ``params``' stack.
+def baseline_request(request: Request) -> Request:
+    """Return the request for the smoke-default that vouches for ``request``'s stack.
 
     Same stack, node environment and connect rate; clean. For an accumulated target it runs
     beside the data, never on it.
     """
-    data_root = Path(params.data_root)
+    data_root = Path(request.data_root)
     return replace(
-        params,
+        request,
         scenario=BASELINE_SCENARIO,
         duration=BASELINE_SECONDS,
         mode="clean",
         workload=scenarios.effective_workload(BASELINE_SCENARIO, {}),
-        data_root=str(data_root / "baseline" if params.mode == "accumulated" else data_root),
+        data_root=str(data_root / "baseline" if request.mode == "accumulated" else data_root),
         keep_stack=False,
         bundle_id=new_bundle_id(BASELINE_SCENARIO),
     )
 
 
-def ready_timeout(params: Request) -> float:
+def ready_timeout(request: Request) -> float:
     """Return the seconds after which a simulator that does not run yet never will.
 
     Its own readiness time-out, connecting all users twice (one failure starts over) and the
     warm-up, with one retry pause and one counter interval.
     """
-    connect = int(params.workload["users"]) / (params.connect_rate or DEFAULT_CONNECT_RATE)
-    warmup = scenarios.duration_seconds(str(params.workload["warmup"]))
+    connect = int(request.workload["users"]) / (request.connect_rate or DEFAULT_CONNECT_RATE)
+    warmup = scenarios.duration_seconds(str(request.workload["warmup"]))
     return READINESS_SECONDS + 2 * connect + warmup + RETRY_SECONDS + COUNTER_SECONDS
 
 
-def run_document(
-    params: Request, *, purpose: str, boot_id: str | None, replay_of: str | None
-) -> dict[str, Any]:
+def run_document(request: Request, *, purpose: str, boot_id: str | None) -> dict[str, Any]:
     """Return the first form of run.json: what was asked. The stack adds what it turns out to be."""
     workload = {
-        "scenario": params.scenario,
-        **params.workload,
-        "uid_prefix": uid_prefix(params.bundle_id),
-        "connect_rate": params.connect_rate,
+        "scenario": request.scenario,
+        **request.workload,
+        "uid_prefix": uid_prefix(request.bundle_id),
+        "connect_rate": request.connect_rate,
     }
     return {
         "schema_version": 1,
-        "bundle_id": params.bundle_id,
-        "scenario": params.scenario,
-        "mode": params.mode,
-        "driver": params.driver,
+        "bundle_id": request.bundle_id,
+        "scenario": request.scenario,
+        "mode": request.mode,
+        "driver": request.driver,
         "purpose": purpose,
-        "replay_of": replay_of,
-        "duration": params.duration,
-        "profile_seconds": params.profile_seconds,
-        "connect_rate": params.connect_rate,
+        "replay_of": request.incident,
+        "duration": request.duration,
+        "profile_seconds": request.profile_seconds,
+        "connect_rate": request.connect_rate,
         "workload": workload,
-        "node_env": params.node_env,
-        "checkout": params.checkout,
-        "project": params.project,
+        "node_env": request.node_env,
+        "checkout": request.checkout,
+        "git": git_state(Path(request.checkout)).as_dict() if request.checkout else None,
+        "project": request.project,
         "boot_id": boot_id,
         "wall": {},
     }

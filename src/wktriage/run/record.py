@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.core.errors import UsageError
+from wktriage.request.request import Request
 from wktriage.run.lock import process_start
 
 SCHEMA_VERSION = 1
@@ -28,6 +29,11 @@ class RunPaths:
 
     runs_dir: Path
     bundle_id: str
+
+    @classmethod
+    def of(cls, request: Request) -> RunPaths:
+        """Return the places of a request's run."""
+        return cls(Path(request.runs_dir), request.bundle_id)
 
     @property
     def bundle(self) -> Path:
@@ -152,6 +158,16 @@ def mark(
     return wall
 
 
+def note_interruption(paths: RunPaths, reason: str) -> bool:
+    """Note in the mark of a run why it ends early; tell whether there is such a run."""
+    try:
+        pending = json.loads(paths.pending_file.read_text())
+    except (OSError, ValueError):
+        return False
+    write_json(paths.pending_file, {**pending, "interrupted": reason})
+    return True
+
+
 def end(paths: RunPaths) -> None:
     """Remove the pending mark and the work files: the bundle is complete."""
     shutil.rmtree(paths.work, ignore_errors=True)
@@ -160,7 +176,7 @@ def end(paths: RunPaths) -> None:
 
 def interrupted(runs_dir: Path) -> list[RunPaths]:
     """Return the runs whose process is gone while their pending mark is there, oldest first."""
-    found = []
+    runs = []
     for mark in sorted((runs_dir / ".pending").glob("*.json")):
         try:
             raw = json.loads(mark.read_text())
@@ -170,5 +186,5 @@ def interrupted(runs_dir: Path) -> list[RunPaths]:
             # A torn mark still names its run by its file name.
             alive = False
         if not alive:
-            found.append(RunPaths(runs_dir, mark.stem))
-    return found
+            runs.append(RunPaths(runs_dir, mark.stem))
+    return runs

@@ -1,8 +1,8 @@
 """Bundles that no running playbook will finish: interrupted runs, and runs that may not start.
 
-``python -m wktriage.finish RUNS_DIR BUNDLE_ID PID`` is the run's own guard: it waits, detached,
-until the run is closed or its controller is gone, and then finishes the bundle at once. Should it
-be gone too (a reboot), the next command does the same.
+``python -m wktriage.run.recovery RUNS_DIR BUNDLE_ID PID`` is the run's own guard: it waits,
+detached, until the run is closed or its controller is gone, and then finishes the bundle at once.
+Should it be gone too (a reboot), the next command does the same.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from wktriage.core.errors import TriageError
 from wktriage.judging.verdict import verdict_of
 from wktriage.judging.verdict_files import write_verdict
 from wktriage.run.baseline import find_twin, reference
+from wktriage.run.interrupted import assemble_interrupted
 from wktriage.run.lock import process_start
 from wktriage.run.record import RunPaths, begin, end, interrupted, write_json
-from wktriage.stack.compose.engine import DockerCli
-from wktriage.stack.compose.stack import remove
+from wktriage.stack import drivers
 
 WATCH_SECONDS = 1.0
 CONTROLLER_GONE = "the controller ended before the run did"
@@ -79,9 +79,11 @@ def _finalise(paths: RunPaths, reason: str) -> Path:
         _remove_empty(paths.bundle)
         end(paths)
         return paths.bundle
-    bundle = assembly.finalise_interrupted(paths.pending_file, reason)
-    if pending.get("driver") == "compose":
-        remove(DockerCli(), str(pending["project"]))
+    # What the run itself noted when it was interrupted is better known than a guess from outside.
+    reason = str(pending.get("interrupted") or reason)
+    bundle = assemble_interrupted(paths.pending_file, reason)
+    driver = drivers.named(str(pending["driver"]))
+    driver.remove(str(pending["project"]), paths.runs_dir)
     end(paths)
     write_verdict(bundle)
     report.write_for(bundle, bundle)
@@ -103,7 +105,7 @@ def refer_twin(runs_dir: Path, run_file: Path, topology_file: Path) -> dict[str,
     which brings what its recording referred to.
     """
     run, topology = _read(run_file), _read(topology_file)
-    if run is None or topology is None or topology.get("driver") == "replay":
+    if run is None or topology is None or topology.get("replay_of"):
         return {}
     inputs = fingerprint.inputs_of(run, topology)
     if inputs["mode"] != "accumulated":

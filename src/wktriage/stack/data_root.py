@@ -6,11 +6,10 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from wktriage.core.errors import UsageError
-from wktriage.stack.compose.engine import Engine
 
 MARKER = ".wktriage-data-root"
 
@@ -86,11 +85,15 @@ def measured_mode(total: int | None) -> str | None:
     return None if total is None else "clean" if total == 0 else "accumulated"
 
 
-def wipe(data_root: Path, *, engine: Engine | None, image: str | None) -> bool:
+RemoveAsRoot = Callable[[Path, list[str]], None]
+"""Removes entries, by name, of a directory that the caller may not write."""
+
+
+def wipe(data_root: Path, *, as_root: RemoveAsRoot | None) -> bool:
     """Empty the data root but for its marker; tell whether anything was removed.
 
-    Containers write as root: what the caller may not delete is deleted in a container of
-    ``image``. Raises UsageError without a marker, or when neither way works.
+    What the caller may not delete is left to ``as_root``: containers write as root. Raises
+    UsageError without a marker, or when neither way works.
     """
     check(data_root, wipe=True)
     if not data_root.exists():
@@ -105,20 +108,11 @@ def wipe(data_root: Path, *, engine: Engine | None, image: str | None) -> bool:
                 entry.unlink()
         except PermissionError:
             denied.append(entry)
-    if denied:
-        _wipe_in_container(data_root, denied, engine, image)
-    return bool(entries)
-
-
-def _wipe_in_container(
-    data_root: Path, entries: list[Path], engine: Engine | None, image: str | None
-) -> None:
     by_hand = f"remove it yourself: sudo rm -rf {data_root}/node*"
-    if engine is None or image is None:
+    if denied and as_root is None:
         raise UsageError(f"files in {data_root} belong to another user; {by_hand}")
-    mount = f"type=bind,source={data_root},target=/wktriage-data"
-    names = [f"/wktriage-data/{e.name}" for e in entries]
-    args = ["run", "--rm", "--network", "none", "--user", "0", "--mount", mount]
-    engine.run([*args, "--entrypoint", "/bin/rm", image, "-rf", "--", *names], timeout=300)
-    if any(e.exists() for e in entries):
-        raise UsageError(f"files in {data_root} could not be removed; {by_hand}")
+    if denied and as_root is not None:
+        as_root(data_root, [e.name for e in denied])
+        if any(e.exists() for e in denied):
+            raise UsageError(f"files in {data_root} could not be removed; {by_hand}")
+    return bool(entries)

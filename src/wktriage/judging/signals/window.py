@@ -8,6 +8,7 @@ from wktriage.bundle.readers.jsonl import number
 from wktriage.bundle.readers.status import Sample
 from wktriage.core.model import Citation
 from wktriage.judging.signals.context import Context, median
+from wktriage.judging.wording import clean
 
 NO_STATUS = "status.jsonl holds no sample"
 NO_WINDOW = "no measured window"
@@ -56,6 +57,15 @@ def _declared(ctx: Context) -> None:
         [bundle.cite("manifest.json", pointer="/complete", value=complete)]
         if isinstance(complete, bool)
         else [],
+        why="no manifest",
+    )
+    reason = (manifest or {}).get("interrupted")
+    # What follows the first reason is what that led to.
+    first = clean(str(reason or "none").partition("; ")[0], 200)
+    ctx.put(
+        "interruption",
+        first if manifest is not None else None,
+        [bundle.cite("manifest.json", pointer="/interrupted", value=reason)] if manifest else [],
         why="no manifest",
     )
     jitter = (document or {}).get("cadence")

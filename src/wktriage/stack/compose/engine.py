@@ -109,14 +109,14 @@ def name_of(container: Mapping[str, Any]) -> str:
 
 def published_ports(container: Mapping[str, Any]) -> set[int]:
     """Return the host TCP ports that a container asks for (running or not)."""
-    found: set[int] = set()
+    ports: set[int] = set()
     for source in ("HostConfig.PortBindings", "NetworkSettings.Ports"):
         node: Any = container
         for part in source.split("."):
             node = (node or {}).get(part) or {}
         for bindings in node.values():
-            found.update(int(b["HostPort"]) for b in bindings or [] if b.get("HostPort"))
-    return found
+            ports.update(int(b["HostPort"]) for b in bindings or [] if b.get("HostPort"))
+    return ports
 
 
 def image_digest(engine: Engine, image: str) -> str | None:

@@ -49,8 +49,8 @@ def read_services(compose_file: Path) -> dict[str, Any]:
 
 def node_services(services: Mapping[str, Any]) -> list[str]:
     """Return the node services, ordered by node number."""
-    found = [(int(m[1]), name) for name in services if (m := NODE_SERVICE.match(name))]
-    return [name for _, name in sorted(found)]
+    numbered = [(int(m[1]), name) for name in services if (m := NODE_SERVICE.match(name))]
+    return [name for _, name in sorted(numbered)]
 
 
 def node_number(service: str) -> int:

@@ -8,10 +8,7 @@ reached; reaching one again changes nothing.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import subprocess
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,18 +17,24 @@ from typing import Any
 import yaml
 
 from wktriage.core.errors import InfraError, UsageError
+from wktriage.core.git import GitState, git_state
 from wktriage.core.topology import Node, Sim, Topology, container_verbs
 from wktriage.request.request import Request
 from wktriage.stack import data_root
-from wktriage.stack.compose import engine
-from wktriage.stack.compose import override as override
+from wktriage.stack.compose import engine, override
 from wktriage.stack.compose.engine import Engine
+from wktriage.stack.compose.node_config import (
+    NodeConfig,
+    config_sha256,
+    mounted_from,
+    port_of,
+    read_node_config,
+)
+from wktriage.stack.driver import Site
 
 PROFILE = "dev-sim"
 COMPOSE_FILE = "docker-compose.yml"
-DEFAULT_API_PORT = 5001
 DEFAULT_SIM_PORT = 19091
-DEFAULT_DATA_DIR = "/var/lib/wukongim"
 STOP_SECONDS = 10
 BUILD_SECONDS = 1800
 UP_SECONDS = 120
@@ -53,112 +56,22 @@ class Spec:
     host: str = "localhost"
 
     @classmethod
-    def of(cls, params: Request, *, work_dir: Path, sim_env: Mapping[str, str], host: str) -> Spec:
+    def of(cls, request: Request, site: Site) -> Spec:
         """Return what a checked request asks of the stack. Raises UsageError without checkout."""
-        if params.checkout is None:
+        if request.checkout is None:
             raise UsageError("the compose driver needs -e wukongim_checkout=/path/to/WuKongIM")
         return cls(
-            project=params.project,
-            checkout=Path(params.checkout),
-            work_dir=work_dir,
-            data_root=Path(params.data_root),
-            mode=params.mode,
-            build=params.stack_build,
-            node_env=params.node_env,
-            sim_env=sim_env,
-            connect_rate=params.connect_rate,
-            host=host,
+            project=request.project,
+            checkout=Path(request.checkout),
+            work_dir=site.work_dir,
+            data_root=Path(request.data_root),
+            mode=request.mode,
+            build=request.stack_build,
+            node_env=request.node_env,
+            sim_env=site.sim_env,
+            connect_rate=request.connect_rate,
+            host=site.hosts[0],
         )
-
-
-@dataclass(frozen=True)
-class NodeConfig:
-    """What a node's own TOML says that the harness needs to know."""
-
-    path: Path | None
-    api_port: int
-    data_dir: str
-    log_dir: str | None
-
-
-@dataclass(frozen=True)
-class Source:
-    """Git state of the checkout; None where git can't tell."""
-
-    revision: str | None
-    diff_sha256: str | None
-
-    @property
-    def mark(self) -> str | None:
-        """Return the label value of an image built from this state."""
-        return None if self.revision is None else f"{self.revision}+{self.diff_sha256}"
-
-
-def source_state(checkout: Path) -> Source:
-    """Return the revision and the hash of the uncommitted changes of the checkout."""
-
-    def git(*args: str) -> bytes | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(checkout), *args], capture_output=True, timeout=60, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout if done.returncode == 0 else None
-
-    revision = git("rev-parse", "HEAD")
-    if revision is None:
-        return Source(None, None)
-    diff = git("diff", "HEAD", "--binary")
-    digest = None if diff is None else hashlib.sha256(diff).hexdigest()
-    return Source(revision.decode("ascii", "replace").strip(), digest)
-
-
-def read_node_config(path: Path | None) -> NodeConfig:
-    """Read API port, data and log directory from a node's TOML; defaults where it is silent."""
-    doc: dict[str, Any] = {}
-    if path is not None:
-        try:
-            doc = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-            raise UsageError(f"node configuration {path} cannot be read: {exc}") from exc
-    return NodeConfig(
-        path=path,
-        api_port=_port(doc.get("api", {}).get("listen_addr"), DEFAULT_API_PORT),
-        data_dir=str(doc.get("node", {}).get("data_dir", DEFAULT_DATA_DIR)),
-        log_dir=doc.get("log", {}).get("dir"),
-    )
-
-
-def config_sha256(configs: Mapping[str, Path | None]) -> str | None:
-    """Return one hash over all nodes' configuration files, by node name; None when one is unknown.
-
-    Over the files as they are: what is left out of a bundle still makes two runs different.
-    """
-    total = hashlib.sha256()
-    for name, path in sorted(configs.items()):
-        if path is None:
-            return None
-        total.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return total.hexdigest()
-
-
-def _port(address: Any, default: int) -> int:
-    tail = str(address or "").rpartition(":")[2]
-    return int(tail) if tail.isdigit() else default
-
-
-def mounted_from(service: Mapping[str, Any], target: str, *, base: Path) -> Path | None:
-    """Return the host path that a service of a compose file binds to ``target``, or None."""
-    for volume in service.get("volumes") or []:
-        if isinstance(volume, dict):
-            source, where = volume.get("source"), volume.get("target")
-        else:
-            parts = str(volume).split(":")
-            source, where = (parts[0], parts[1]) if len(parts) > 1 else (None, None)
-        if where == target and source and "$" not in str(source):
-            return (base / str(source)).resolve()
-    return None
 
 
 class ComposeStack:
@@ -194,7 +107,7 @@ class ComposeStack:
 
         Raises UsageError when the image is missing and may not be built.
         """
-        source = source_state(self.spec.checkout)
+        source = git_state(self.spec.checkout)
         self._write_inputs(source)
         image = self.image()
         built = self._must_build(image, source)
@@ -234,10 +147,10 @@ class ComposeStack:
         facts = self.identified()
         names = [self._data_name(n) for n in self.nodes]
         if self.spec.mode == "clean":
-            data_root.wipe(self.spec.data_root, engine=self.docker, image=facts["image"])
+            data_root.wipe(self.spec.data_root, as_root=self._removed_by(facts["image"]))
         else:
             data_root.check(self.spec.data_root, wipe=False)
-        found = data_root.data_bytes(self.spec.data_root, names)
+        bytes_at_start = data_root.data_bytes(self.spec.data_root, names)
         data_root.prepare(self.spec.data_root, names, project=self.spec.project)
         self.docker.run(
             self.compose_args(
@@ -249,8 +162,8 @@ class ComposeStack:
         return {
             **facts,
             "compose_config": str(self._write_config()),
-            "data_bytes_at_start": found,
-            "mode_measured": data_root.measured_mode(found),
+            "data_bytes_at_start": bytes_at_start,
+            "mode_measured": data_root.measured_mode(bytes_at_start),
         }
 
     def started(self) -> bool:
@@ -269,17 +182,17 @@ class ComposeStack:
         for name in self.nodes:
             config = self.configs[name]
             data_dir = self.spec.data_root / self._data_name(name)
-            found = by_service[name]
+            container = by_service[name]
             nodes.append(
                 Node(
                     name=name,
                     id=override.node_number(name),
                     host=self.spec.host,
                     api_url=_url(services[name], config.api_port),
-                    handle=_handle(found),
+                    handle=_handle(container),
                     data_dir=str(data_dir),
                     log_dir=_below(config.log_dir, config.data_dir, data_dir),
-                    verbs=container_verbs(str(found["Id"])),
+                    verbs=container_verbs(str(container["Id"])),
                 )
             )
         sim = by_service[override.SIM_SERVICE]
@@ -306,6 +219,19 @@ class ComposeStack:
             self.docker.run(["start", *idle], timeout=UP_SECONDS)
         return bool(idle)
 
+    def _removed_by(self, image: str) -> data_root.RemoveAsRoot:
+        """Return what removes files of root: ``rm`` of the image, in a container."""
+
+        def remove_as_root(folder: Path, names: list[str]) -> None:
+            mount = f"type=bind,source={folder},target=/wktriage-data"
+            args = ["run", "--rm", "--network", "none", "--user", "0", "--mount", mount]
+            targets = [f"/wktriage-data/{name}" for name in names]
+            self.docker.run(
+                [*args, "--entrypoint", "/bin/rm", image, "-rf", "--", *targets], timeout=300
+            )
+
+        return remove_as_root
+
     def _rendered(self) -> dict[str, Any]:
         document = json.loads(self.docker.run(self.compose_args("config", "--format", "json")))
         return {str(key): value for key, value in document.items()}
@@ -318,19 +244,19 @@ class ComposeStack:
         return path
 
     def _containers(self) -> dict[str, dict[str, Any]]:
-        found = {
+        by_service = {
             engine.label(c, engine.SERVICE_LABEL): c
             for c in engine.containers(self.docker, project=self.spec.project)
         }
-        missing = [s for s in (*self.nodes, override.SIM_SERVICE) if s not in found]
+        missing = [s for s in (*self.nodes, override.SIM_SERVICE) if s not in by_service]
         if missing:
             raise InfraError(
                 f"project {self.spec.project} has no container for {', '.join(missing)}: "
                 "did something else remove it?"
             )
-        return found
+        return by_service
 
-    def _must_build(self, image: str, source: Source) -> bool:
+    def _must_build(self, image: str, source: GitState) -> bool:
         if self.spec.build == "always":
             return True
         if self.spec.build == "never":
@@ -342,7 +268,7 @@ class ComposeStack:
         built_from = engine.image_label(self.docker, image, override.SOURCE_LABEL)
         return built_from is not None and built_from != source.mark
 
-    def _write_inputs(self, source: Source) -> None:
+    def _write_inputs(self, source: GitState) -> None:
         sim_dir = self._sim_dir()
         for folder in (sim_dir, self.spec.work_dir / "sim-data"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -386,7 +312,7 @@ class ComposeStack:
         if not path.exists():
             return DEFAULT_SIM_PORT
         doc = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        return _port((doc.get("status") or {}).get("listen"), DEFAULT_SIM_PORT)
+        return port_of((doc.get("status") or {}).get("listen"), DEFAULT_SIM_PORT)
 
     @staticmethod
     def _data_name(service: str) -> str:
@@ -399,17 +325,17 @@ def remove(docker: Engine, project: str) -> bool:
     Needs no checkout and no override file. Raises InfraError when containers of that project
     name are not the harness's.
     """
-    found = engine.containers(docker, project=project)
-    foreign = [engine.name_of(c) for c in found if not engine.label(c, engine.OWNER_LABEL)]
+    containers = engine.containers(docker, project=project)
+    foreign = [engine.name_of(c) for c in containers if not engine.label(c, engine.OWNER_LABEL)]
     if foreign:
         raise InfraError(
             f"compose project {project} has containers that the harness did not make "
             f"({', '.join(foreign)}): choose another name with -e stack_project=NAME"
         )
-    if not found:
+    if not containers:
         return False
     # A paused container can't be stopped in time; it is ours, so wake it up first.
-    paused = [str(c["Id"]) for c in found if (c.get("State") or {}).get("Paused")]
+    paused = [str(c["Id"]) for c in containers if (c.get("State") or {}).get("Paused")]
     if paused:
         docker.run(["unpause", *paused])
     down = ["compose", "--project-name", project, "down", "--remove-orphans"]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wktriage.core import topology
 from wktriage.core.errors import UsageError
+from wktriage.core.topology import Node, Sim, Topology
 from wktriage.incidents import library
-from wktriage.replay import server
 
 PREFERRED_NODE_PORT = 26001
 PREFERRED_SIM_PORT = 29091
@@ -29,12 +27,12 @@ def plan(project: Path, incident_id: str, hosts: Sequence[str], address: str) ->
     if not hosts:
         raise UsageError("no host to replay on: the inventory's group wk_stack is empty")
     request = library.replay_request(project, {"incident": incident_id})
-    held = library.recorded(Path(request["bundle_dir"]))
+    recording = library.recorded(Path(request["bundle_dir"]))
     placed: dict[str, list[str]] = {host: [] for host in hosts}
-    for index, node in enumerate(held.nodes):
+    for index, node in enumerate(recording.node_ids):
         port = PREFERRED_NODE_PORT + index
         placed[hosts[index % len(hosts)]].append(f"--listen={node}={address}:{port}")
-    placed[hosts[0]].append(f"--listen={held.sim}={address}:{PREFERRED_SIM_PORT}")
+    placed[hosts[0]].append(f"--listen={recording.sim}={address}:{PREFERRED_SIM_PORT}")
     # A host without a process needs no port either.
     placed = {host: listen for host, listen in placed.items() if listen}
     # Inventory names may be of one machine: each has its own preference.
@@ -49,40 +47,31 @@ def plan(project: Path, incident_id: str, hosts: Sequence[str], address: str) ->
     }
 
 
-def identify(planned: Mapping[str, Any], *, project_name: str, work_dir: Path) -> None:
-    """Write stack.json into ``work_dir``: what the recorded stack was, and where it is replayed."""
-    held = library.recorded(Path(planned["bundle_dir"]))
-    document = {
-        **held.stack,
+def identity(planned: Mapping[str, Any], *, project_name: str) -> dict[str, Any]:
+    """Return what the recorded stack was, and where it is replayed."""
+    recorded = library.recorded(Path(planned["bundle_dir"]))
+    return {
+        **recorded.stack,
         "driver": "replay",
         "project": project_name,
         "hosts": sorted(planned["hosts"]),
-        "mode_measured": held.mode,
+        "mode_measured": recorded.mode,
     }
-    work_dir.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(document, indent=2, sort_keys=True) + "\n"
-    (work_dir / "stack.json").write_text(text, encoding="utf-8")
 
 
-def write(
-    planned: Mapping[str, Any],
-    ports: Mapping[str, Mapping[str, int]],
-    *,
-    project_name: str,
-    work_dir: Path,
-) -> None:
-    """Write topology.json and stack.json into ``work_dir``.
+def topology(
+    planned: Mapping[str, Any], ports: Mapping[str, Mapping[str, int]], *, project_name: str
+) -> Topology:
+    """Return the stack of stand-ins.
 
     ``ports`` are those that each host's server holds, by the name of the process.
     """
-    bundle_dir = Path(planned["bundle_dir"])
     address = planned["address"]
-    held = library.recorded(bundle_dir)
-    recording = server.Recording(bundle_dir)
+    recording = library.recorded(Path(planned["bundle_dir"]))
     where = {
         name: (host, port)
-        for host, mine in ports.items()
-        for name, port in mine.items()
+        for host, on_host in ports.items()
+        for name, port in on_host.items()
         if name != "control"
     }
 
@@ -93,29 +82,28 @@ def write(
         return {"kind": "http", **{key: base + path for key, path in urls.items()}}
 
     nodes = tuple(
-        topology.Node(
+        Node(
             name=name,
-            id=int(recording.node_number(name)),
+            id=number,
             host=where[name][0],
             api_url=f"http://{address}:{where[name][1]}",
             handle=handle(name),
             data_dir=None,
             log_dir=None,
         )
-        for name in held.nodes
+        for name, number in recording.node_ids.items()
     )
-    sim_host, sim_port = where[held.sim]
-    topology.Topology(
+    sim_host, sim_port = where[recording.sim]
+    return Topology(
         driver="replay",
         project=project_name,
         data_root=None,
         replay_of=str(planned["incident"]),
         nodes=nodes,
-        sim=topology.Sim(
-            name=held.sim,
+        sim=Sim(
+            name=recording.sim,
             host=sim_host,
             status_url=f"http://{address}:{sim_port}/status",
-            handle=handle(held.sim),
+            handle=handle(recording.sim),
         ),
-    ).write(work_dir / "topology.json")
-    identify(planned, project_name=project_name, work_dir=work_dir)
+    )

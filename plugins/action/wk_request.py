@@ -1,0 +1,36 @@
+# Copyright (c) the WuKongIM triage harness authors
+# SPDX-License-Identifier: Apache-2.0
+"""Checks what was asked, and returns it as the request that everything later reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.utils.vars import load_extra_vars
+
+from wktriage.cli.action_base import TriageAction
+from wktriage.cli.ansible import tell
+from wktriage.core.paths import work_dir
+from wktriage.request.request import KNOWN, check_names
+from wktriage.run.record import RunPaths, utc_now
+from wktriage.stack import drivers
+
+
+class ActionModule(TriageAction):
+    def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        check_names(load_extra_vars(self._loader))
+        request = drivers.check_request(
+            {name: self._templar.template(task_vars[name]) for name in KNOWN if name in task_vars},
+            driver=arguments["driver"],
+            benchmark_host=arguments["benchmark_host"] is True,
+            root=work_dir(),
+            needs_stack=arguments["needs_stack"],
+        )
+        tell(bundle=str(RunPaths(Path(request.runs_dir), request.bundle_id).bundle))
+        return {
+            "changed": False,
+            "request": request.as_dict(),
+            "ports": drivers.named(request.driver).ports(request),
+            "started": utc_now(),
+        }

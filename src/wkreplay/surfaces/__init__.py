@@ -1,0 +1,1 @@
+"""What each stand-in answers at a moment of the recording."""

@@ -1,1 +1,0 @@
-"""Recorded incidents served again by stand-in nodes and a stand-in simulator."""

@@ -1,0 +1,110 @@
+"""The replay driver: a recorded incident, served again by stand-ins."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from wktriage.core import zipapps
+from wktriage.core.paths import PROJECT as HOME
+from wktriage.core.topology import Topology
+from wktriage.incidents import library
+from wktriage.request.request import MAX_DURATION, MIN_DURATION, Asked, Request
+from wktriage.stack.driver import Findings, Site
+from wktriage.stack.replay import stack
+
+PROJECT = "wktriage-replay"
+"""A recording is another stack than the machine's cluster: neither waits for the other."""
+
+STOP_SECONDS = 30
+
+
+class ReplayDriver:
+    """Serves a recording; it answers only for what was recorded."""
+
+    name = "replay"
+    cannot_tell: tuple[str, ...] = ()
+    runs_baselines = False
+
+    def check_request(self, asked: Asked) -> Request:
+        """Return the recording's request. Raises UsageError for what was not recorded."""
+        wishes = {k: v for k, v in asked.values.items() if k in {"scenario", "mode", "incident"}}
+        wishes |= asked.workload()
+        if "duration" in asked.values:
+            wishes["duration"] = asked.integer("duration", 0, MIN_DURATION, MAX_DURATION)
+        if "node_env" in asked.values:
+            wishes["node_env"] = asked.node_env()
+        if "connect_rate" in asked.values:
+            wishes["connect_rate"] = asked.connect_rate()
+        recorded = library.replay_request(HOME, wishes)
+        return Request(
+            scenario=recorded["scenario"],
+            duration=recorded["duration"],
+            mode=recorded["mode"],
+            driver=self.name,
+            stack_build="never",
+            node_env=recorded["node_env"],
+            connect_rate=recorded["connect_rate"],
+            workload=recorded["workload"],
+            checkout=None,
+            incident=recorded["incident"],
+            **asked.shared(recorded["scenario"], project=PROJECT),
+        )
+
+    def ports(self, request: Request) -> list[int]:
+        """Return none: the stand-ins take ports that are free."""
+        return []
+
+    def preflight(
+        self, request: Request, taken: Mapping[str, Mapping[str, str]], findings: Findings
+    ) -> None:
+        """Check nothing: a recording needs Python only."""
+
+    def identify(self, request: Request, site: Site) -> dict[str, Any]:
+        """Return what the recorded stack was."""
+        return stack.identity(self.place(request, site), project_name=request.project)
+
+    def place(self, request: Request, site: Site) -> dict[str, Any]:
+        """Return which stand-in runs on which host, and the recording's archive."""
+        return stack.plan(HOME, str(request.incident), site.hosts, site.address)
+
+    def create(self, request: Request, site: Site) -> dict[str, Any]:
+        """Write the topology of the stand-ins, which hold their ports by now."""
+        plan = self.place(request, site)
+        topology: Topology = stack.topology(plan, site.held_ports, project_name=request.project)
+        topology.write(site.work_dir / "topology.json")
+        return stack.identity(plan, project_name=request.project)
+
+    def start(self, request: Request, site: Site) -> bool:
+        """Do nothing: the hosts let their stand-ins serve."""
+        return False
+
+    def load(self, request: Request, site: Site) -> bool:
+        """Do nothing: the stand-in simulator began with the nodes."""
+        return False
+
+    def remove(self, project: str, runs_dir: Path) -> bool:
+        """Stop the stand-ins of this machine; those elsewhere are the task file's."""
+        folder = runs_dir / ".replay" / project
+        if not folder.is_dir():
+            return False
+        done = subprocess.run(
+            [sys.executable, str(zipapps.build("wkreplay")), "remove", "--dir", str(folder)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=STOP_SECONDS,
+        )
+        return "removed" in done.stdout
+
+    def own_baseline(self, request: Request) -> Path | None:
+        """Return the recorded baseline: age, boot and image are those of the recording."""
+        incident = {"incident": request.incident}
+        baseline = library.replay_request(HOME, incident)["baseline_dir"]
+        return None if baseline is None else Path(baseline)
+
+
+DRIVER = ReplayDriver()
