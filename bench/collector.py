@@ -21,7 +21,7 @@ from typing import Any
 
 from tests.standin import Simulator, node_answers, serving
 
-COLLECTOR = Path(__file__).parents[1] / "roles" / "evidence" / "files" / "collector.py"
+from wktriage.core import zipapps
 
 
 def metrics(kilobytes: int) -> bytes:
@@ -60,7 +60,7 @@ def measure(seconds: float, nodes: int, kilobytes: int, *, hang: bool) -> dict[s
                     "handle": {"kind": "process", "pid": 1}, "log_dir": None, "verbs": {}},
         }  # fmt: skip
         (tmp / "spec.json").write_text(json.dumps(spec))
-        run = [sys.executable, str(COLLECTOR)]
+        run = [sys.executable, str(zipapps.build("wkcollect"))]
         subprocess.run([*run, "start", str(tmp / "spec.json")], check=True, capture_output=True)
         simulator.run()
         if hang:

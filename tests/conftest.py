@@ -13,6 +13,7 @@ import subprocess
 from collections import Counter
 
 import pytest
+from tests.hostprograms import oldest_python
 
 
 def _answer(*command: str) -> str | None:
@@ -45,6 +46,12 @@ def missing_browser() -> str | None:
     """Say why no headless Chromium can be used, None when one can."""
     names = ("chromium", "chromium-browser", "google-chrome", "chrome")
     return None if any(map(shutil.which, names)) else "no Chromium here: none on PATH"
+
+
+def pytest_report_header() -> str:
+    """Say which interpreter host programs run under."""
+    shown = subprocess.run([oldest_python(), "--version"], capture_output=True, text=True)
+    return f"host programs run under {shown.stdout.strip()}: {oldest_python()}"
 
 
 NEEDS = {"docker": missing_docker, "browser": missing_browser}

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from wktriage.bundle import assembly, manifest
+from wktriage.bundle import assembly, layout
 from wktriage.cli.action_base import TriageAction
 from wktriage.run import recovery
 
@@ -34,6 +34,6 @@ class ActionModule(TriageAction):
         )
         return {
             "changed": True,
-            "manifest_file": str(bundle / manifest.NAME),
+            "manifest_file": str(bundle / layout.MANIFEST),
             "complete": document["complete"],
         }

@@ -4,76 +4,6 @@
 
 from __future__ import annotations
 
-DOCUMENTATION = r"""
----
-module: wk_collector
-short_description: Start a host's collector, or pack what it has
-description:
-  - C(op=start) copies the collector to the host and starts it, detached. Nothing is started on a
-    host that has no node and no simulator of the stack.
-  - C(op=pack) packs the evidence there. A collector that still runs is asked to finish first.
-options:
-  op:
-    description: What to do.
-    type: str
-    required: true
-    choices: [start, pack]
-  host_dir:
-    description: Directory on the host for this run; the collector works in a directory below it.
-    type: path
-    required: true
-  python:
-    description: Python of the host, 3.8 or newer.
-    type: str
-    default: python3
-  topology_file:
-    description: The stack's topology (C(start)).
-    type: path
-  spec:
-    description:
-      - What to collect (C(start)), with run_id, window_seconds, profile_seconds, ready_timeout,
-        settle, interval, series_interval, docker_socket, stack_started_at and hide_proc.
-    type: dict
-  reason:
-    description: Why a collector that still runs has to stop (C(pack)).
-    type: str
-    default: the run ended
-author:
-  - WuKongIM triage harness authors (@wktriage)
-attributes:
-  check_mode:
-    description: Does nothing in check mode.
-    support: full
-"""
-
-EXAMPLES = r"""
-- name: Start the collector
-  wk_collector:
-    op: start
-    host_dir: /var/tmp/wktriage/run1
-    topology_file: /path/on/controller/topology.json
-    spec: "{{ evidence_spec }}"
-"""
-
-RETURN = r"""
-out_dir:
-  description: Where the collector of this host works; empty when none is needed.
-  type: path
-  returned: op=start
-lead:
-  description: Whether this host has the simulator.
-  type: bool
-  returned: op=start
-deadline_seconds:
-  description: After how many seconds it should long have finished.
-  type: float
-  returned: op=start
-tar:
-  description: The packed evidence on the host; empty when there is none.
-  type: path
-  returned: op=pack
-"""
-
 import json
 import shlex
 import time
@@ -82,48 +12,41 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 
-from wktriage.core import topology
-from wktriage.core.errors import TriageError
+from wktriage.cli.action_base import TriageAction
+from wktriage.core import topology, zipapps
 from wktriage.run import collector_spec
 
 STOP_SECONDS = 90.0
+NOTHING = {"changed": False, "out_dir": "", "lead": False, "deadline_seconds": 0.0}
 
 
-class ActionModule(ActionBase):
+class ActionModule(TriageAction):
     TRANSFERS_FILES = True
-    _supports_check_mode = True
-    _VALID_ARGS = frozenset({"op", "host_dir", "python", "topology_file", "spec", "reason"})
+    _requires_connection = True
 
-    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        host = (task_vars or {})["inventory_hostname"]
-        out = collector_spec.out_dir(str(self._task.args["host_dir"]), host)
+    def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        host = task_vars["inventory_hostname"]
+        out = collector_spec.out_dir(arguments["host_dir"], host)
         if self._task.check_mode:
-            return {"changed": False, "skipped": True, "out_dir": "", "lead": False, "tar": ""}
-        if self._task.args["op"] == "start":
-            return self._start(host, out)
-        return self._pack(out)
+            return {**NOTHING, "changed": True, "tar": ""}
+        if arguments["state"] == "started":
+            return self._start(host, out, arguments)
+        return self._pack(out, arguments)
 
-    def _start(self, host: str, out: str) -> dict[str, Any]:
-        args = self._task.args
-        wanted = dict(args["spec"])
-        if not wanted.get("stack_started_at"):
-            wanted["stack_started_at"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-        try:
-            stack = topology.load(Path(args["topology_file"]))
-            document = collector_spec.spec(stack, host, out, **wanted)
-        except TriageError as exc:
-            raise AnsibleActionFail(str(exc)) from None
+    def _start(self, host: str, out: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        settings = dict(arguments["spec"])
+        if not settings.get("stack_started_at"):
+            settings["stack_started_at"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        stack = topology.load(Path(arguments["topology_file"]))
+        document = collector_spec.spec(stack, host, out, **settings)
         if document is None:
-            return {"changed": False, "out_dir": "", "lead": False, "deadline_seconds": 0.0}
+            return dict(NOTHING)
         tmp = self._make_tmp_path()
         try:
-            files = [
-                self._connection._shell.join_path(tmp, n) for n in ("collector.py", "spec.json")
-            ]
-            self._transfer_file(str(collector_spec.COLLECTOR), files[0])
+            names = (collector_spec.PROGRAM, "spec.json")
+            files = [self._connection._shell.join_path(tmp, name) for name in names]
+            self._transfer_data(files[0], zipapps.content("wkcollect"))
             self._transfer_data(files[1], json.dumps(document))
             self._fixup_perms2([tmp, *files])
             quoted = shlex.quote(out)
@@ -131,7 +54,7 @@ class ActionModule(ActionBase):
             self._shell(f"umask 077 && mkdir -p {quoted} && cp {copies} {quoted}/")
         finally:
             self._remove_tmp_path(tmp)
-        self._collector(out, "start", f"{out}/spec.json")
+        self._collector(arguments["python"], out, "start", f"{out}/spec.json")
         return {
             "changed": True,
             "out_dir": out,
@@ -139,30 +62,28 @@ class ActionModule(ActionBase):
             "deadline_seconds": collector_spec.deadline_seconds(document),
         }
 
-    def _pack(self, out: str) -> dict[str, Any]:
+    def _pack(self, out: str, arguments: dict[str, Any]) -> dict[str, Any]:
         quoted = shlex.quote(out)
         if self._low_level_execute_command(f"test -e {quoted}/state.json")["rc"] != 0:
             return {"changed": False, "tar": ""}
+        python = arguments["python"]
         deadline = time.monotonic() + STOP_SECONDS
         while time.monotonic() < deadline:
-            state = collector_spec.parse_state(self._collector(out, "poll", out)) or {}
+            state = collector_spec.parse_state(self._collector(python, out, "poll", out)) or {}
             if state.get("done") or not state.get("alive"):
                 break
-            self._collector(
-                out, "stop", out, "--reason", self._task.args.get("reason", "the run ended")
-            )
+            self._collector(python, out, "stop", out, "--reason", arguments["reason"])
             time.sleep(0.5)
         target = f"{out}/evidence.tar.gz"
-        self._collector(out, "pack", out, target)
+        self._collector(python, out, "pack", out, target)
         return {"changed": True, "tar": target}
 
-    def _collector(self, out: str, *command: str) -> str:
-        python = self._task.args.get("python", "python3")
-        return self._shell(shlex.join([python, f"{out}/collector.py", *command]))
+    def _collector(self, python: str, out: str, *command: str) -> str:
+        return self._shell(shlex.join(collector_spec.command(python, out, *command)))
 
     def _shell(self, command: str) -> str:
         done = self._low_level_execute_command(command)
         if done["rc"] != 0:
-            said = (done["stderr"] or done["stdout"]).strip()
-            raise AnsibleActionFail(f"{command.split(' ')[0]}: {said or 'no message'}")
+            message = (done["stderr"] or done["stdout"]).strip()
+            raise AnsibleActionFail(f"{command.split(' ')[0]}: {message or 'no message'}")
         return str(done["stdout"])

@@ -4,66 +4,6 @@
 
 from __future__ import annotations
 
-DOCUMENTATION = r"""
----
-module: wk_wait
-short_description: Follow a collector until it is done
-description:
-  - Reads the collector's state every second and shows phase, users, messages a second, errors and
-    the time left; a live line on a terminal, else a line every ten seconds and at each new phase.
-  - Returns when the collector is done, when nothing was heard of it for ten seconds (it died or
-    its host stands still), or at the deadline. None of these is a failure of the task.
-  - On Ctrl-C the collector is asked to finish with what there is.
-options:
-  out_dir:
-    description: Where the collector of this host works; nothing is done when empty.
-    type: path
-    required: true
-  deadline_seconds:
-    description: Stop waiting after so many seconds.
-    type: float
-    required: true
-  python:
-    description: Python of the host.
-    type: str
-    default: python3
-  show:
-    description: Whether to show progress; one host's is enough.
-    type: bool
-    default: true
-author:
-  - WuKongIM triage harness authors (@wktriage)
-attributes:
-  check_mode:
-    description: Does nothing in check mode.
-    support: full
-"""
-
-EXAMPLES = r"""
-- name: Watch the run
-  wk_wait:
-    out_dir: "{{ evidence_collector.out_dir }}"
-    deadline_seconds: "{{ evidence_collector.deadline_seconds }}"
-"""
-
-RETURN = r"""
-phase:
-  description: Where the collector is.
-  type: str
-done:
-  description: Whether it has finished.
-  type: bool
-alive:
-  description: Whether it still runs.
-  type: bool
-valid:
-  description: Whether the window is valid; null while it is not over.
-  type: bool
-reason:
-  description: What is to be said about the window.
-  type: str
-"""
-
 import shlex
 import shutil
 import signal
@@ -71,11 +11,10 @@ import sys
 import time
 from typing import Any
 
-from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from wktriage.cli import console, progress
+from wktriage.cli.action_base import TriageAction
 from wktriage.run import collector_spec
 
 display = Display()
@@ -85,33 +24,31 @@ PLAIN = console.is_plain(sys.stdout.isatty())
 WIDTH = shutil.get_terminal_size().columns
 
 
-class ActionModule(ActionBase):
-    _supports_check_mode = True
-    _VALID_ARGS = frozenset({"out_dir", "deadline_seconds", "python", "show"})
+class ActionModule(TriageAction):
+    _requires_connection = True
 
-    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        out = str(self._task.args["out_dir"] or "")
+    def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        out = str(arguments["out_dir"])
         if not out or self._task.check_mode:
             return {"changed": False, "skipped": True, "done": False, "alive": False}
         watch = progress.Watch()
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, self._interrupt)
         try:
-            stalled = self._follow(out, watch)
+            stalled = self._follow(arguments, watch)
         except KeyboardInterrupt:
-            self._stop(out)
+            self._stop(arguments["python"], out)
             raise
         finally:
             self._show_live("")
         return {"changed": False, **collector_spec.outcome(watch.state, stalled=stalled)}
 
-    def _follow(self, out: str, watch: progress.Watch) -> bool:
+    def _follow(self, arguments: dict[str, Any], watch: progress.Watch) -> bool:
         """Follow the collector; return whether it fell silent."""
-        end = time.monotonic() + float(self._task.args["deadline_seconds"])
-        show = boolean(self._task.args.get("show", True))
-        # Reading the file costs a tenth of what starting `collector.py poll` every second would.
-        command = f"cat {shlex.quote(out)}/state.json"
+        end = time.monotonic() + arguments["deadline_seconds"]
+        show = arguments["show"]
+        # Reading the file costs a tenth of what starting `collector.pyz poll` every second would.
+        command = f"cat {shlex.quote(str(arguments['out_dir']))}/state.json"
         due = time.monotonic()
         while True:
             answer = self._low_level_execute_command(command)
@@ -138,12 +75,13 @@ class ActionModule(ActionBase):
     def _interrupt(_signum: int, _frame: Any) -> None:
         raise KeyboardInterrupt
 
-    def _stop(self, out: str) -> None:
+    def _stop(self, python: str, out: str) -> None:
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, signal.SIG_IGN)
-        python = self._task.args.get("python", "python3")
         self._low_level_execute_command(
             shlex.join(
-                [python, f"{out}/collector.py", "stop", out, "--reason", "interrupted by the user"]
+                collector_spec.command(
+                    python, out, "stop", out, "--reason", "interrupted by the user"
+                )
             )
         )

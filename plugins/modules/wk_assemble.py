@@ -21,7 +21,7 @@ options:
     required: true
   tars_dir:
     description:
-      - Directory on the controller with C(<host>.tar.gz) of each host, as C(collector.py pack)
+      - Directory on the controller with C(<host>.tar.gz) of each host, as C(collector.pyz pack)
         made it. A host of the stack without one is recorded as failed.
     type: path
     required: true

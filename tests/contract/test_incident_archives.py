@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from wkreplay.recording import Recording
-from wktriage.incidents import library
+from wktriage.incidents import archive, library
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = library.list_incidents(ROOT / "incidents")
@@ -22,7 +22,7 @@ def test_archive_names_no_directory_of_its_machine(
 ) -> None:
     bundle = library.unpack(incident, tmp_path / "bundle")
     topology = json.loads((bundle / "topology.json").read_text())
-    assert topology["data_root"] in {None, library.SCRUBBED["data"]}
+    assert topology["data_root"] in {None, archive.SCRUBBED["data"]}
     compose = (bundle / "compose-config.yml").read_text()
     sources = re.findall(r"^\s*source: (/\S+)", compose, re.MULTILINE)
     assert all(source.startswith("/srv/") for source in sources)

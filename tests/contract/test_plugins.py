@@ -18,7 +18,6 @@ MODULES = [p for p in PLUGINS if p.parent.name in ("modules", "module_utils")]
 #: What may run on hosts: files that are copied there.
 ON_HOSTS = [
     *MODULES,
-    *ROOT.glob("roles/*/files/*.py"),
     *(path for name in zipapps.PROGRAMS for path in sorted(ROOT.glob(f"src/{name}/**/*.py"))),
 ]
 

@@ -28,7 +28,6 @@ from wktriage.core import zipapps
 ROOT = Path(__file__).parents[2]
 FULL = ROOT / "tests" / "fixtures" / "replay" / "full"
 PROGRAM = zipapps.build("wkreplay")
-COLLECTOR = ROOT / "roles" / "evidence" / "files" / "collector.py"
 NAMES = ("wk-node1", "wk-node2", "wk-node3", "wk-sim")
 
 
@@ -285,7 +284,7 @@ def replayed(start: Starter, tmp_path: Path) -> tuple[Replay, Path]:
         "profile_seconds": 1,
     }
     (tmp_path / "spec.json").write_text(json.dumps(spec))
-    run = [sys.executable, str(COLLECTOR)]
+    run = [sys.executable, str(zipapps.build("wkcollect"))]
     subprocess.run([*run, "start", str(tmp_path / "spec.json")], check=True, timeout=20)
 
     def done() -> bool:

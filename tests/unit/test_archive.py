@@ -29,10 +29,10 @@ def link(name: str) -> tarfile.TarInfo:
 @pytest.mark.parametrize(
     ("member", "says"),
     [
-        (tarfile.TarInfo("/etc/x"), "outside of the archive"),
-        (tarfile.TarInfo("a/../../x"), "outside of the archive"),
-        (tarfile.TarInfo(".."), "outside of the archive"),
-        (link("a/link"), "no plain file"),
+        (tarfile.TarInfo("/etc/x"), "outside the archive"),
+        (tarfile.TarInfo("a/../../x"), "outside the archive"),
+        (tarfile.TarInfo(".."), "outside the archive"),
+        (link("a/link"), "not a regular file"),
     ],
 )
 def test_unsafe_member_costs_a_bundle_its_whole_archive(
@@ -50,7 +50,7 @@ def test_unsafe_member_is_left_out_where_the_rest_is_wanted(tmp_path: Path) -> N
         tmp_path / "a.tar.xz", (link("a/link"), b""), (tarfile.TarInfo("a/good"), b"content")
     )
     refused = archive.unpack(packed, tmp_path / "out", archive.BUNDLE_LIMITS)
-    assert refused == ["'a/link': no plain file"]
+    assert refused == ["'a/link': not a regular file"]
     assert (tmp_path / "out" / "a" / "good").read_bytes() == b"content"
     assert not (tmp_path / "out" / "a" / "link").is_symlink()
 
@@ -62,9 +62,11 @@ def test_too_much_is_refused(tmp_path: Path) -> None:
     few = archive.Limits(members=1, member_bytes=9, total_bytes=9)
     small = archive.Limits(members=9, member_bytes=1, total_bytes=9)
     short = archive.Limits(members=9, member_bytes=9, total_bytes=3)
-    assert archive.unpack(packed, tmp_path / "few", few) == ["the rest: too much"]
+    assert archive.unpack(packed, tmp_path / "few", few) == ["the rest: more than the limits allow"]
     assert len(archive.unpack(packed, tmp_path / "small", small)) == 2
-    assert archive.unpack(packed, tmp_path / "short", short) == ["the rest: too much"]
+    assert archive.unpack(packed, tmp_path / "short", short) == [
+        "the rest: more than the limits allow"
+    ]
     assert not (tmp_path / "short" / "a" / "2").exists()
 
 

@@ -1,16 +1,16 @@
-"""What was chosen, what was found; and the CPU that something else used."""
+"""What was chosen, what was observed, and the CPU that something else used."""
 
 from __future__ import annotations
 
 import copy
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from wktriage.bundle import fingerprint
+from wktriage.bundle.files import EvidenceFiles
 
 TOPOLOGY: dict[str, Any] = {"driver": "compose", "nodes": [{"host": "here"}]}
 RUN: dict[str, Any] = {
@@ -50,6 +50,12 @@ def bundle(root: Path, *, node_cpu: list[float], busy: float = 1.0) -> Path:
     return root
 
 
+def foreign_cpu(root: Path) -> float | None:
+    files = EvidenceFiles(root)
+    files.list_files()
+    return fingerprint.foreign_cpu(files)
+
+
 def test_three_parts_and_measured_mode(tmp_path: Path) -> None:
     root = bundle(tmp_path, node_cpu=[0.25 * n for n in range(11)])
     facts = {"here": {"kernel": "Linux 6", "cpu_model": "m", "ncpu": 2, "boot_id": "b"}}
@@ -67,14 +73,14 @@ def test_three_parts_and_measured_mode(tmp_path: Path) -> None:
 def test_counter_that_fell_is_a_restart(tmp_path: Path) -> None:
     cpu = [100 + 0.25 * n for n in range(6)] + [0.25 * n for n in range(1, 6)]
     root = bundle(tmp_path, node_cpu=cpu)
-    assert fingerprint.foreign_cpu(root) == pytest.approx(0.73)
+    assert foreign_cpu(root) == pytest.approx(0.73)
 
 
 def test_unknown_stays_unknown(tmp_path: Path) -> None:
-    assert fingerprint.foreign_cpu(tmp_path) is None
+    assert foreign_cpu(tmp_path) is None
     root = bundle(tmp_path, node_cpu=[0.0] * 11)
     (root / "resources.jsonl").unlink()
-    assert fingerprint.foreign_cpu(root) is None
+    assert foreign_cpu(root) is None
     made = fingerprint.build({**RUN, "profile_seconds": None}, TOPOLOGY, root, {})
     assert made["observed"]["kernel"] is None
     assert made["inputs"]["profiled"] is None
@@ -104,12 +110,3 @@ def test_compare_names_each_input_that_differs(tmp_path: Path) -> None:
 def test_unknown_inputs_are_not_equal(tmp_path: Path) -> None:
     one = fingerprint.build({**RUN, "git_diff_sha256": None}, TOPOLOGY, tmp_path, {})
     assert fingerprint.compare(one, copy.deepcopy(one)) == ["git_diff_sha256"]
-
-
-def test_git_state_of_a_checkout_and_of_none(tmp_path: Path) -> None:
-    assert fingerprint.git_state(tmp_path / "absent").as_text() == "unknown\nunknown\n"
-    subprocess.run(["git", "init", "-q", "-b", "main", str(tmp_path)], check=True)
-    (tmp_path / "a").write_text("1")
-    state = fingerprint.git_state(tmp_path)
-    assert state.revision is None
-    assert state.status == "?? a\n"

@@ -66,3 +66,4 @@ def test_run_json_says_what_was_asked(asked: Request) -> None:
     assert run["workload"]["scenario"] == "mixed-highrate"
     assert run["workload"]["connect_rate"] == 50
     assert run["workload"]["uid_prefix"] == planning.uid_prefix(asked.bundle_id)
+    assert run["git"].keys() == {"branch", "revision", "status", "diff_sha256"}

@@ -33,7 +33,7 @@ def unpack(
     limits: Limits,
     problem: Callable[[PurePosixPath], str | None] = lambda name: None,
 ) -> list[str]:
-    """Write the plain files of a tar archive below ``target``; return what was refused, and why.
+    """Write the regular files of a tar archive below ``target``; return what was refused, and why.
 
     Links, devices, absolute paths and ``..`` are refused, and so is everything beyond the limits,
     and each name for which ``problem`` returns a reason. A damaged archive yields what comes
@@ -47,7 +47,7 @@ def unpack(
                 if member.isdir():
                     continue
                 if number >= limits.members or total + member.size > limits.total_bytes:
-                    refused.append("the rest: too much")
+                    refused.append("the rest: more than the limits allow")
                     break
                 name = PurePosixPath(member.name)
                 reason = _reason(member, name, limits) or problem(name)
@@ -65,15 +65,15 @@ def unpack(
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as exc:
         if not any(target.rglob("*")):
             raise InfraError(f"{archive} cannot be unpacked: {exc}") from exc
-        refused.append(f"the rest: archive is damaged: {exc}")
+        refused.append(f"the rest: the archive is damaged: {exc}")
     return refused
 
 
 def _reason(member: tarfile.TarInfo, name: PurePosixPath, limits: Limits) -> str | None:
     if not member.isreg():
-        return "no plain file"
+        return "not a regular file"
     if name.is_absolute() or ".." in name.parts:
-        return "outside of the archive"
+        return "outside the archive"
     if member.size > limits.member_bytes:
         return f"larger than {limits.member_bytes} bytes"
     return None

@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from wktriage.bundle.layout import DERIVED
 from wktriage.core.text import LINE_CAP, iter_lines
 
 T = TypeVar("T")
-
-DERIVED = frozenset({"verdict.json", "summary.md", "report.html", "explain.txt"})
-"""Files that judging writes beside the evidence; never evidence themselves."""
 
 JSON_CAP = 16 * 1024 * 1024
 """Bytes read of a JSON document; a larger one counts as unreadable."""
@@ -44,8 +42,8 @@ class EvidenceFiles:
         """Return what ``read`` returned the first time: judging and the report read the same."""
         if what not in self._read:
             self._read[what] = read()
-        found: T = self._read[what]
-        return found
+        value: T = self._read[what]
+        return value
 
     def path(self, rel: str) -> Path | None:
         """Return the path of a bundle file, or None when it is absent, a link or outside."""

@@ -7,14 +7,13 @@ Two runs are comparable when their ``inputs`` are equal; an experiment's differ 
 from __future__ import annotations
 
 import itertools
-import json
-import os
-import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wktriage.bundle.files import EvidenceFiles
+from wktriage.bundle.readers import host_cpu
+from wktriage.bundle.readers.jsonl import number, rows
 from wktriage.core import schemas
 from wktriage.core.times import parse_time
 
@@ -23,43 +22,6 @@ WORKLOAD_KEYS = (
     "users", "person_channels", "group_channels", "group_members", "rate", "concurrency", "warmup",
     "verify_recv",
 )  # fmt: skip
-GIT_SECONDS = 20
-
-
-@dataclass(frozen=True)
-class GitState:
-    """Where a checkout stands; None where git can't tell."""
-
-    branch: str | None
-    revision: str | None
-    status: str | None
-
-    def as_text(self) -> str:
-        """Return the form of git.txt: branch, revision, changed files."""
-        known = [self.branch or "unknown", self.revision or "unknown"]
-        return "\n".join(known) + "\n" + (self.status or "")
-
-
-def git_state(checkout: Path) -> GitState:
-    """Ask git where a checkout stands; never raises for a folder without git."""
-
-    def git(*args: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(checkout), "--no-optional-locks", *args],
-                capture_output=True, timeout=GIT_SECONDS, check=False,
-                env={**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
-            )  # fmt: skip
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
-
-    branch, revision = git("rev-parse", "--abbrev-ref", "HEAD"), git("rev-parse", "HEAD")
-    return GitState(
-        branch.strip() if branch else None,
-        revision.strip() if revision else None,
-        git("status", "--short"),
-    )
 
 
 def build(
@@ -75,20 +37,22 @@ def build(
     ``recorded`` is the fingerprint of the incident that was replayed: what was observed then is
     what the evidence shows. Raises SchemaError.
     """
+    files = EvidenceFiles(bundle_dir)
+    files.list_files()
     facts: Mapping[str, Any] = next(iter(host_facts.values()), {})
     observed = {
         "data_bytes_at_start": run.get("data_bytes_at_start"),
-        "disk_free_bytes": run.get("disk_free_bytes") or _disk_free(bundle_dir),
-        "foreign_cpu": foreign_cpu(bundle_dir),
+        "disk_free_bytes": run.get("disk_free_bytes") or _disk_free(files),
+        "foreign_cpu": foreign_cpu(files),
         "kernel": facts.get("kernel"),
         "cpu_model": facts.get("cpu_model"),
         "ncpu": facts.get("ncpu"),
         "boot_id": run.get("boot_id") or facts.get("boot_id"),
-        "hosts": {name: dict(found) for name, found in host_facts.items()},
+        "hosts": {name: dict(known) for name, known in host_facts.items()},
     }
-    was = (recorded or {}).get("observed")
-    if isinstance(was, dict):
-        observed.update({k: was[k] for k in observed if k in was and k != "boot_id"})
+    then = (recorded or {}).get("observed")
+    if isinstance(then, dict):
+        observed.update({k: then[k] for k in observed if k in then and k != "boot_id"})
     document = {
         "schema_version": SCHEMA_VERSION,
         "inputs": inputs_of(run, topology),
@@ -145,91 +109,58 @@ def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix, value
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.is_file():
-        return
-    with path.open("rb") as handle:
-        for line in handle:
-            try:
-                row = json.loads(line.decode("utf-8", "replace"))
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(row, dict):
-                yield row
-
-
-def _window(bundle_dir: Path) -> tuple[str, str] | None:
-    try:
-        document = json.loads((bundle_dir / "window.json").read_text(encoding="utf-8"))
-        start, end = document["start"], document["end"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return (start, end) if start and end else None
-
-
-def _disk_free(bundle_dir: Path) -> int | None:
-    for row in _rows(bundle_dir / "host.jsonl"):
-        free = [d.get("free_bytes") for d in row.get("disks") or [] if isinstance(d, dict)]
+def _disk_free(files: EvidenceFiles) -> int | None:
+    """Return the free bytes of the fullest disk at the first sample; None when unknown."""
+    for row in rows(files, "host.jsonl"):
+        disks = row.data.get("disks")
+        free = [d.get("free_bytes") for d in disks or [] if isinstance(d, dict)]
         known = [f for f in free if isinstance(f, int)]
         return min(known) if known else None
     return None
 
 
-def foreign_cpu(bundle_dir: Path) -> float | None:
+def foreign_cpu(files: EvidenceFiles) -> float | None:
     """Return the cores that something else used in the window, on all hosts together.
 
-    Busy host ticks less what nodes, simulator and collectors used, in cores; None when any of it
-    is unknown. The container engine counts as foreign.
+    None when any part of it is unknown. The container engine counts as foreign.
     """
-    window = _window(bundle_dir)
+    window = _window(files)
     if window is None:
         return None
-    hosts = [r for r in _rows(bundle_dir / "host.jsonl") if _inside(r, window)]
-    busy = 0.0
-    seconds = 0.0
-    for name in sorted({str(r.get("host")) for r in hosts}):
-        rows = [r for r in hosts if str(r.get("host")) == name]
-        first, last = rows[0], rows[-1]
-        try:
-            total = last["cpu_total_ticks"] - first["cpu_total_ticks"]
-            idle = sum(last[k] - first[k] for k in ("cpu_idle_ticks", "cpu_iowait_ticks"))
-            share = (total - idle) / total
-            busy += share * last["ncpu"]
-            own = last["collector_cpu_seconds"] - first["collector_cpu_seconds"]
-            seconds = max(seconds, _seconds(first, last))
-            busy -= own / _seconds(first, last)
-        except (KeyError, TypeError, ZeroDivisionError):
+    busy = collectors = 0.0
+    hosts = host_cpu.read(files, window)
+    for host in hosts:
+        busy_cores, collector_cores = host.busy_cores(), host.collector_cores()
+        if busy_cores is None or collector_cores is None:
             return None
-    used = _used_cores(bundle_dir, window)
-    if used is None or seconds <= 0:
+        busy += busy_cores
+        collectors += collector_cores
+    stack = _stack_cores(files, window)
+    if stack is None or not hosts:
         return None
-    return round(max(0.0, busy - used), 3)
+    return round(host_cpu.foreign_cores(busy, stack, collectors), 3)
 
 
-def _used_cores(bundle_dir: Path, window: tuple[str, str]) -> float | None:
+def _window(files: EvidenceFiles) -> tuple[float, float] | None:
+    document = files.read_json("window.json") or {}
+    start, end = parse_time(document.get("start")), parse_time(document.get("end"))
+    return (start, end) if start is not None and end is not None else None
+
+
+def _stack_cores(files: EvidenceFiles, window: tuple[float, float]) -> float | None:
     """Return the cores that all nodes and the simulator used in the window; None when unknown."""
-    ends: dict[str, list[dict[str, Any]]] = {}
-    for row in _rows(bundle_dir / "resources.jsonl"):
-        if _inside(row, window) and isinstance(row.get("cpu_seconds"), int | float):
-            ends.setdefault(str(row.get("name")), []).append(row)
-    if not ends:
+    by_name: dict[str, list[tuple[float, float]]] = {}
+    for row in rows(files, "resources.jsonl"):
+        seconds = number(row.data.get("cpu_seconds"))
+        if row.time is not None and window[0] <= row.time <= window[1] and seconds is not None:
+            by_name.setdefault(str(row.data.get("name")), []).append((row.time, seconds))
+    if not by_name:
         return None
-    used = 0.0
-    for rows in ends.values():
-        for before, after in itertools.pairwise(rows):
+    cores = 0.0
+    for samples in by_name.values():
+        span = samples[-1][0] - samples[0][0]
+        for (_, before), (_, after) in itertools.pairwise(samples):
             # A counter that went backwards is a restart, which starts from zero.
-            grown = after["cpu_seconds"] - before["cpu_seconds"]
-            used += (grown if grown >= 0 else after["cpu_seconds"]) / _seconds(rows[0], rows[-1])
-    return used
-
-
-def _inside(row: Mapping[str, Any], window: tuple[str, str]) -> bool:
-    # One format, one zone: these times sort as text.
-    return window[0] <= str(row.get("sample_time")) <= window[1]
-
-
-def _seconds(first: Mapping[str, Any], last: Mapping[str, Any]) -> float:
-    begin, end = parse_time(str(first["sample_time"])), parse_time(str(last["sample_time"]))
-    if begin is None or end is None:
-        raise TypeError("no time")
-    return end - begin
+            grown = after - before if after >= before else after
+            cores += grown / span if span > 0 else 0.0
+    return cores

@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wktriage.bundle.files import DERIVED
+from wktriage.bundle.layout import DERIVED, MANIFEST
 from wktriage.core import schemas
 
 SCHEMA_VERSION = 1
-NAME = "manifest.json"
 _BLOCK = 1 << 20
 
 
@@ -27,7 +26,9 @@ def evidence_files(root: Path) -> Iterator[Path]:
         parts = path.relative_to(root).parts
         if any(part.startswith(".") for part in parts) or path.is_symlink():
             continue
-        if path.is_file() and not (len(parts) == 1 and (parts[0] in DERIVED or parts[0] == NAME)):
+        if path.is_file() and not (
+            len(parts) == 1 and (parts[0] in DERIVED or parts[0] == MANIFEST)
+        ):
             yield path
 
 
@@ -81,8 +82,8 @@ def build(
 
 def write(root: Path, document: Mapping[str, Any]) -> Path:
     """Write a manifest whole or not at all; return its path."""
-    path = root / NAME
-    part = root / f".{NAME}.part"
+    path = root / MANIFEST
+    part = root / f".{MANIFEST}.part"
     with part.open("w", encoding="utf-8") as handle:
         handle.write(json.dumps(document, indent=1, sort_keys=True) + "\n")
         handle.flush()
@@ -93,7 +94,7 @@ def write(root: Path, document: Mapping[str, Any]) -> Path:
 
 def read(root: Path) -> dict[str, Any] | None:
     """Return a bundle's manifest; None when there is none. Raises SchemaError when it is broken."""
-    path = root / NAME
+    path = root / MANIFEST
     if not path.is_file():
         return None
     try:
@@ -112,7 +113,7 @@ def verify(root: Path) -> list[str]:
     """
     document = read(root)
     if document is None:
-        return [f"no {NAME}"]
+        return [f"no {MANIFEST}"]
     problems = []
     listed = {str(f["path"]): f for f in document["files"]}
     present = {p.relative_to(root).as_posix(): p for p in evidence_files(root)}

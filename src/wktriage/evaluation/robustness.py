@@ -56,7 +56,7 @@ class Finding:
     @property
     def kept(self) -> bool:
         """Whether the category is still the label, or one that it accepts."""
-        return self.category in (self.trial.case.label, *self.trial.case.also_ok)
+        return self.trial.case.accepts(self.category)
 
     @property
     def lie(self) -> bool:

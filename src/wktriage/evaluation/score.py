@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import tempfile
@@ -15,6 +14,7 @@ from typing import Any
 
 from wktriage.bundle import archive
 from wktriage.core.errors import UsageError
+from wktriage.incidents import labels
 from wktriage.judging.verdict import verdict_of
 
 ABSTAIN = "insufficient_evidence"
@@ -44,6 +44,10 @@ class Case:
     also_ok: tuple[str, ...]
     nodes: tuple[str, ...]
 
+    def accepts(self, category: str) -> bool:
+        """Tell whether a category is the label, or one that the label accepts too."""
+        return category in (self.label, *self.also_ok)
+
 
 @dataclass(frozen=True)
 class Result:
@@ -57,7 +61,7 @@ class Result:
     @property
     def right(self) -> bool:
         """Whether the category is the label, or one that the label accepts too."""
-        return self.category == self.case.label or self.category in self.case.also_ok
+        return self.case.accepts(self.category)
 
     @property
     def nodes_right(self) -> bool | None:
@@ -81,30 +85,27 @@ class Interval:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def cases(directory: Path, labels: Path | None = None) -> list[Case]:
+def cases(directory: Path, label_file: Path | None = None) -> list[Case]:
     """Return the labelled cases of a directory with ``labels.jsonl``.
 
     Each row's ``bundle`` is ``<bundle>.tar.xz`` or a directory of that name. Raises UsageError
     when labels are missing or broken, or a bundle is not there.
     """
-    file = labels or directory / "labels.jsonl"
-    try:
-        rows = [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError) as exc:
-        raise UsageError(f"{file}: no usable labels ({exc}); name them with --labels") from exc
-    found = []
-    for row in rows:
-        try:
-            name, label = str(row["bundle"]), str(row["label"])
-            also, nodes = tuple(row.get("also_ok", ())), tuple(row.get("must_cite", ()))
-        except (KeyError, TypeError) as exc:
-            raise UsageError(f"{file}: a row lacks {exc}") from exc
-        options = [directory / f"{name}.tar.xz", directory / name]
-        path = next((p for p in options if p.exists()), None)
+
+    def case(row: dict[str, Any]) -> Case:
+        name = str(row["bundle"])
+        places = [directory / f"{name}.tar.xz", directory / name]
+        path = next((p for p in places if p.exists()), None)
         if path is None:
             raise UsageError(f"{directory}: holds neither {name}.tar.xz nor {name}/")
-        found.append(Case(name, path, label, also, nodes))
-    return found
+        also_ok, nodes = tuple(row.get("also_ok") or ()), tuple(row.get("must_cite") or ())
+        return Case(name, path, str(row["label"]), also_ok, nodes)
+
+    file = label_file or directory / labels.LABELS
+    try:
+        return labels.read(file, case)
+    except OSError as exc:
+        raise UsageError(f"{file}: no usable labels ({exc}); name them with --labels") from exc
 
 
 @contextmanager
@@ -229,12 +230,12 @@ def report(results: Sequence[Result], beside: Mapping[str, Mapping[str, str]] | 
         for r in results
     ]
     lines = _table([head, *rows])
-    labels = sorted({r.case.label for r in results})
+    names = sorted({r.case.label for r in results})
     said_names = sorted({r.category for r in results})
     counts = confusion(results)
     matrix = [["label \\ said", *said_names]]
     matrix += [
-        [n, *(str(counts[n][s]) if counts[n][s] else "." for s in said_names)] for n in labels
+        [n, *(str(counts[n][s]) if counts[n][s] else "." for s in said_names)] for n in names
     ]
     lines += ["", *_table(matrix), ""]
     lines += [f"{name:36}{interval}" for name, interval in summary(results).items()]

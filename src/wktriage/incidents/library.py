@@ -8,49 +8,32 @@ recorded without a baseline of their own; ``incidents/shared.yml`` names the one
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
-import json
-import lzma
 import math
-import os
 import re
-import shutil
-import tarfile
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from wktriage.bundle import archive
+from wktriage.bundle import manifest
+from wktriage.bundle.archive import unpack_bundle
 from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.readers import status
 from wktriage.bundle.readers.jsonl import number
 from wktriage.bundle.readers.usage import SIM
 from wktriage.core.errors import UsageError
+from wktriage.core.paths import cache_dir
 from wktriage.core.times import parse_time
+from wktriage.incidents import archive, labels
+from wktriage.incidents.labels import replace_file
 
-LABELS = "labels.jsonl"
 ID = re.compile(r"[a-z0-9][a-z0-9-]{0,60}\Z")
 MAX_ARCHIVE_BYTES = 4 << 20
 DEFAULT = "paused-node"
-SCRUBBED = {"checkout": "/srv/WuKongIM", "data": "/srv/data", "runs": "/srv/runs"}
-_CHECKOUT = re.compile(r"(/[^\s:'\"]+)/docker/(?:conf|sim|dev-sim|observability)\b")
-_RUNS = re.compile(r"(/[^\s:'\"]+)/\.work/")
-_GO_HOME = re.compile(rb"/(?:root|home/[^/\s]+)/go/")
-_BINARY = frozenset({".gz", ".xz"})
-# The dictionary spans what one node logs into several files. Logs of 100 MB took 176 s with
-# "extreme" and 9 s without, for 1.7 MB instead of 1.2.
-DICTIONARY = 64 << 20
-EXTREME_BELOW = 30 << 20
-# Nothing judges these: they are the largest parts that xz cannot shrink.
-DROPPED = re.compile(r"pprof/[^/]*-heap\.pb\.gz(?:\.err)?\Z")
-# Derived from the evidence, and rebuilt from it.
-DERIVED = frozenset({"verdict.json", "summary.md", "report.html", "explain.txt"})
 # What of the simulator's reported configuration is the workload.
 _WORKLOAD = tuple(
     name for name in status.CONFIG_NAMES.values() if name not in ("uid_prefix", "connect_rate")
@@ -106,52 +89,47 @@ def list_incidents(root: Path) -> list[Incident]:
 
     Raises UsageError when a label row is unusable.
     """
-    found = _read_labels(root, shared=False, baseline=None, titles={})
+    incidents = _read_labels(root, shared=False, baseline=None, titles={})
     shared = root / "shared"
-    if (shared / LABELS).is_file():
+    if (shared / labels.LABELS).is_file():
         extra: Any = {}
         if (root / "shared.yml").is_file():
             extra = yaml.safe_load((root / "shared.yml").read_text("utf-8")) or {}
         titles = extra.get("titles") or {}
-        found += _read_labels(shared, shared=True, baseline=extra.get("baseline"), titles=titles)
-    return found
+        incidents += _read_labels(
+            shared, shared=True, baseline=extra.get("baseline"), titles=titles
+        )
+    return incidents
 
 
 def _read_labels(
     directory: Path, *, shared: bool, baseline: str | None, titles: Mapping[str, str]
 ) -> list[Incident]:
-    path = directory / LABELS
+    path = directory / labels.LABELS
     if not path.is_file():
         return []
-    found = []
-    for line_number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            name = str(row["bundle"])
-            if not ID.match(name):
-                raise ValueError(f"{name!r} is not an incident id")
-            found.append(
-                Incident(
-                    bundle=name,
-                    label=str(row["label"]),
-                    fault=str(row["fault"]),
-                    scenario=str(row["scenario"]),
-                    title=str(row.get("title") or titles.get(name) or row["fault"]),
-                    archive=directory / f"{name}.tar.xz",
-                    also_ok=tuple(row.get("also_ok") or ()),
-                    must_cite=tuple(row.get("must_cite") or ()),
-                    fault_at_s=row.get("fault_at_s"),
-                    baseline=row.get("baseline") or baseline,
-                    recorded_on=row.get("recorded_on"),
-                    checks=tuple(row.get("checks") or ()),
-                    shared=shared,
-                )
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"{path}:{line_number} is not a usable label: {error}") from error
-    return found
+
+    def incident(row: dict[str, Any]) -> Incident:
+        name = str(row["bundle"])
+        if not ID.match(name):
+            raise ValueError(f"{name!r} is not an incident id")
+        return Incident(
+            bundle=name,
+            label=str(row["label"]),
+            fault=str(row["fault"]),
+            scenario=str(row["scenario"]),
+            title=str(row.get("title") or titles.get(name) or row["fault"]),
+            archive=directory / f"{name}.tar.xz",
+            also_ok=tuple(row.get("also_ok") or ()),
+            must_cite=tuple(row.get("must_cite") or ()),
+            fault_at_s=row.get("fault_at_s"),
+            baseline=row.get("baseline") or baseline,
+            recorded_on=row.get("recorded_on"),
+            checks=tuple(row.get("checks") or ()),
+            shared=shared,
+        )
+
+    return labels.read(path, incident)
 
 
 def find_incident(root: Path, name: str) -> Incident:
@@ -171,7 +149,7 @@ def unpack(incident: Incident, target: Path) -> Path:
 
     Raises UsageError when the target exists or the archive is not a safe one.
     """
-    return archive.unpack_bundle(incident.archive, target)
+    return unpack_bundle(incident.archive, target)
 
 
 def unpacked(incident: Incident, cache: Path) -> Path:
@@ -330,7 +308,7 @@ def replay_request(project: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
     ``project`` is the project directory. Adds ``bundle_dir`` (the unpacked recording), ``archive``
     and ``baseline_dir`` (the recorded baseline, None when the incident has none).
     """
-    root, cache = project / "incidents", project / ".cache" / "incidents"
+    root, cache = project / "incidents", cache_dir() / "incidents"
     incident = find_incident(root, str(asked.get("incident") or DEFAULT))
     bundle_dir = unpacked(incident, cache)
     request = check_request(incident, recorded(bundle_dir), asked)
@@ -379,142 +357,26 @@ def _verify_archive(incident: Incident) -> list[str]:
         return [
             f"{entry['path']}: differs from its manifest"
             for entry in (Bundle.open(target).manifest or {}).get("files", [])
-            if _sha256(target / entry["path"]) != entry["sha256"]
+            if not (target / entry["path"]).is_file()
+            or manifest.sha256(target / entry["path"]) != entry["sha256"]
         ]
-
-
-def _sha256(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def pack(bundle_dir: Path, incident: Incident) -> Path:
     """Store a bundle as an incident: the archive, and its row in labels.jsonl beside it.
 
-    The bundle itself is not touched. What is stored is slimmed: heap profiles are left out, and
-    the compressed scrapes are stored uncompressed inside their .gz (level 0), so that xz can use
-    how much they resemble each other. The manifest is adjusted to both. The archive's bytes depend
-    on the evidence and the id alone. Raises UsageError when the bundle cannot be replayed.
+    The bundle itself is not touched. Raises UsageError when it cannot be replayed or is too large.
     """
     if not ID.match(incident.bundle):
         raise UsageError(f"{incident.bundle!r}: use lower-case letters, digits and '-' only")
     recorded(bundle_dir)
-    with tempfile.TemporaryDirectory() as temporary:
-        slim = Path(temporary) / incident.bundle
-        shutil.copytree(bundle_dir, slim, ignore=_ignore(bundle_dir), symlinks=True)
-        for path in slim.rglob("*"):
-            if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                path.unlink()
-        for path in sorted((slim / "metrics").rglob("*.prom.gz")):
-            path.write_bytes(_stored_gzip(gzip.decompress(path.read_bytes())))
-        opened = Bundle.open(slim)
-        _scrub(opened)
-        _adjust_manifest(opened)
-        data = _tar(slim, incident.bundle)
+    data = archive.packed(bundle_dir, incident.bundle)
     if len(data) > MAX_ARCHIVE_BYTES:
         raise UsageError(
             f"{incident.bundle} packs to {len(data)} bytes, more than {MAX_ARCHIVE_BYTES}: "
             "record a shorter window"
         )
     incident.archive.parent.mkdir(parents=True, exist_ok=True)
-    _replace(incident.archive, data)
-    _write_label(incident)
+    replace_file(incident.archive, data)
+    labels.write(incident.archive.parent / labels.LABELS, incident.row())
     return incident.archive
-
-
-def _ignore(root: Path) -> Callable[[str, list[str]], set[str]]:
-    def ignored(directory: str, names: list[str]) -> set[str]:
-        folder = Path(directory).relative_to(root).as_posix()
-        inside = {name: name if folder == "." else f"{folder}/{name}" for name in names}
-        return {n for n, path in inside.items() if path in DERIVED or DROPPED.match(path)}
-
-    return ignored
-
-
-def _stored_gzip(data: bytes) -> bytes:
-    out = io.BytesIO()
-    with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=0, mtime=0, filename="") as file:
-        file.write(data)
-    return out.getvalue()
-
-
-def _scrub(bundle: Bundle) -> None:
-    """Replace the directories of the recording machine in text files: they are nobody's business.
-
-    The data root is the topology's, the checkout is where the compose configuration and the
-    stacks of the goroutine dumps say the sources lie.
-    """
-    topology = bundle.read_json("topology.json") or {}
-    text = bundle.read_text("compose-config.yml") or ""
-    scrubbed = {m.group(1): SCRUBBED["checkout"] for m in _CHECKOUT.finditer(text)}
-    scrubbed |= {m.group(1): SCRUBBED["runs"] for m in _RUNS.finditer(text)}
-    if topology.get("data_root"):
-        scrubbed[str(topology["data_root"])] = SCRUBBED["data"]
-    for path in sorted(bundle.root.rglob("*")):
-        if path.suffix in _BINARY or not path.is_file():
-            continue
-        before = data = path.read_bytes()
-        # Longest first: one directory may begin another's name.
-        for directory in sorted(scrubbed, key=len, reverse=True):
-            data = data.replace(directory.encode(), scrubbed[directory].encode())
-        data = _GO_HOME.sub(b"/srv/go/", data)
-        if data != before:
-            path.write_bytes(data)
-
-
-def _adjust_manifest(bundle: Bundle) -> None:
-    manifest = bundle.read_json("manifest.json")
-    if not manifest:
-        return
-    kept = []
-    for entry in manifest.get("files", []):
-        file = bundle.root / str(entry["path"])
-        if file.is_file():
-            entry["bytes"] = file.stat().st_size
-            entry["sha256"] = _sha256(file)
-            kept.append(entry)
-    manifest["files"] = kept
-    for collector in manifest.get("collectors", []):
-        if collector.get("name") == "pprof-heap" and collector.get("status") == "ok":
-            collector.update(status="skipped", files=0, bytes=0, error="left out of the incident")
-    text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
-    (bundle.root / "manifest.json").write_text(text, encoding="utf-8")
-
-
-def _tar(directory: Path, name: str) -> bytes:
-    out = io.BytesIO()
-    size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
-    preset = 9 | (lzma.PRESET_EXTREME if size < EXTREME_BELOW else 0)
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": DICTIONARY}]
-    with (
-        lzma.LZMAFile(out, "w", format=lzma.FORMAT_XZ, filters=filters) as compressed,
-        tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as tar,
-    ):
-        # Scrapes of one node beside each other, in the order of time.
-        for path in [directory, *sorted(directory.rglob("*"))]:
-            member = tar.gettarinfo(path, (Path(name) / path.relative_to(directory)).as_posix())
-            member.uid = member.gid = 0
-            member.uname = member.gname = ""
-            member.mtime = 0
-            member.mode = 0o755 if path.is_dir() else 0o644
-            if path.is_dir():
-                tar.addfile(member)
-            else:
-                with path.open("rb") as file:
-                    tar.addfile(member, file)
-    return out.getvalue()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    temporary.replace(path)
-
-
-def _write_label(incident: Incident) -> None:
-    path = incident.archive.parent / LABELS
-    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-    rows = [json.loads(line) for line in lines if line.strip()]
-    rows = [row for row in rows if row.get("bundle") != incident.bundle] + [incident.row()]
-    rows.sort(key=lambda row: str(row["bundle"]))
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    _replace(path, text.encode("utf-8"))

@@ -14,7 +14,9 @@ from typing import Any
 
 from wktriage.core import topology as topologies
 from wktriage.core.errors import InfraError, TriageError, UsageError
-from wktriage.lab.actions import Actions, Target, inspect
+from wktriage.lab.actions import commands
+from wktriage.lab.actions.commands import Target
+from wktriage.lab.actions.dispatcher import Actions
 from wktriage.lab.faults import Fault, Step
 
 POLL_SECONDS = 0.5
@@ -151,7 +153,7 @@ class Injector(threading.Thread):
 
     def _await_running(self, targets: list[Target]) -> None:
         while not self._ended.is_set():
-            if all(inspect(t, "{{.State.Status}}") == "running" for t in targets):
+            if all(commands.inspect(t, "{{.State.Status}}") == "running" for t in targets):
                 return
             self._ended.wait(POLL_SECONDS)
         raise InfraError("the run ended before its containers ran: nothing was injected")
@@ -170,7 +172,7 @@ class Injector(threading.Thread):
 def _status(url: str) -> dict[str, Any]:
     try:
         with urllib.request.urlopen(url, timeout=2) as reply:  # noqa: S310 (the topology's)
-            found = json.loads(reply.read(1 << 20))
+            status = json.loads(reply.read(1 << 20))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return status if isinstance(status, dict) else {}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 from wktriage.core import schemas
 from wktriage.core.topology import Topology
 
 SCHEMA_VERSION = 1
-COLLECTOR = Path(__file__).resolve().parents[2] / "roles" / "evidence" / "files" / "collector.py"
+#: The collector's file in its out directory on a host.
+PROGRAM = "collector.pyz"
 
 # What comes on top of readiness, settling, window and profile: scrapes, heap dumps and logs, each
 # with its own time limit in the collector.
@@ -23,10 +23,15 @@ def out_dir(host_dir: str, host: str) -> str:
     return f"{host_dir.rstrip('/')}/{re.sub(r'[^A-Za-z0-9_.-]', '_', host)}"
 
 
+def command(python: str, out: str, *args: str) -> list[str]:
+    """Return the command line that runs the collector in its out directory on a host."""
+    return [python, f"{out}/{PROGRAM}", *args]
+
+
 def spec(topology: Topology, host: str, directory: str, **settings: Any) -> dict[str, Any] | None:
     """Return what the collector of a host is to do; None when nothing of the stack is there.
 
-    ``wanted`` holds run_id, stack_started_at, window_seconds, profile_seconds, ready_timeout,
+    ``settings`` holds run_id, stack_started_at, window_seconds, profile_seconds, ready_timeout,
     settle, docker_socket, interval, series_interval and hide_proc. Raises SchemaError when a value
     is wrong.
     """

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from wktriage.core.git import git_state
 from wktriage.request import scenarios
 from wktriage.request.request import Request, new_bundle_id
 from wktriage.run.baseline import BASELINE_SCENARIO
@@ -81,6 +82,7 @@ def run_document(request: Request, *, purpose: str, boot_id: str | None) -> dict
         "workload": workload,
         "node_env": request.node_env,
         "checkout": request.checkout,
+        "git": git_state(Path(request.checkout)).as_dict() if request.checkout else None,
         "project": request.project,
         "boot_id": boot_id,
         "wall": {},

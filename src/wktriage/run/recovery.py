@@ -22,6 +22,7 @@ from wktriage.bundle import assembly, fingerprint
 from wktriage.core.errors import TriageError
 from wktriage.judging.verdict import verdict_of, write_verdict
 from wktriage.run.baseline import find_twin, reference
+from wktriage.run.interrupted import assemble_interrupted
 from wktriage.run.lock import process_start
 from wktriage.run.record import RunPaths, begin, end, interrupted, write_json
 from wktriage.stack import drivers
@@ -77,7 +78,7 @@ def _finalise(paths: RunPaths, reason: str) -> Path:
         _remove_empty(paths.bundle)
         end(paths)
         return paths.bundle
-    bundle = assembly.finalise_interrupted(paths.pending_file, reason)
+    bundle = assemble_interrupted(paths.pending_file, reason)
     driver = drivers.named(str(pending["driver"]))
     driver.remove(str(pending["project"]), paths.runs_dir)
     end(paths)

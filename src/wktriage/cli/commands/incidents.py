@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from wktriage.core.errors import InfraError
-from wktriage.core.paths import PROJECT
+from wktriage.core.paths import INSTALLED, PROJECT, cache_dir
 from wktriage.incidents import library
 
 INCIDENTS = PROJECT / "incidents"
@@ -43,7 +43,10 @@ def list_command(*, as_json: bool = False) -> None:
             f"{mark} {incident.bundle:<24} {incident.label:<22} {incident.scenario:<20} "
             f"{size:>5} KiB  {incident.title}"
         )
-    click.echo(f"{len(known)} incidents; * is played by default. Play one: make triage INCIDENT=ID")
+    play = "wktriage triage -i replay -e incident=ID" if INSTALLED else "make triage INCIDENT=ID"
+    click.echo(f"{len(known)} incidents; * is played by default. Play one: {play}")
+    if INSTALLED:
+        click.echo("More of them are in incidents/ of wktriage's source repository.")
 
 
 @incidents_group.command("show")
@@ -51,7 +54,7 @@ def list_command(*, as_json: bool = False) -> None:
 def show_command(incident_id: str) -> None:
     """Say what really happened in an incident and what its recording can answer for."""
     incident = library.find_incident(INCIDENTS, incident_id)
-    held = library.recorded(library.unpacked(incident, PROJECT / ".cache" / "incidents"))
+    held = library.recorded(library.unpacked(incident, cache_dir() / "incidents"))
     workload = " ".join(f"{key}={value}" for key, value in held.workload.items())
     rows = {
         "title": incident.title,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import yaml
 
+from wktriage.bundle.readers import host_cpu
+from wktriage.bundle.readers.host_cpu import HostSamples
 from wktriage.bundle.readers.jsonl import Row, number, rows
 from wktriage.bundle.readers.usage import SIM, UsageSample
 from wktriage.core.model import Citation
@@ -24,7 +25,7 @@ MCACHE_LEAST, MCACHE_MOST = 1088, 3000
 
 def compute(ctx: Context) -> None:
     """State the CPU signals of nodes and host."""
-    host = _host_rows(ctx)
+    host = host_cpu.read(ctx.bundle, ctx.span)
     _nodes(ctx)
     _host(ctx, host)
     _foreign(ctx, host)
@@ -202,59 +203,19 @@ def _from_metrics(ctx: Context, node: str) -> tuple[float | None, list[Citation]
     return grown[0] / seconds, ctx.metrics.cite_counter(node, "process_cpu_seconds_total", grown[1])
 
 
-@dataclass(frozen=True)
-class _Host:
-    """The host rows of one host in the window."""
-
-    name: str
-    rows: list[Row]
-
-    def share(self, field: str) -> float | None:
-        """Return the growth of a tick counter over the growth of all ticks."""
-        used = total = 0.0
-        for a, b in pairwise(self.rows):
-            all_a, all_b = (
-                number(a.data.get("cpu_total_ticks")),
-                number(b.data.get("cpu_total_ticks")),
-            )
-            part_a, part_b = number(a.data.get(field)), number(b.data.get(field))
-            if None in (all_a, all_b, part_a, part_b):
-                continue
-            if (all_b or 0) > (all_a or 0) and (part_b or 0) >= (part_a or 0):
-                total += (all_b or 0) - (all_a or 0)
-                used += (part_b or 0) - (part_a or 0)
-        return used / total if total else None
-
-    def values(self, field: str) -> list[tuple[float, Row]]:
-        """Return the numbers of a field with their rows."""
-        found = [(number(r.data.get(field)), r) for r in self.rows]
-        return [(v, r) for v, r in found if v is not None]
-
-
-def _host_rows(ctx: Context) -> list[_Host]:
-    span = ctx.span
-    found: dict[str, list[Row]] = {}
-    for row in rows(ctx.bundle, "host.jsonl"):
-        if row.time is not None and (span is None or span[0] <= row.time <= span[1]):
-            found.setdefault(str(row.data.get("host", "")), []).append(row)
-    return [_Host(name, found[name]) for name in sorted(found)]
-
-
-def _edge_cites(ctx: Context, host: _Host, field: str) -> list[Citation]:
+def _edge_cites(ctx: Context, host: HostSamples, field: str) -> list[Citation]:
     return [ctx.cite_row("host.jsonl", r, f"/{field}") for r in (host.rows[0], host.rows[-1])]
 
 
-def _host(ctx: Context, hosts: list[_Host]) -> None:
+def _host(ctx: Context, hosts: list[HostSamples]) -> None:
     cpus, cites = ncpu(ctx)
     ctx.put("host_ncpu", cpus, cites, why="the number of CPUs is not recorded")
-    for name, field, invert in (
-        ("host_cpu_busy", "cpu_idle_ticks", True),
-        ("host_cpu_steal", "cpu_steal_ticks", False),
-        ("host_iowait", "cpu_iowait_ticks", False),
+    for name, field, share in (
+        ("host_cpu_busy", "cpu_idle_ticks", HostSamples.busy),
+        ("host_cpu_steal", "cpu_steal_ticks", lambda h: h.share("cpu_steal_ticks")),
+        ("host_iowait", "cpu_iowait_ticks", lambda h: h.share("cpu_iowait_ticks")),
     ):
-        shares = [(s, h) for h in hosts if (s := h.share(field)) is not None]
-        if invert:
-            shares = [(1 - s - (h.share("cpu_iowait_ticks") or 0.0), h) for s, h in shares]
+        shares = [(s, h) for h in hosts if (s := share(h)) is not None]
         top = max(shares, key=lambda s: s[0], default=None)
         ctx.put(
             name,
@@ -275,7 +236,7 @@ def _host(ctx: Context, hosts: list[_Host]) -> None:
 
 
 def _extreme(
-    ctx: Context, name: str, hosts: list[_Host], of: Any, pointer: str, *, low: bool = False
+    ctx: Context, name: str, hosts: list[HostSamples], of: Any, pointer: str, *, low: bool = False
 ) -> None:
     found = [(v, r) for h in hosts for r in h.rows if (v := of(r)) is not None]
     if not found:
@@ -309,7 +270,7 @@ def _disk_share(row: Row) -> float | None:
     return min(shares) if shares else None
 
 
-def _foreign(ctx: Context, hosts: list[_Host]) -> None:
+def _foreign(ctx: Context, hosts: list[HostSamples]) -> None:
     entities = [*ctx.nodes, SIM]
     means = {e: cpu_mean(ctx, e) for e in entities}
     known = {e: m for e, m in means.items() if m[0] is not None}
@@ -340,10 +301,10 @@ def _foreign(ctx: Context, hosts: list[_Host]) -> None:
         why="the number of CPUs is not recorded" if single else "several hosts",
     )
     busy = ctx.number("host_cpu_busy")
-    own = _collector_cores(ctx, hosts)
+    own = _collector_cores(hosts)
     foreign = None
     if busy is not None and cpus and total is not None and single and len(known) == len(entities):
-        foreign = max(0.0, busy * cpus - total - (own or 0.0))
+        foreign = host_cpu.foreign_cores(busy * cpus, total, own or 0.0)
     basis = [*ctx.cites("host_cpu_busy"), *ctx.cites("host_ncpu"), *cites[:3]]
     why = "host CPU, or the CPU of a container, is unknown" if single else "several hosts"
     ctx.put("foreign_cpu_cores", foreign, basis, why=why)
@@ -355,18 +316,12 @@ def _foreign(ctx: Context, hosts: list[_Host]) -> None:
     )
 
 
-def _collector_cores(ctx: Context, hosts: list[_Host]) -> float | None:
-    total = None
-    for host in hosts:
-        values = host.values("collector_cpu_seconds")
-        if len(values) > 1:
-            (a, first), (b, last) = values[0], values[-1]
-            if b >= a and (last.time or 0) > (first.time or 0):
-                total = (total or 0.0) + (b - a) / ((last.time or 0.0) - (first.time or 0.0))
-    return total
+def _collector_cores(hosts: list[HostSamples]) -> float | None:
+    cores = [c for host in hosts if (c := host.collector_cores()) is not None]
+    return sum(cores) if cores else None
 
 
-def _collector(ctx: Context, hosts: list[_Host]) -> None:
-    cores = _collector_cores(ctx, hosts)
+def _collector(ctx: Context, hosts: list[HostSamples]) -> None:
+    cores = _collector_cores(hosts)
     cites = [c for h in hosts for c in _edge_cites(ctx, h, "collector_cpu_seconds")]
     ctx.put("collector_cpu_ratio", cores, cites, why="the collector's CPU is not recorded")

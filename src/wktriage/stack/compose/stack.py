@@ -8,9 +8,7 @@ reached; reaching one again changes nothing.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 import yaml
 
 from wktriage.core.errors import InfraError, UsageError
+from wktriage.core.git import GitState, git_state
 from wktriage.core.topology import Node, Sim, Topology, container_verbs
 from wktriage.request.request import Request
 from wktriage.stack import data_root
@@ -75,39 +74,6 @@ class Spec:
         )
 
 
-@dataclass(frozen=True)
-class Source:
-    """Git state of the checkout; None where git can't tell."""
-
-    revision: str | None
-    diff_sha256: str | None
-
-    @property
-    def mark(self) -> str | None:
-        """Return the label value of an image built from this state."""
-        return None if self.revision is None else f"{self.revision}+{self.diff_sha256}"
-
-
-def source_state(checkout: Path) -> Source:
-    """Return the revision and the hash of the uncommitted changes of the checkout."""
-
-    def git(*args: str) -> bytes | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(checkout), *args], capture_output=True, timeout=60, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout if done.returncode == 0 else None
-
-    revision = git("rev-parse", "HEAD")
-    if revision is None:
-        return Source(None, None)
-    diff = git("diff", "HEAD", "--binary")
-    digest = None if diff is None else hashlib.sha256(diff).hexdigest()
-    return Source(revision.decode("ascii", "replace").strip(), digest)
-
-
 class ComposeStack:
     """One compose project of the harness."""
 
@@ -141,7 +107,7 @@ class ComposeStack:
 
         Raises UsageError when the image is missing and may not be built.
         """
-        source = source_state(self.spec.checkout)
+        source = git_state(self.spec.checkout)
         self._write_inputs(source)
         image = self.image()
         built = self._must_build(image, source)
@@ -290,7 +256,7 @@ class ComposeStack:
             )
         return by_service
 
-    def _must_build(self, image: str, source: Source) -> bool:
+    def _must_build(self, image: str, source: GitState) -> bool:
         if self.spec.build == "always":
             return True
         if self.spec.build == "never":
@@ -302,7 +268,7 @@ class ComposeStack:
         built_from = engine.image_label(self.docker, image, override.SOURCE_LABEL)
         return built_from is not None and built_from != source.mark
 
-    def _write_inputs(self, source: Source) -> None:
+    def _write_inputs(self, source: GitState) -> None:
         sim_dir = self._sim_dir()
         for folder in (sim_dir, self.spec.work_dir / "sim-data"):
             folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,95 @@
+"""The commands: start a collector, ask where it stands, stop it, pack what it has."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from typing import Any
+
+from wkcollect import detached
+from wkcollect.files import read_json, write_atomic
+from wkcollect.state import request_stop
+from wkcollect.values import SCHEMA_VERSION, compact_json, indented_json
+from wkcollect.window import document_of_the_dead
+
+WRONG, FAILED, STILL_RUNNING = 2, 1, 3
+_REQUIRED = ("run_id", "out_dir", "host", "status_url", "window")
+_PACKED = ("evidence", "collectors.json", "collector.log", "state.json")
+
+
+class CommandError(Exception):
+    """A command that cannot be carried out; ``code`` is the exit code."""
+
+    def __init__(self, message: str, code: int = WRONG) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def start(spec_file: str) -> str:
+    """Start the detached collector for a spec; return its pid and directory as JSON."""
+    spec = read_json(spec_file)
+    if not isinstance(spec, dict) or spec.get("schema_version") != SCHEMA_VERSION:
+        raise CommandError(f"{spec_file} is not a spec of schema version {SCHEMA_VERSION}")
+    missing = [key for key in _REQUIRED if key not in spec]
+    if missing:
+        raise CommandError(f"{spec_file} lacks {', '.join(missing)}")
+    if not float(spec["window"]["seconds"]) > 0:
+        raise CommandError("window.seconds must be greater than zero")
+    out = spec["out_dir"] = os.path.abspath(spec["out_dir"])
+    if detached.alive(out):
+        raise CommandError(f"a collector already runs in {out}: stop it first")
+    if os.path.exists(_state_file(out)):
+        raise CommandError(f"{out} holds an earlier run: give another out_dir")
+    os.makedirs(os.path.join(out, "evidence"), exist_ok=True)
+    answer = detached.start(spec)
+    if not answer:
+        log = os.path.join(out, "collector.log")
+        raise CommandError(f"the collector did not start, see {log}", FAILED)
+    return answer
+
+
+def poll(out: str, since: int) -> str:
+    """Return as JSON where the collector stands, with the notes after number ``since``."""
+    state = _state(out)
+    state["alive"] = detached.alive(out)
+    state["notes"] = [n for n in state.get("notes", []) if n["n"] > since]
+    return compact_json(state)
+
+
+def stop(out: str, reason: str) -> str:
+    """Ask the collector to finish early; return as JSON whether it still runs."""
+    if not os.path.isdir(out):
+        raise CommandError(f"no such directory: {out}")
+    request_stop(out, reason)
+    return compact_json({"alive": detached.alive(out), "out_dir": out})
+
+
+def pack(out: str, tar_file: str) -> str:
+    """Pack the evidence of a finished or dead collector; return the tar's size as JSON."""
+    state = _state(out)
+    if detached.alive(out) and not state.get("done"):
+        message = "the collector still runs: wait for it or stop it first"
+        raise CommandError(message, STILL_RUNNING)
+    window_file = os.path.join(out, "evidence", "window.json")
+    if not os.path.exists(window_file):
+        write_atomic(window_file, indented_json(document_of_the_dead(state)))
+    part = tar_file + ".part"
+    with tarfile.open(part, "w:gz", compresslevel=1) as archive:
+        for name in _PACKED:
+            path = os.path.join(out, name)
+            if os.path.exists(path):
+                archive.add(path, name)
+    os.replace(part, tar_file)
+    size = os.path.getsize(tar_file)
+    return compact_json({"tar": tar_file, "bytes": size, "done": bool(state.get("done"))})
+
+
+def _state(out: str) -> dict[str, Any]:
+    state = read_json(_state_file(out))
+    if not isinstance(state, dict):
+        raise CommandError(f"nothing was collected in {out}")
+    return state
+
+
+def _state_file(out: str) -> str:
+    return os.path.join(out, "state.json")

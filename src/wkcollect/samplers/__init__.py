@@ -1,0 +1,1 @@
+"""What is sampled during the run, one kind a module; ``schedule`` says how often and when."""

@@ -1,0 +1,106 @@
+"""The detached process, as the zipapp starts it under the oldest Python of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import Any
+
+import pytest
+from tests.unit.collectstack import Detached, Stack, until
+
+from wktriage.core import schemas
+
+
+def test_detached_run_from_start_to_pack(stack: Stack) -> None:
+    stack.sim.run()
+    run = Detached(stack)
+    pid = run("start", str(run.spec))["pid"]
+    assert os.getsid(pid) != os.getsid(0)
+    again = run("start", str(run.spec), check=False)
+    assert again.returncode == 2
+    assert "stop it first" in again.stderr
+    early = run("pack", str(run.out), str(stack.tmp / "early.tar"), check=False)
+    assert early.returncode == 3
+    state = until(lambda: (s := run.poll())["done"] and s, 20)
+    assert state["valid"] is True
+    assert state["phase"] == "done"
+    assert state["users_connected"] == 4
+    assert [n["text"] for n in state["notes"]][-1] == "phase done"
+    assert all(n["n"] > 3 for n in run.poll("--since", "3")["notes"])
+    packed = run("pack", str(run.out), str(stack.tmp / "e.tar"))
+    assert packed["done"] is True
+    until(lambda: not run.poll()["alive"])
+
+
+def test_killed_collector_leaves_a_window_that_says_so(stack: Stack) -> None:
+    stack.spec["window"] = {"seconds": 60}
+    stack.sim.run()
+    run = Detached(stack)
+    pid = run("start", str(run.spec))["pid"]
+    until(lambda: run.poll()["samples_taken"] > 3)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not run.poll()["alive"])
+    assert run.poll()["done"] is False
+    run("pack", str(run.out), str(stack.tmp / "e.tar"))
+    window = json.loads((stack.evidence / "window.json").read_text())
+    schemas.validate("window", window)
+    assert window["valid"] is False
+    assert window["reason"] == "the collector died in phase window"
+    assert window["start"] is not None
+    assert len(stack.rows("status.jsonl")) > 3
+
+
+def test_stop_command_ends_a_detached_run(stack: Stack) -> None:
+    stack.spec["window"] = {"seconds": 60}
+    run = Detached(stack)
+    run("start", str(run.spec))
+    run("stop", str(run.out), "--reason", "enough")
+    state = until(lambda: (s := run.poll())["done"] and s)
+    assert state["interrupted"] == "enough"
+    assert state["valid"] is False
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"window": {"seconds": 0}}, "greater than zero"),
+        ({"schema_version": 9}, "schema version"),
+        ({"host": ...}, "lacks host"),
+    ],
+)
+def test_wrong_spec_is_one_clear_error(stack: Stack, change: dict[str, Any], said: str) -> None:
+    stack.spec.update(change)
+    stack.spec = {k: v for k, v in stack.spec.items() if v is not ...}
+    run = Detached(stack)
+    done = run("start", str(run.spec), check=False)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_running_collector_does_not_need_its_file(stack: Stack) -> None:
+    run = Detached(stack)
+    own = stack.tmp / "collector.pyz"
+    shared = run.program
+    own.write_bytes(shared.read_bytes())
+    run.program = own
+    run("start", str(run.spec))
+    own.unlink()
+    run.program = shared
+    stack.sim.run()
+    state = until(lambda: (s := run.poll())["done"] and s, 20)
+    assert state["valid"] is True
+    assert (stack.evidence / "metrics/node3.prom").stat().st_size > 0
+    assert "Traceback" not in (run.out / "collector.log").read_text()
+
+
+def test_commands_on_an_empty_directory_say_what_is_missing(stack: Stack) -> None:
+    run = Detached(stack)
+    for command in (["poll"], ["pack"], ["stop"]):
+        files = [str(run.out), *(["e.tar"] if command == ["pack"] else [])]
+        done = run(*command, *files, check=False)
+        assert done.returncode == 2
+        assert done.stderr.startswith("collector: ")
+        assert str(run.out) in done.stderr
