@@ -10,9 +10,9 @@ DOCUMENTATION = r"""
 module: wk_processes
 short_description: The stack's processes on one host
 description:
-  - Keeps the nodes and the simulator that a host runs, each in a directory of its own. Where systemd
-    runs and the user may ask it, each is a transient unit with its own control group; elsewhere a
-    supervisor process starts it again when it ends by itself.
+  - Keeps the nodes and the simulator that a host runs, each in a directory of its own. Where
+    systemd runs and the user may ask it, each is a transient unit with its own control group;
+    elsewhere a supervisor process starts it again when it ends by itself.
   - Data directories are emptied only below the harness's own marker file. A process of somebody
     else on a port of the stack is named, never ended.
 options:
