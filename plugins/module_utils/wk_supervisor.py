@@ -127,7 +127,7 @@ class Process:
             run(unit_command(spec, self))
             return True
         with open(self.log_file, "ab") as log:
-            subprocess.Popen(
+            subprocess.run(
                 [sys.executable, program_of(self.directory), "supervise", self.directory],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -135,6 +135,7 @@ class Process:
                 start_new_session=True,
                 cwd="/",
                 env=passed_environment(),
+                check=True,
             )
         return True
 
@@ -209,7 +210,12 @@ class Process:
         os.execve(argv[0], argv, dict(passed_environment(), **spec.get("env", {})))
 
     def supervise(self) -> None:
-        """Run it, and again whenever it ends by itself, until it is not meant to run."""
+        """Run it, and again whenever it ends by itself, until it is not meant to run.
+
+        Returns at once in the calling process: what supervises is nobody's child.
+        """
+        if os.fork():
+            return
         write(self.path("supervisor.pid"), "%d %s\n" % (os.getpid(), mark(os.getpid())))
 
         def asked_to_end(_number: int, _frame: Any) -> None:
