@@ -10,7 +10,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ OTHER = (
     "duration",
     "mode",
     "wukongim_checkout",
+    "wukongim_binary",
+    "wkbench_binary",
     "stack_build",
     "stack_project",
     "node_env",
@@ -85,6 +87,8 @@ class Request:
     keep_stack: bool
     incident: str | None
     bundle_id: str
+    own: dict[str, Any] = field(default_factory=dict)
+    """What only the driver reads: it wrote it when it checked the request."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plain form that playbooks carry as ``wk_params``."""
@@ -111,19 +115,39 @@ def check_names(names: Iterable[str]) -> None:
 
 
 @dataclass(frozen=True)
+class StackHost:
+    """A host of the stack, as the inventory has it.
+
+    ``address`` is where the others reach it, ``local`` says that it is the controller, ``settings``
+    are its inventory variables with a name of ``HOST_SETTINGS``.
+    """
+
+    name: str
+    address: str
+    local: bool
+    groups: frozenset[str] = frozenset()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+HOST_SETTINGS = ("wk_address", "wk_benchmark_host", "wk_node_count", "wk_first_port")
+
+
+@dataclass(frozen=True)
 class Asked:
     """What a person asked for, and what the inventory says; a driver makes a Request of it.
 
     ``values`` are the extra vars that were given and hold something. ``root`` is the directory
     below which relative defaults lie. ``benchmark_host`` says whether data directories may be
     emptied there. Without ``needs_stack`` (tearing down) no checkout and no data are looked at.
-    Every method raises UsageError for a value that cannot be used.
+    ``hosts`` are those of the stack, in the inventory's order. Every method raises UsageError for a
+    value that cannot be used.
     """
 
     values: Mapping[str, Any]
     root: Path
     benchmark_host: bool
     needs_stack: bool = True
+    hosts: tuple[StackHost, ...] = ()
 
     def choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
         """Return one of the allowed words."""
