@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from wktriage.bundle.bundle import Bundle
+from wktriage.core import categories
 from wktriage.core.errors import UnknownSignalError, UsageError
 from wktriage.core.model import Signal, SignalSet, Tri
-from wktriage.judging import categories, confidence, eligibility, next_experiment, rules, signals
+from wktriage.judging import confidence, eligibility, next_experiment, rules, signals
 from wktriage.judging.decision import decide
 from wktriage.judging.predicates import Evaluation
 from wktriage.judging.verdict import judge, verdict_of
