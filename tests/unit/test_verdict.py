@@ -402,7 +402,7 @@ def test_words_agree_with_their_number() -> None:
 
 
 def test_a_template_that_names_no_signal_of_the_catalogue_is_a_mistake() -> None:
-    with pytest.raises(UnknownSignalError, match="did you mean send_errors"):
+    with pytest.raises(UnknownSignalError, match="did you mean 'send_errors'"):
         render("{{ s.send_erors }}", {"s": Shown(found())})
 
 
