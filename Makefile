@@ -10,18 +10,19 @@ INCIDENT ?=
 JOBS ?= 2
 
 # The code that is shipped to hosts.
-HOST_CODE = plugins/modules plugins/module_utils $(wildcard src/wkcollect src/wkreplay)
+HOST_CODE = plugins/modules $(wildcard src/wkcollect src/wkreplay)
 
-PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+# Python compiles what is imported when it is; all of the packages would take longer than the rest.
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --extra build
 
-.PHONY: help setup triage test lint lint-ruff lint-mypy lint-imports lint-hosts lint-yaml lint-ansible format docs lock clean
+.PHONY: help setup triage test lint lint-ruff lint-mypy lint-imports lint-hosts lint-yaml lint-ansible format docs lock wheel clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: $(VENV)/.dev ## Make .venv with the locked dependencies and the collections
+setup: $(VENV)/.dev ## Make .venv with the locked dependencies
 
 triage: $(VENV)/.run ## Triage a recorded incident, no Docker needed: make triage [INCIDENT=kill-node1]
 	@$(BIN)/ansible-playbook -i inventory/replay triage.yml -e fail_on=never \
@@ -65,20 +66,22 @@ lock: $(VENV)/.dev ## Resolve the dependencies again, newest that pyproject.toml
 	$(COMPILE) --upgrade --output-file requirements.lock
 	$(COMPILE) --upgrade --extra dev --output-file requirements-dev.lock
 
+wheel: $(VENV)/.run ## Build dist/*.whl, which runs without a checkout: pipx install dist/*.whl
+	$(BIN)/hatchling build --target wheel
+
 clean: ## Remove what make setup and the tests made (runs/ stays)
-	rm -rf $(VENV) .collections .cache .ansible .mypy_cache .pytest_cache .ruff_cache .hypothesis build
+	rm -rf $(VENV) .cache .ansible .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: requirements.lock requirements.yml pyproject.toml | $(BIN)/python
-	$(PIP_INSTALL) -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	$(BIN)/python tools/install_collections.py
+$(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
+	$(PIP_INSTALL) --require-hashes -r requirements.lock
+	$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
-	$(PIP_INSTALL) -r requirements-dev.lock
+	$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
 	@touch $@

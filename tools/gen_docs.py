@@ -139,19 +139,19 @@ def signal_page() -> str:
     """Return the page of signals."""
     doc = load(ROOT / "src" / "wktriage" / "judging" / "signals" / "catalogue.yml")
     rows = [
-        [f"`{s['name']}`", s["unit"], s["scope"], s["meaning"], s.get("source", "")]
+        [f"`{s['name']}`", s["title"], s["unit"], s["scope"], s["meaning"], s.get("source", "")]
         for s in doc["signals"]
     ]
     intro = "Named measurements of a bundle; any of them may be unknown, and then says why."
-    header = ("signal", "unit", "scope", "meaning", "source")
+    header = ("signal", "in words", "unit", "scope", "meaning", "source")
     return f"# Signals\n\n{NOTE}\n{intro}\n\n" + table(header, rows)
 
 
 def categories() -> list[str]:
     """Return the categories in the order in which they are decided."""
-    from wktriage.judging import rules
+    from wktriage.judging.categories import CATEGORIES
 
-    return list(rules.CATEGORIES)
+    return list(CATEGORIES)
 
 
 def category_page() -> str:
@@ -164,10 +164,17 @@ def category_page() -> str:
         if (ROOT / "rules" / f"{name}.md").is_file():
             text += f"[What it means and what it is confused with](../../rules/{name}.md).\n\n"
         rows = (
-            [f"`{r['id']}`", r["role"], r.get("component", ""), r["message"], fixture_link(r["id"])]
+            [
+                f"`{r['id']}`",
+                r.get("title", ""),
+                r["role"],
+                r.get("component", ""),
+                r["message"],
+                fixture_link(r["id"]),
+            ]
             for r in doc["rules"]
         )
-        text += table(("rule", "role", "component", "message", "fixture"), rows)
+        text += table(("rule", "means", "role", "component", "message", "fixture"), rows)
     return text
 
 
@@ -255,9 +262,12 @@ def command_page() -> str:
     def describe(command: click.Command, name: str, parent: click.Context | None) -> str:
         context = click.Context(command, info_name=name, parent=parent, max_content_width=90)
         out = f"\n## `{context.command_path}`\n\n```text\n{command.get_help(context)}\n```\n"
-        for child in getattr(command, "commands", {}).values():
-            if not child.hidden:
-                out += describe(child, str(child.name), context)
+        if isinstance(command, click.Group):
+            # Asked by name: a command whose module is not loaded yet is one all the same.
+            for child_name in command.list_commands(context):
+                child = command.get_command(context, child_name)
+                if child is not None and not child.hidden:
+                    out += describe(child, child_name, context)
         return out
 
     return text + describe(group, "wktriage", None)

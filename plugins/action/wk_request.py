@@ -11,7 +11,7 @@ from ansible.utils.vars import load_extra_vars
 
 from wktriage.cli.action_base import TriageAction
 from wktriage.cli.ansible import tell
-from wktriage.core.paths import PROJECT
+from wktriage.core.paths import work_dir
 from wktriage.request.request import KNOWN, check_names
 from wktriage.run.record import RunPaths, utc_now
 from wktriage.stack import drivers
@@ -24,7 +24,7 @@ class ActionModule(TriageAction):
             {name: self._templar.template(task_vars[name]) for name in KNOWN if name in task_vars},
             driver=arguments["driver"],
             benchmark_host=arguments["benchmark_host"] is True,
-            root=PROJECT,
+            root=work_dir(),
             needs_stack=arguments["needs_stack"],
         )
         tell(bundle=str(RunPaths(Path(request.runs_dir), request.bundle_id).bundle))

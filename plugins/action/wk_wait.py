@@ -15,7 +15,7 @@ from ansible.utils.display import Display
 
 from wktriage.cli import console, progress
 from wktriage.cli.action_base import TriageAction
-from wktriage.run import collector_spec
+from wktriage.run import collector_spec, interruption
 
 display = Display()
 # Taken when the controller's main process loads this file; tasks run in processes without a
@@ -69,7 +69,7 @@ class ActionModule(TriageAction):
     def _show_live(text: str) -> None:
         if not PLAIN:
             shown = f"        {text}" if text else ""
-            display.display(f"\r\x1b[K{shown}\r", screen_only=True, newline=False)
+            display.display(console.live(shown, WIDTH), screen_only=True, newline=False)
 
     @staticmethod
     def _interrupt(_signum: int, _frame: Any) -> None:
@@ -80,8 +80,6 @@ class ActionModule(TriageAction):
             signal.signal(signum, signal.SIG_IGN)
         self._low_level_execute_command(
             shlex.join(
-                collector_spec.command(
-                    python, out, "stop", out, "--reason", "interrupted by the user"
-                )
+                collector_spec.command(python, out, "stop", out, "--reason", interruption.BY_USER)
             )
         )

@@ -13,8 +13,10 @@ from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.citations import verify_citation
 from wktriage.cli.commands.judge import citations
 from wktriage.core import schemas
+from wktriage.core.errors import UsageError
 from wktriage.evaluation import robustness, score
-from wktriage.judging.verdict import UsageError, dump_verdict, verdict_of, write_verdict
+from wktriage.judging.verdict import verdict_of
+from wktriage.judging.verdict_files import dump, write_verdict
 
 ROOT = Path(__file__).resolve().parents[2] / "incidents"
 CASES = [
@@ -93,8 +95,8 @@ def test_every_claim_is_cited_and_every_citation_holds(
 def test_same_bytes_elsewhere(name: str, unpacked: dict[str, Path], tmp_path: Path) -> None:
     copy = tmp_path / "renamed and moved"
     shutil.copytree(unpacked[name], copy)
-    here = dump_verdict(verdict_of(unpacked[name]))
-    assert dump_verdict(verdict_of(copy)) == here
+    here = dump(verdict_of(unpacked[name]))
+    assert dump(verdict_of(copy)) == here
 
 
 def test_foreign_bundle_is_not_written_into(unpacked: dict[str, Path], tmp_path: Path) -> None:

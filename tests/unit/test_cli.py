@@ -12,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from wktriage.cli import commands, main
+from wktriage.cli import commands, inventories, main
 from wktriage.cli.ansible import Outcome
 from wktriage.cli.commands import triage
 from wktriage.core.errors import UsageError
@@ -112,6 +112,54 @@ def test_ctrl_c_finishes_the_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     ended = Outcome(rc=99, exit_code=None, message=None)
     assert play(monkeypatch, tmp_path, ended, None)[0] == 130
     assert asked == [tmp_path]
+
+
+def test_an_inventory_is_taken_by_its_short_name_or_any_path(tmp_path: Path) -> None:
+    ours = str(inventories.DIRECTORY / "replay")
+    assert inventories.resolve("replay") == ours
+    assert inventories.resolve("inventory/replay").endswith("inventory/replay")
+    assert inventories.resolve(str(tmp_path)) == str(tmp_path)
+    assert inventories.resolve("one,two") == "one,two"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("replya", "did you mean 'replay'"), ("nothing", "known are compose, ")]
+)
+def test_an_unknown_inventory_is_refused_with_the_known_ones(name: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=f"no inventory '{name}'.*{hint}"):
+        inventories.resolve(name)
+
+
+def test_the_inventory_reaches_ansible_resolved(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[object] = []
+
+    def playbook(_name: str, _given: dict[str, Any], *, inventory: object) -> Outcome:
+        asked.append(inventory)
+        return Outcome(rc=0)
+
+    monkeypatch.setattr(triage, "run_playbook", playbook)
+    monkeypatch.chdir(tmp_path)
+    for words in (["-i", "replay"], []):
+        ended = CliRunner().invoke(triage.collect, words, standalone_mode=False)
+        assert ended.return_value == 0
+    assert asked == [str(inventories.DIRECTORY / "replay"), None]
+
+
+@pytest.mark.parametrize("words", [["--json"], ["list", "--json"]])
+def test_incidents_are_listed_as_json_either_way(words: list[str]) -> None:
+    ended = CliRunner().invoke(main.group, ["incidents", *words])
+    rows = [json.loads(line) for line in ended.output.splitlines()]
+    assert "paused-node" in {row["bundle"] for row in rows}
+    assert ended.exit_code == 0
+
+
+def test_the_list_of_incidents_says_what_happened() -> None:
+    text = CliRunner().invoke(main.group, ["incidents"]).output
+    assert "* paused-node" in text
+    assert "Inject nothing" not in text
+    assert "triage -i replay -e incident=ID" in text
 
 
 def test_our_errors_are_one_line(

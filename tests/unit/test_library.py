@@ -112,9 +112,9 @@ def test_nothing_to_replay_is_not_packed(tmp_path: Path) -> None:
     assert not (tmp_path / "incidents").exists()
 
 
-def test_unknown_incident_names_the_known_ones(project: Path) -> None:
-    with pytest.raises(UsageError, match=r"no incident 'p99'; recorded are: made-up"):
-        library.find_incident(project / "incidents", "p99")
+def test_unknown_incident_gets_a_suggestion(project: Path) -> None:
+    with pytest.raises(UsageError, match=r"no incident 'madeup'.*; did you mean 'made-up'\?"):
+        library.find_incident(project / "incidents", "madeup")
 
 
 @pytest.mark.parametrize("damage", ["truncate", "missing", "unlabelled", "baseline"])

@@ -22,11 +22,6 @@ def test_a_plugins_error_comes_back_with_its_exit_code(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_playbook_says_how_to_install() -> None:
-    with pytest.raises(InfraError, match="make setup"):
-        ansible.run_playbook("playbooks/none.yml", {})
-
-
 def test_without_the_command_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ansible.RESULT_FILE, raising=False)
     ansible.report_failure(UsageError("x"))

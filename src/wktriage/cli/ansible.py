@@ -15,7 +15,7 @@ from typing import Any
 from ansible_runner.interface import init_command_config
 
 from wktriage.core.errors import InfraError, TriageError
-from wktriage.core.paths import PROJECT
+from wktriage.core.paths import PROJECT, cache_dir
 
 RESULT_FILE = "WKTRIAGE_RESULT_FILE"
 PLAIN = "WKTRIAGE_PLAIN"
@@ -62,27 +62,20 @@ def _told(where: Path) -> dict[str, Any]:
 
 
 def run_playbook(
-    playbook: str, extra_vars: Mapping[str, Any], *, inventory: Path | None = None
+    playbook: str, extra_vars: Mapping[str, Any], *, inventory: str | None = None
 ) -> Outcome:
     """Run a playbook of the project with the terminal passed through, and wait for it.
 
-    Raises InfraError when the project's files are not where this package was installed from.
+    ``inventory`` is what Ansible takes for one; None means the project's default.
     """
-    path = PROJECT / playbook
-    if not path.is_file():
-        raise InfraError(
-            f"{path} is missing: install wktriage from its checkout (make setup), not as a wheel"
-        )
     # ansible-runner silently takes env/extravars of an earlier run in the same directory.
     with tempfile.TemporaryDirectory(prefix="wktriage-") as private:
         result = Path(private) / "result.json"
         extra_file = Path(private) / "extra-vars.json"
         extra_file.write_text(json.dumps(dict(extra_vars)))
-        argv = [str(path), "--extra-vars", f"@{extra_file}"]
+        argv = [str(PROJECT / playbook), "--extra-vars", f"@{extra_file}"]
         if inventory is not None:
-            # Ours by their short name from anywhere, anybody's by its path.
-            ours = PROJECT / inventory
-            argv += ["--inventory", str(inventory if inventory.exists() else ours)]
+            argv += ["--inventory", inventory]
         runner = init_command_config(
             str(Path(sys.executable).with_name("ansible-playbook")),
             cmdline_args=argv,
@@ -100,6 +93,8 @@ def run_playbook(
         for name in ("ANSIBLE_STDOUT_CALLBACK", "ANSIBLE_CALLBACK_PLUGINS"):
             env.pop(name, None)
         env["ANSIBLE_CONFIG"] = str(PROJECT / "ansible.cfg")
+        # What ansible.cfg says is beside it, where an installed wheel writes nothing.
+        env["ANSIBLE_LOCAL_TEMP"] = str(cache_dir() / "ansible")
         env[RESULT_FILE] = str(result)
         if not sys.stdout.isatty():
             env[PLAIN] = "1"
@@ -110,7 +105,7 @@ def run_playbook(
         except KeyboardInterrupt:
             rc = -2
         if rc == NOT_STARTED:
-            raise InfraError("ansible-playbook could not be started: run make setup again")
+            raise InfraError("ansible-playbook could not be started: install wktriage again")
         told = _told(result)
     bundle = told.get("bundle")
     return Outcome(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.core.errors import InfraError
+from wktriage.report import words
 
 HEALTHY, CLASSIFIED, INCONCLUSIVE, HARD_STOP = 0, 3, 4, 5
 _BY_CATEGORY = {
@@ -38,8 +39,7 @@ def read(bundle: Path) -> Outcome:
         verdict = json.loads(path.read_text(encoding="utf-8"))
         code = exit_code(verdict)
     except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise InfraError(f"there is no verdict in {bundle}: {exc}") from exc
-    where = f" on {', '.join(map(str, verdict['nodes']))}" if verdict.get("nodes") else ""
+        raise InfraError(f"{bundle} has no verdict: {exc}") from exc
     report = bundle / "report.html"
     page = report if report.exists() else bundle / "summary.md"
-    return Outcome(code, f"{verdict['category']}{where}: see {page}")
+    return Outcome(code, f"{words.headline(verdict)}: see {page}")

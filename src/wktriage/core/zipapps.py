@@ -24,7 +24,7 @@ def content(program: str) -> bytes:
         raise ValueError(f"{program!r} is no host program: those are {', '.join(PROGRAMS)}")
     spec = find_spec(program)
     if spec is None or not spec.submodule_search_locations:
-        raise ValueError(f"{program} is not installed beside wktriage: run make setup again")
+        raise ValueError(f"{program} is not installed beside wktriage: install wktriage again")
     root = Path(next(iter(spec.submodule_search_locations)))
     files = {f"{program}/{p.relative_to(root).as_posix()}": p for p in root.rglob("*.py")}
     packed = BytesIO()

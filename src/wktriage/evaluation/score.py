@@ -14,10 +14,12 @@ from typing import Any
 
 from wktriage.bundle import archive
 from wktriage.core.errors import UsageError
+from wktriage.core.tables import aligned
 from wktriage.incidents import labels
+from wktriage.judging import categories
 from wktriage.judging.verdict import verdict_of
 
-ABSTAIN = "insufficient_evidence"
+ABSTAIN = categories.ABSTAIN
 BLAMES_SERVER = frozenset(
     {
         "online_churn",
@@ -229,7 +231,7 @@ def report(results: Sequence[Result], beside: Mapping[str, Mapping[str, str]] | 
         ]
         for r in results
     ]
-    lines = _table([head, *rows])
+    lines = aligned([head, *rows])
     names = sorted({r.case.label for r in results})
     said_names = sorted({r.category for r in results})
     counts = confusion(results)
@@ -237,17 +239,9 @@ def report(results: Sequence[Result], beside: Mapping[str, Mapping[str, str]] | 
     matrix += [
         [n, *(str(counts[n][s]) if counts[n][s] else "." for s in said_names)] for n in names
     ]
-    lines += ["", *_table(matrix), ""]
+    lines += ["", *aligned(matrix), ""]
     lines += [f"{name:36}{interval}" for name, interval in summary(results).items()]
     return "\n".join(lines) + "\n"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
 
 
 def support(results: Sequence[Result], deciding: Mapping[str, Sequence[str]]) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from wktriage.bundle.readers import status
 from wktriage.bundle.readers.jsonl import number
 from wktriage.bundle.readers.usage import SIM
 from wktriage.core.errors import UsageError
+from wktriage.core.paths import cache_dir
+from wktriage.core.suggestions import did_you_mean
 from wktriage.core.times import parse_time
 from wktriage.incidents import archive, labels
 from wktriage.incidents.labels import replace_file
@@ -132,15 +134,15 @@ def _read_labels(
 
 
 def find_incident(root: Path, name: str) -> Incident:
-    """Return the incident of that id. Raises UsageError, with the ids there are, for no such."""
+    """Return the incident of that id. Raises UsageError, with a suggestion, for an unknown one."""
     known = list_incidents(root)
     for incident in known:
         if incident.bundle == name:
             if not incident.archive.is_file():
                 raise UsageError(f"incident {name}: {incident.archive} is missing")
             return incident
-    names = ", ".join(incident.bundle for incident in known) or "none"
-    raise UsageError(f"no incident {name!r}; recorded are: {names} (wktriage incidents)")
+    hint = did_you_mean(name, [incident.bundle for incident in known])
+    raise UsageError(f"no incident {name!r} (`wktriage incidents` lists them){hint}")
 
 
 def unpack(incident: Incident, target: Path) -> Path:
@@ -307,7 +309,7 @@ def replay_request(project: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
     ``project`` is the project directory. Adds ``bundle_dir`` (the unpacked recording), ``archive``
     and ``baseline_dir`` (the recorded baseline, None when the incident has none).
     """
-    root, cache = project / "incidents", project / ".cache" / "incidents"
+    root, cache = project / "incidents", cache_dir() / "incidents"
     incident = find_incident(root, str(asked.get("incident") or DEFAULT))
     bundle_dir = unpacked(incident, cache)
     request = check_request(incident, recorded(bundle_dir), asked)

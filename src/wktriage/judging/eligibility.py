@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-SERVER_CATEGORIES = frozenset(
-    {"cold_start", "delivery_path", "send_path", "distributed_lag", "server_hot_path"}
-)
-"""Categories whose cause can be a defect of the server's code."""
+from wktriage.judging.categories import SERVERS
 
 SURE_ENOUGH = 0.6
 FAULT_COMPONENTS = frozenset({"node_process", "transport", "host"})
@@ -43,7 +40,7 @@ def assess(
     """
     case = case or {}
     where = f" on {', '.join(nodes)}" if nodes else ""
-    named = category in SERVER_CATEGORIES and component != "none" and confidence >= SURE_ENOUGH
+    named = category in SERVERS and component != "none" and confidence >= SURE_ENOUGH
     conditions = [
         {
             "id": "named_failure_mode",
@@ -98,7 +95,7 @@ def _from_case(case: Mapping[str, Any], key: str, met: str, unmet: str) -> dict[
 
 
 def _test(category: str, component: str, nodes: Sequence[str]) -> str:
-    if category not in SERVER_CATEGORIES:
+    if category not in SERVERS:
         return "none: this category gives no reason to change server code"
     text = _TESTS.get(component, "a focused test of the failing path")
     if component in FAULT_COMPONENTS:

@@ -14,20 +14,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wktriage.core.errors import UsageError
+from wktriage.judging.categories import NOT_ABOUT_TRAFFIC
 from wktriage.judging.wording import render
 from wktriage.request import knobs, scenarios
 
 UNEXPLAINED = "unexplained"
-NO_ISOLATION = frozenset({"insufficient_evidence", "baseline_health", "healthy"})
-"""Categories that say nothing about the traffic, so that taking a mix apart would not help."""
-
 BASELINES = frozenset({"smoke-default", "accumulated-data"})
 """Mixed, but never taken apart: when the baseline fails, no other scenario runs before it."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9./]{1,32}\Z")
 _NODE_ENV = re.compile(r"WK_[A-Z0-9_]{1,80}\Z")
 CLEAN_DATA_ROOT = ".data-clean"
-CHECKOUT = '"$WUKONGIM_CHECKOUT"'
+CHECKOUT = "PATH"
+"""Stands for the WuKongIM checkout: whoever shows a command says so."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,8 @@ class Run:
     purpose: str = "target"
     node_env: Mapping[str, str] = field(default_factory=dict)
     connect_rate: int | None = None
+    refused: tuple[str, ...] = ()
+    """Node settings because of which a node refused to start."""
 
     @property
     def mixed(self) -> bool:
@@ -63,7 +64,8 @@ def propose(
 
     ``values`` are what texts may use: ``nodes`` (text, may be empty), ``component`` and ``s``.
     """
-    entry = _choose(hypothesis_ids, bool(values["nodes"]))
+    entry = _choose(hypothesis_ids, run, nodes_named=bool(values["nodes"]))
+    values = {**values, "setting": run.refused[0] if run.refused else ""}
     experiment = _experiment(entry, run, values)
     hypothesis = {
         "statement": render(entry["statement"], values),
@@ -78,15 +80,18 @@ def propose(
 
 def must_isolate(category: str, run: Run) -> bool:
     """Tell whether the isolated scenarios come before any other experiment."""
-    return run.mixed and category not in NO_ISOLATION and run.scenario not in BASELINES
+    return run.mixed and category not in NOT_ABOUT_TRAFFIC and run.scenario not in BASELINES
 
 
-def _choose(ids: Sequence[str], nodes_named: bool) -> Mapping[str, Any]:
+def _choose(ids: Sequence[str], run: Run, *, nodes_named: bool) -> Mapping[str, Any]:
     known = knobs.hypotheses()
     for name in (*ids, UNEXPLAINED):
         entry = known[name]
-        if nodes_named or not entry.get("needs_nodes"):
-            return entry
+        if entry.get("needs_nodes") and not nodes_named:
+            continue
+        if entry.get("needs_refused_setting") and not run.refused:
+            continue
+        return entry
     raise UsageError(f"hypotheses.yml: {UNEXPLAINED} must not need nodes")
 
 
@@ -96,6 +101,25 @@ def _experiment(entry: Mapping[str, Any], run: Run, values: Mapping[str, Any]) -
         "expected_result": render(entry["expected_result"], values),
         "stop_condition": render(entry["stop_condition"], values),
     }
+    if plan["kind"] == "none":
+        return {
+            "kind": "none",
+            "variable": plan["variable"],
+            "from": plan["from"],
+            "to": plan["to"],
+            "command": None,
+            **common,
+        }
+    if plan["kind"] == "unset":
+        setting = run.refused[0]
+        return {
+            "kind": "config",
+            "variable": setting,
+            "from": run.node_env.get(setting, "set"),
+            "to": "not set",
+            "command": _command(run, unset=setting),
+            **common,
+        }
     if plan["kind"] == "state":
         return {
             "kind": "config",
@@ -181,10 +205,11 @@ def _command(
     duration: int | None = None,
     change: Mapping[str, Any] | None = None,
     node_env: Mapping[str, str] | None = None,
+    unset: str | None = None,
 ) -> str:
     """Return the exact command of a run that differs in what is given."""
     name = scenario or run.scenario
-    words = ["ansible-playbook", "triage.yml", "-e"]
+    words = ["wktriage", "triage", "-e"]
     extra: list[str] = []
     if change or (scenario is None and name not in scenarios.names()) or name == scenarios.CUSTOM:
         # A preset's workload is fixed: any other one is a custom scenario with all values said.
@@ -205,7 +230,11 @@ def _command(
         words += ["-e", f"data_root={CLEAN_DATA_ROOT}"]
     if run.connect_rate is not None:
         words += ["-e", f"connect_rate={run.connect_rate}"]
-    kept = {k: v for k, v in run.node_env.items() if _NODE_ENV.match(k) and _PLAIN.match(v)}
+    kept = {
+        k: v
+        for k, v in run.node_env.items()
+        if k != unset and _NODE_ENV.match(k) and _PLAIN.match(v)
+    }
     if environment := {**kept, **(node_env or {})}:
         words += ["-e", json.dumps({"node_env": environment}, sort_keys=True)]
     return f"{shlex.join(words)} -e wukongim_checkout={CHECKOUT}"

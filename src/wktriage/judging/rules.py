@@ -18,25 +18,10 @@ from wktriage.core.model import SignalSet, Tri
 from wktriage.core.paths import PROJECT
 from wktriage.core.yaml_files import read_mapping
 from wktriage.judging import predicates
+from wktriage.judging.categories import CATEGORIES
 from wktriage.judging.predicates import Catalogue, Evaluation, Predicate
 
 DIRECTORY = PROJECT / "rules"
-
-CATEGORIES = (
-    "insufficient_evidence",
-    "baseline_health",
-    "history_sensitive",
-    "client_bottleneck",
-    "online_churn",
-    "cold_start",
-    "delivery_path",
-    "send_path",
-    "local_capacity",
-    "distributed_lag",
-    "server_hot_path",
-    "healthy",
-)
-"""In the order in which they are decided: the first that holds wins."""
 
 COMPONENTS = (
     "none",
@@ -64,6 +49,8 @@ SUCCESS = "success"
 class Rule:
     """One rule. ``weight`` is in log-odds, ``strength`` the reliability of its mechanism a priori.
 
+    ``title`` (deciding rules) is a noun phrase for what the rule would mean.
+
     ``nodes`` are predicates about one node, strongest evidence first: the first that holds for
     some node names the rule's nodes. Without any, those of its own quantifiers are named.
     """
@@ -79,17 +66,23 @@ class Rule:
     nodes: tuple[Predicate, ...] | None
     message: str
     hypotheses: tuple[str, ...]
+    title: str = ""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A rule evaluated on a bundle's signals. ``missing`` are the needs that are unknown."""
+    """A rule evaluated on a bundle's signals.
+
+    ``missing`` are the needs that are unknown. ``everywhere`` says that the rule holds for every
+    node of several, so that it names none.
+    """
 
     rule: Rule
     tri: Tri
     evaluation: Evaluation
     nodes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    everywhere: bool = False
 
 
 def load(
@@ -105,7 +98,7 @@ def load(
     place for anything that is not right.
     """
     facts = _facts(directory, validate=validate) | {SUCCESS: {"scope": "cluster", "is": success}}
-    found: list[Rule] = []
+    loaded: list[Rule] = []
     seen: set[str] = set()
     for category in CATEGORIES:
         path = directory / f"{category}.yml"
@@ -119,8 +112,8 @@ def load(
             if rule.id in seen:
                 raise UsageError(f"{path.name}/rules/{i}/id: {rule.id} is there already")
             seen.add(rule.id)
-            found.append(rule)
-    return found
+            loaded.append(rule)
+    return loaded
 
 
 def _rule(
@@ -154,6 +147,7 @@ def _rule(
             nodes=nodes,
             message=entry["message"],
             hypotheses=tuple(entry.get("hypotheses", ())),
+            title=entry.get("title", ""),
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise UsageError(f"{where}: not a usable rule: {exc!r}") from exc
@@ -194,8 +188,10 @@ def evaluate(rule: Rule, signals: SignalSet) -> Outcome:
     evaluation = rule.when.evaluate(signals)
     missing = tuple(name for name in rule.needs if not _known(name, signals))
     tri = Tri.UNKNOWN if evaluation.tri is Tri.YES and missing else evaluation.tri
-    nodes = _name_nodes(rule, evaluation, signals) if tri is Tri.YES else ()
-    return Outcome(rule, tri, evaluation, nodes, missing)
+    nodes = _nodes_of(rule, evaluation, signals) if tri is Tri.YES else ()
+    # What is true of every node singles out none.
+    everywhere = len(signals.nodes) > 1 and len(nodes) == len(signals.nodes)
+    return Outcome(rule, tri, evaluation, () if everywhere else nodes, missing, everywhere)
 
 
 def _known(name: str, signals: SignalSet) -> bool:
@@ -205,18 +201,14 @@ def _known(name: str, signals: SignalSet) -> bool:
     return any(s.value is not None for s in signals.per_node(name).values())
 
 
-def _name_nodes(rule: Rule, evaluation: Evaluation, signals: SignalSet) -> tuple[str, ...]:
+def _nodes_of(rule: Rule, evaluation: Evaluation, signals: SignalSet) -> tuple[str, ...]:
     if rule.nodes is None:
-        found = evaluation.nodes
-    else:
-        found = ()
-        for predicate in rule.nodes:
-            found = tuple(n for n in signals.nodes if predicate.on_node(signals, n) is Tri.YES)
-            if found:
-                break
-    # What is true of every node singles out none.
-    everywhere = len(signals.nodes) > 1 and len(found) == len(signals.nodes)
-    return () if everywhere else found
+        return evaluation.nodes
+    for predicate in rule.nodes:
+        nodes = tuple(n for n in signals.nodes if predicate.on_node(signals, n) is Tri.YES)
+        if nodes:
+            return nodes
+    return ()
 
 
 def _check(name: str, document: Any, where: str) -> None:

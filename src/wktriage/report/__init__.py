@@ -12,11 +12,13 @@ from typing import Any
 
 from wktriage.bundle.bundle import Bundle
 from wktriage.core.errors import UsageError
-from wktriage.report import page, summary
 
 
 def write_all(bundle: Bundle, verdict: Mapping[str, Any], out: Path) -> list[Path]:
     """Write summary.md and report.html into ``out`` and return their paths. Raises OSError."""
+    # Templates and plots: a screen, which needs the room's words only, does without.
+    from wktriage.report import page, summary
+
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for name, text in (

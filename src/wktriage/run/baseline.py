@@ -265,7 +265,7 @@ def _ask_the_same(one: str, other: str) -> bool:
         return False
 
 
-FIGURES = ("node_cpu_cores", "node_cpu_max_cores", "node_healthz_p99_ms", "sendack_p99")
+FIGURES = ("node_cpu_cores", "node_cpu_max_cores", "node_healthz_p99_ms", "send_server_latency_p99")
 """Signals of the baseline that the report draws as a band behind those of the run."""
 
 

@@ -158,6 +158,16 @@ def mark(
     return wall
 
 
+def note_interruption(paths: RunPaths, reason: str) -> bool:
+    """Note in the mark of a run why it ends early; tell whether there is such a run."""
+    try:
+        pending = json.loads(paths.pending_file.read_text())
+    except (OSError, ValueError):
+        return False
+    write_json(paths.pending_file, {**pending, "interrupted": reason})
+    return True
+
+
 def end(paths: RunPaths) -> None:
     """Remove the pending mark and the work files: the bundle is complete."""
     shutil.rmtree(paths.work, ignore_errors=True)

@@ -20,7 +20,8 @@ from typing import Any
 from wktriage import report
 from wktriage.bundle import assembly, fingerprint
 from wktriage.core.errors import TriageError
-from wktriage.judging.verdict import verdict_of, write_verdict
+from wktriage.judging.verdict import verdict_of
+from wktriage.judging.verdict_files import write_verdict
 from wktriage.run.baseline import find_twin, reference
 from wktriage.run.interrupted import assemble_interrupted
 from wktriage.run.lock import process_start
@@ -78,6 +79,8 @@ def _finalise(paths: RunPaths, reason: str) -> Path:
         _remove_empty(paths.bundle)
         end(paths)
         return paths.bundle
+    # What the run itself noted when it was interrupted is better known than a guess from outside.
+    reason = str(pending.get("interrupted") or reason)
     bundle = assemble_interrupted(paths.pending_file, reason)
     driver = drivers.named(str(pending["driver"]))
     driver.remove(str(pending["project"]), paths.runs_dir)

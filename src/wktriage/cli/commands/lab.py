@@ -14,7 +14,7 @@ from wktriage.bundle.layout import MANIFEST
 from wktriage.cli.ansible import run_playbook
 from wktriage.cli.commands.triage import parse_extra_vars
 from wktriage.core.errors import InfraError
-from wktriage.core.paths import PROJECT
+from wktriage.core.paths import work_dir
 from wktriage.lab import faults, labelling, plan
 from wktriage.lab.actions import disk, dispatcher
 from wktriage.lab.injector import Injector
@@ -61,7 +61,7 @@ def draw(seed: int, count: int) -> None:
     "--incidents",
     "store",
     type=click.Path(path_type=Path),
-    default=PROJECT / "incidents",
+    default=work_dir() / "incidents",
     help="Where incidents are stored.",
 )
 @click.option("--baseline", help="The incident that is this one's recorded baseline.")
@@ -101,5 +101,4 @@ def run(
 
 
 def _runs_dir(parameters: Mapping[str, Any]) -> Path:
-    path = Path(str(parameters.get("runs_dir", "runs"))).expanduser()
-    return path if path.is_absolute() else PROJECT / path
+    return Path.cwd() / Path(str(parameters.get("runs_dir", work_dir() / "runs"))).expanduser()

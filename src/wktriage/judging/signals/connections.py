@@ -99,7 +99,7 @@ def _connections(ctx: Context) -> None:
         "connections_lost_ratio",
         total / users if total is not None and users else None,
         cites,
-        why="connections or users are unknown",
+        why="the number of connections or of users is unknown",
     )
     after_total = ctx.number("connections_after")
     complete = len(last) == len(ctx.nodes) and bool(ctx.nodes)
@@ -126,7 +126,7 @@ def _sendacks(ctx: Context) -> None:
         middle = median([v for n, v in rates.items() if n != node])
         enough = (median([v for n, v in answered.items() if n != node]) or 0.0) >= MIN_SENDACKS
         ctx.put(
-            "sendacks_vs_peers",
+            "sends_per_connection_vs_peers",
             rates[node] / middle if node in rates and middle and enough else None,
             cites,
             node=node,

@@ -24,9 +24,14 @@ CITE_MAX = 6
 
 @cache
 def catalogue() -> dict[str, dict[str, Any]]:
-    """Return the signal catalogue by name (unit, scope, meaning, source)."""
+    """Return the signal catalogue by name (title, unit, scope, meaning, source)."""
     entries = read_mapping(Path(__file__).with_name("catalogue.yml"))["signals"]
     return {entry["name"]: entry for entry in entries}
+
+
+def title(name: str) -> str:
+    """Return what a person reads for a signal, for use in a sentence."""
+    return str(catalogue()[name]["title"])
 
 
 class Context:
@@ -37,7 +42,7 @@ class Context:
         self.bundle = bundle
         self.nodes = bundle.nodes
         self.window = bundle.window
-        self.signals = SignalSet(nodes=bundle.nodes)
+        self.signals = SignalSet(names=catalogue(), nodes=bundle.nodes)
         self.damaged_status: list[int] = []
 
     # -- evidence -----------------------------------------------------------------------------
@@ -140,8 +145,9 @@ class Context:
     ) -> None:
         """State a signal; value None needs ``why``. Times are epoch seconds.
 
-        Raises KeyError for a name that is not in the catalogue.
+        Raises UnknownSignalError for a name that is not in the catalogue.
         """
+        self.signals.require(name)
         unit = catalogue()[name]["unit"]
         if value is None:
             self.signals.add(
@@ -158,8 +164,7 @@ class Context:
 
     def value(self, name: str, node: str | None = None) -> Any:
         """Return the value of a signal stated before, None when unknown or not stated."""
-        found = self.signals.get(name, node)
-        return None if found is None else found.value
+        return self.signals.value(name, node)
 
     def number(self, name: str, node: str | None = None) -> float | None:
         """Return a numeric value stated before, None when unknown."""
@@ -167,8 +172,8 @@ class Context:
 
     def cites(self, name: str, node: str | None = None) -> tuple[Citation, ...]:
         """Return the citations of a signal stated before."""
-        found = self.signals.get(name, node)
-        return () if found is None else found.citations
+        signal = self.signals.get(name, node)
+        return () if signal is None else signal.citations
 
     def gather(
         self,

@@ -168,14 +168,19 @@ def _nodes(ctx: Context) -> None:
             top = max(inside, key=lambda s: s.cpu_cores or 0.0)
             highest[node] = (top.cpu_cores, ctx.cite_usage(node, [top]))
         limit, limit_cites = limit_of(ctx, node)
-        ctx.put("node_cpu_limit_cores", limit, limit_cites, node=node, why="not recorded")
+        ctx.put("node_cpu_limit_cores", limit, limit_cites, node=node, why="it is not recorded")
         if mean is not None and limit:
             shares[node] = (mean / limit, [*cites[:2], *limit_cites])
         throttling[node] = throttled(ctx, node)
     ctx.gather("node_cpu_cores", per_node=cores, default_why=NO_CPU)
     ctx.gather("node_cpu_max_cores", "max", per_node=highest, default_why=NO_CPU)
-    ctx.gather("node_cpu_of_limit", "max", per_node=shares, default_why="CPU or limit unknown")
-    ctx.gather("node_throttled_ratio", "max", per_node=throttling, default_why="not recorded")
+    ctx.gather(
+        "node_cpu_of_limit",
+        "max",
+        per_node=shares,
+        default_why="the CPU or its limit is not recorded",
+    )
+    ctx.gather("node_throttled_ratio", "max", per_node=throttling, default_why="it is not recorded")
     for node in ctx.nodes:
         mine = ctx.number("node_cpu_cores", node)
         others = [
@@ -189,7 +194,7 @@ def _nodes(ctx: Context) -> None:
             mine / middle if mine is not None and middle else None,
             [c for n in ctx.nodes for c in ctx.cites("node_cpu_cores", n)[:2]],
             node=node,
-            why="CPU of this node or its peers is unknown",
+            why="the CPU of this node or of its peers is unknown",
         )
 
 
@@ -224,8 +229,8 @@ def _host(ctx: Context, hosts: list[HostSamples]) -> None:
             why=NO_HOST,
         )
     for name, field in (
-        ("psi_io_avg10", "psi_io_some_avg10"),
-        ("psi_cpu_avg10", "psi_cpu_some_avg10"),
+        ("host_io_pressure", "psi_io_some_avg10"),
+        ("host_cpu_pressure", "psi_cpu_some_avg10"),
     ):
         _extreme(ctx, name, hosts, lambda r, f=field: number(r.data.get(f)), f"/{field}")
     _extreme(ctx, "host_load_per_cpu", hosts, _load_per_cpu, "/load1")
@@ -306,7 +311,7 @@ def _foreign(ctx: Context, hosts: list[HostSamples]) -> None:
     if busy is not None and cpus and total is not None and single and len(known) == len(entities):
         foreign = host_cpu.foreign_cores(busy * cpus, total, own or 0.0)
     basis = [*ctx.cites("host_cpu_busy"), *ctx.cites("host_ncpu"), *cites[:3]]
-    why = "host CPU, or the CPU of a container, is unknown" if single else "several hosts"
+    why = "the host's CPU, or that of a container, is unknown" if single else "several hosts"
     ctx.put("foreign_cpu_cores", foreign, basis, why=why)
     ctx.put(
         "foreign_cpu_of_host",

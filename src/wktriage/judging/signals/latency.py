@@ -102,9 +102,9 @@ def _state_latency(
         node=node,
         why=none if not found.count else f"{found.count:g} observations are too few for a p99",
     )
-    if spec.p99 == "sendack_p99":
+    if spec.p99 == "send_server_latency_p99":
         ctx.put(
-            "sendack_saturated",
+            "send_server_latency_off_scale",
             found.saturated(0.99) if found.count else None,
             cites,
             node=node,
@@ -300,11 +300,11 @@ def _shares(ctx: Context) -> None:
                 min(1.0, some / whole) if some is not None and whole else None,
                 [*ctx.cites(part, node)[:3], *ctx.cites("append_mean", node)[:3]],
                 node=node,
-                why="append or this part of it is unknown",
+                why="the append latency or this part of it is unknown",
             )
     for name, of in (
         ("append_vs_peers", "append_mean"),
-        ("sendack_vs_peers", "sendack_mean"),
+        ("send_server_latency_vs_peers", "send_server_latency_mean"),
         ("storage_commit_vs_peers", "storage_commit_mean"),
     ):
         versus_peers(ctx, name, of)
@@ -321,7 +321,7 @@ def versus_peers(ctx: Context, name: str, of: str) -> None:
             mine / middle if mine is not None and middle else None,
             [c for n in ctx.nodes for c in ctx.cites(of, n)[:2]],
             node=node,
-            why="this node's value or its peers' is unknown",
+            why="it is unknown for this node or for its peers",
         )
 
 
@@ -358,8 +358,8 @@ def _storage(ctx: Context) -> None:
 
 def _worst_steps(ctx: Context) -> None:
     for name, family, labels in (
-        ("sendack_p99_worst", SEND, {"frame_type": "SEND"}),
-        ("append_p99_worst", APPEND, {}),
+        ("worst_send_server_latency_p99", SEND, {"frame_type": "SEND"}),
+        ("worst_append_p99", APPEND, {}),
     ):
         per_node: PerNode = {}
         for node in ctx.nodes:

@@ -14,7 +14,7 @@ NO_LOG = "no log of this node is in the bundle"
 
 LOGGED = {
     "send_failed_logged": ("gateway.send_failed",),
-    "plan_incomplete_logged": ("delivery.plan_incomplete",),
+    "incomplete_deliveries_logged": ("delivery.plan_incomplete",),
     "session_errors_logged": ("gateway.session_error",),
     "presence_failed_logged": (
         "presence_touch",
@@ -125,8 +125,15 @@ def _texts(ctx: Context) -> None:
                 failures[kind] = failures.get(kind, 0) + template.in_window
         ctx.put("send_failed_class", _top(classes), basis, node=node)
         cites += basis
-    ctx.put("log_top_template", _top(everything) if cites else None, cites, why="no logs")
-    ctx.put("send_failed_class", _top(failures) if cites else None, cites, why="no logs")
+    ctx.put(
+        "log_top_template",
+        _top(everything) if cites else None,
+        cites,
+        why="no log is in the bundle",
+    )
+    ctx.put(
+        "send_failed_class", _top(failures) if cites else None, cites, why="no log is in the bundle"
+    )
 
 
 def _top(counts: dict[str, int]) -> str:
@@ -135,8 +142,8 @@ def _top(counts: dict[str, int]) -> str:
 
 def _canceled(ctx: Context) -> None:
     for name, stage in (
-        ("append_canceled_store", "stage=store"),
-        ("append_canceled_quorum", "stage=quorum"),
+        ("appends_canceled_before_store", "stage=store"),
+        ("appends_canceled_awaiting_quorum", "stage=quorum"),
     ):
         _whole_log(ctx, name, f"append waiter canceled {stage}")
     _whole_log(ctx, "node_panics", "panic")

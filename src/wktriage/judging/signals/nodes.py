@@ -77,7 +77,7 @@ def _never_up(ctx: Context, node: str) -> None:
         True if cites else None,
         cites,
         node=node,
-        why="neither scrapes nor probes nor logs of this node are there",
+        why="there are no scrapes, probes or logs of this node",
     )
 
 
@@ -166,7 +166,14 @@ def _reachability(ctx: Context) -> None:
             if lost and not (inside and not failed):
                 window = ctx.window or (None, None)
                 evidence.append(Found(cites, window[1], window[0]))
-        state_event(ctx, "node_unreachable", node, evidence, known, "no probe, no scrape")
+        state_event(
+            ctx,
+            "node_unreachable",
+            node,
+            evidence,
+            known,
+            "the node was neither probed nor scraped",
+        )
         _at_end(ctx, node, inside, scrape)
     ctx.gather("node_unreachable_seconds", "max", per_node=seconds, default_why="no healthz probes")
     ctx.gather("node_unreachable_ratio", "max", per_node=ratios, default_why="no healthz probes")
@@ -201,4 +208,9 @@ def _at_end(
     elif scrape is not None:
         ctx.put("node_unreachable_at_end", False, scrape[1], node=node)
     else:
-        ctx.put("node_unreachable_at_end", None, node=node, why="no probe, no scrape")
+        ctx.put(
+            "node_unreachable_at_end",
+            None,
+            node=node,
+            why="the node was neither probed nor scraped",
+        )

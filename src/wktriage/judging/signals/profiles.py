@@ -46,7 +46,9 @@ def _cpu(ctx: Context) -> None:
                 ctx.put(name, None, node=node, why=reason)
             continue
         cites = [ctx.bundle.cite(rel)]
-        ctx.put("pprof_cpu_cores", profile.cores, cites, node=node, why="no duration recorded")
+        ctx.put(
+            "pprof_cpu_cores", profile.cores, cites, node=node, why="its duration is not recorded"
+        )
         _state(ctx, names, profile, cites, node)
         merged.total += profile.total
         merged.syscalls += profile.syscalls

@@ -158,25 +158,25 @@ def _workload_ran(ctx: Context) -> None:
 
 
 def _rates(ctx: Context, found: list[Step], offered: float | None) -> None:
-    names = ("sent_rate", "attempted_rate", "messages_sent", "counter_steps")
+    names = ("sent_rate", "attempted_rate", "messages_sent", "counter_intervals")
     derived = (
-        "offered_to_sent_ratio",
-        "offered_to_attempted_ratio",
-        "worst_offered_to_sent_ratio",
-        "short_intervals_ratio",
+        "achieved_rate_ratio",
+        "attempted_rate_ratio",
+        "worst_achieved_rate_ratio",
+        "intervals_below_offer_ratio",
     )
     seconds = sum(s.seconds for s in found)
     if not found or seconds <= 0:
         for name in (*names[:3], *derived, "sent_rate_trend"):
             ctx.put(name, None, why=NO_STEPS)
         cites = [ctx.cite_status(ctx.samples[-1], "messages_sent")] if ctx.samples else []
-        ctx.put("counter_steps", 0 if cites else None, cites, why=NO_STEPS)
+        ctx.put("counter_intervals", 0 if cites else None, cites, why=NO_STEPS)
         return
     ends = [ctx.cite_status(s, "messages_sent") for s in (found[0].first, found[-1].last)]
     errors = [ctx.cite_status(s, "send_errors") for s in (found[0].first, found[-1].last)]
     sent = sum(s.sent for s in found)
     attempted = sent + sum(s.send_errors for s in found)
-    ctx.put("counter_steps", len(found), ends)
+    ctx.put("counter_intervals", len(found), ends)
     ctx.put("messages_sent", sent, ends)
     ctx.put("sent_rate", sent / seconds, ends)
     ctx.put("attempted_rate", attempted / seconds, ends + errors)
@@ -185,24 +185,19 @@ def _rates(ctx: Context, found: list[Step], offered: float | None) -> None:
             ctx.put(name, None, why="the offered rate is not recorded")
     else:
         basis = [*ctx.cites("offered_rate")[:2], *ends]
-        nothing = 1e6  # a finite stand-in for "nothing was sent": JSON has no infinity
-        ctx.put("offered_to_sent_ratio", offered * seconds / sent if sent else nothing, basis)
-        ctx.put(
-            "offered_to_attempted_ratio",
-            offered * seconds / attempted if attempted else nothing,
-            basis,
-        )
+        ctx.put("achieved_rate_ratio", _share_of(offered, sent, seconds), basis)
+        ctx.put("attempted_rate_ratio", _share_of(offered, attempted, seconds), basis)
         worst = min(found, key=lambda s: s.sent / s.seconds)
         ctx.put(
-            "worst_offered_to_sent_ratio",
-            offered * worst.seconds / worst.sent if worst.sent else nothing,
+            "worst_achieved_rate_ratio",
+            _share_of(offered, worst.sent, worst.seconds),
             [ctx.cite_status(s, "messages_sent") for s in (worst.first, worst.last)],
             since=worst.last.time,
             not_before=worst.first.time,
         )
         short = [s for s in found if s.sent < SHORT * offered * s.seconds]
         ctx.put(
-            "short_intervals_ratio",
+            "intervals_below_offer_ratio",
             sum(s.seconds for s in short) / seconds,
             [ctx.cite_status(s, "messages_sent") for s in (short[0].first, short[0].last)]
             if short
@@ -217,8 +212,16 @@ def _rates(ctx: Context, found: list[Step], offered: float | None) -> None:
         "sent_rate_trend",
         sum(s.sent for s in tail) / sum(s.seconds for s in tail) / before if before else None,
         ends,
-        why="fewer than three counter steps, or nothing sent in the first third",
+        why="there are fewer than three counter intervals, or nothing was sent in the first third",
     )
+
+
+def _share_of(offered: float, messages: float, seconds: float) -> float:
+    """Return the share (0 to 1) of the offered rate that so many messages are.
+
+    A window holds a few more publications of the counters than seconds would have: never above 1.
+    """
+    return min(1.0, messages / (offered * seconds))
 
 
 def _errors(ctx: Context, found: list[Step]) -> None:
@@ -356,12 +359,12 @@ def _run_failed(ctx: Context) -> None:
     names = ("send_errors", "recv_errors", "errors_before_window")
     failed = [n for n in names if ctx.number(n)]
     errors = [ctx.number(n) for n in names[:2]]
-    ratio = ctx.number("offered_to_sent_ratio")
+    ratio = ctx.number("achieved_rate_ratio")
     if failed:
         ctx.put("run_failed", True, ctx.cites(failed[0]))
-    elif ratio is not None and ratio > 1 / SHORT:
-        ctx.put("run_failed", True, ctx.cites("offered_to_sent_ratio"))
+    elif ratio is not None and ratio < SHORT:
+        ctx.put("run_failed", True, ctx.cites("achieved_rate_ratio"))
     elif None in errors or ratio is None:
-        ctx.put("run_failed", None, why="errors or rates are unknown")
+        ctx.put("run_failed", None, why="the errors or the rates are unknown")
     else:
-        ctx.put("run_failed", False, ctx.cites("offered_to_sent_ratio"))
+        ctx.put("run_failed", False, ctx.cites("achieved_rate_ratio"))

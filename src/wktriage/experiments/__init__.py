@@ -1,0 +1,1 @@
+"""Experiments that can say no: registered before they run, refused where they prove nothing."""

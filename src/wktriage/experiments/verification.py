@@ -1,0 +1,93 @@
+"""Did the fix fix it? The test passes, the scenarios are healthy, and the target got better."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from wktriage.experiments import eligibility
+from wktriage.experiments.effects import Outcome
+from wktriage.experiments.judge import ExperimentOutcome
+from wktriage.experiments.registration import BundleRef
+from wktriage.experiments.regression import TestRun
+
+
+class ScenarioRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One verification run on the fixed build: its bundle and what its verdict says."""
+
+    scenario: str
+    bundle: BundleRef
+    category: str
+    revision: str | None
+
+    @classmethod
+    def of(
+        cls, scenario: str, bundle: BundleRef, verdict: Mapping[str, Any], revision: str | None
+    ) -> ScenarioRun:
+        """Return the run of a verdict on a bundle; ``revision`` is its fingerprint's."""
+        return cls(scenario, bundle, str(verdict.get("category")), revision)
+
+
+class Verification(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether a fix is verified, and the first thing that is not as it must be."""
+
+    fix_ref: str
+    fix_commit: str
+    verified: Literal["yes", "no"]
+    reason: str
+    runs: tuple[ScenarioRun, ...]
+    semantics: tuple[str, ...]
+    improvement: str
+
+
+def verify(
+    target: str,
+    before: TestRun,
+    after: TestRun,
+    runs: Sequence[ScenarioRun],
+    improvement: ExperimentOutcome | None,
+    diff: str,
+    because: str | None = None,
+) -> Verification:
+    """Return whether the fix at ``after.ref`` is verified.
+
+    ``improvement`` is the outcome of base against fix on the target; ``diff`` what the fix changes.
+    """
+    semantics = tuple(eligibility.semantics_problems(diff))
+    problem = eligibility.fixed(before, after, because)
+    problem = problem or next(iter(semantics), None)
+    problem = problem or _unhealthy(target, runs, after.commit)
+    problem = problem or _no_better(target, improvement)
+    return Verification(
+        after.ref,
+        after.commit,
+        "no" if problem else "yes",
+        problem or f"{target} improved beyond noise, and every scenario is healthy on the fix.",
+        tuple(runs),
+        semantics,
+        improvement.why if improvement else "not compared",
+    )
+
+
+def _unhealthy(target: str, runs: Sequence[ScenarioRun], commit: str) -> str | None:
+    for scenario in dict.fromkeys([target, *eligibility.ALWAYS]):
+        mine = [run for run in runs if run.scenario == scenario]
+        if not mine:
+            return f"{scenario} has not been run on the fix."
+        for run in mine:
+            if run.revision != commit:
+                return f"{scenario} ran on {run.revision or 'an unknown revision'}, not on the fix."
+            if run.category != "healthy":
+                return f"{scenario} is not healthy on the fix: {run.category}."
+    return None
+
+
+def _no_better(target: str, improvement: ExperimentOutcome | None) -> str | None:
+    if improvement is None:
+        return f"{target} has not been compared before and after the fix."
+    if improvement.outcome is not Outcome.SUPPORTED:
+        return f"{target} did not improve beyond noise: {improvement.why}"
+    new = [error.what for error in improvement.errors if error.appeared]
+    return f"{target} has errors that it had not before the fix: {new[0]}." if new else None
