@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import string
@@ -12,8 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tests.secretcases import LOOKALIKES, SECRETS, Case, profile, read
+
 from wktriage.bundle import redaction
 from wktriage.bundle.redaction import profiles
 from wktriage.core import schemas
@@ -270,10 +271,8 @@ def test_damaged_archives_are_searched_as_far_as_they_go(tmp_path: Path) -> None
 
 @given(st.binary(max_size=200))
 def test_no_bytes_break_the_profile_reader(data: bytes) -> None:
-    try:
-        assert profiles.redact(data, lambda text: text) in (data, profiles.redact(data, bytes))
-    except profiles.NoProfileError:
-        pass
+    with contextlib.suppress(profiles.NoProfileError):
+        assert profiles.redact(data, bytes) == data
 
 
 NAMES = st.sampled_from(
@@ -291,8 +290,9 @@ CONFIG_SHAPES = st.sampled_from(
      '{n}: "x\n  {v}"', "{n}=x\\\n{v}", '["--{n}", "{v}"]', "- --{n}\n- {v}", '- "{n}={v}"']
 )  # fmt: skip
 LOG_SHAPES = st.sampled_from(
-    ["{n}={v}", "{n}: {v}", '{n}="{v}"', '{{"{n}":"{v}"}}', '"{{\\"{n}\\":\\"{v}\\"}}"', "?{n}={v}&a=b",
-     "{{A:b {n}:{v} C:d}}", "map[{n}:[{v}]]", "--{n} {v}", "{n}:{v}", "{n} => '{v}'", "({n}={v})"]
+    ["{n}={v}", "{n}: {v}", '{n}="{v}"', '{{"{n}":"{v}"}}', '"{{\\"{n}\\":\\"{v}\\"}}"',
+     "?{n}={v}&a=b", "{{A:b {n}:{v} C:d}}", "map[{n}:[{v}]]", "--{n} {v}", "{n}:{v}",
+     "{n} => '{v}'", "({n}={v})"]
 )  # fmt: skip
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from wktriage.core import private_files
+
 
 def read_object(path: Path) -> dict[str, Any] | None:
     """Return the JSON object that a file holds; None when it is absent, damaged or no object."""
@@ -23,6 +25,8 @@ def object_text(document: Mapping[str, Any]) -> str:
 
 
 def write_object(path: Path, document: Mapping[str, Any]) -> None:
-    """Write an object to a file; directories are made as needed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(object_text(document), encoding="utf-8")
+    """Write an object to a file of its owner's, whole or not at all.
+
+    Directories are made as needed. Raises UsageError or InfraError when it cannot be written.
+    """
+    private_files.write(path, object_text(document).encode())

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.core.errors import InfraError
+from wktriage.core.json_files import write_object
 
 SCHEMA_VERSION = 1
 
@@ -93,7 +94,7 @@ class Topology:
 
     def write(self, path: Path) -> None:
         """Write topology.json."""
-        path.write_text(json.dumps(self.as_dict(), indent=2, sort_keys=True) + "\n")
+        write_object(path, self.as_dict())
 
 
 def load(path: Path) -> Topology:

@@ -11,22 +11,26 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.bundle.bundle import Bundle
+from wktriage.bundle.files import JSON_CAP
+from wktriage.core import private_files
 from wktriage.core.errors import UsageError
 
 
 def write_all(bundle: Bundle, verdict: Mapping[str, Any], out: Path) -> list[Path]:
-    """Write summary.md and report.html into ``out`` and return their paths. Raises OSError."""
+    """Write summary.md and report.html into ``out`` and return their paths.
+
+    Raises UsageError or InfraError when they cannot be written.
+    """
     # Templates and plots: a screen, which needs the room's words only, does without.
     from wktriage.report import page, summary
 
-    out.mkdir(parents=True, exist_ok=True)
     written = []
     for name, text in (
         ("summary.md", summary.render(verdict)),
         ("report.html", page.render(bundle, dict(verdict))),
     ):
         path = out / name
-        path.write_bytes(text.encode("utf-8", errors="backslashreplace"))
+        private_files.write(path, text.encode("utf-8", errors="backslashreplace"))
         written.append(path)
     return written
 
@@ -38,7 +42,7 @@ def write_for(bundle: Path, out: Path) -> list[Path]:
     """
     file = out / "verdict.json"
     try:
-        verdict = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
+        verdict = json.loads(private_files.read(file, JSON_CAP) or b"")
+    except (OSError, ValueError, RecursionError) as exc:
         raise UsageError(f"{file}: no usable verdict, classify the bundle first ({exc})") from exc
     return write_all(Bundle.open(bundle), verdict, out)

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.core.errors import UsageError
+from wktriage.core.json_files import write_object
+from wktriage.core.private_files import PRIVATE_DIRECTORY, make_directory
 from wktriage.request.request import Request
 from wktriage.run.lock import process_start
 
@@ -86,13 +88,6 @@ def utc_now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a JSON file whole or not at all."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
-    fresh.replace(path)
-
-
 def begin(paths: RunPaths, run: Mapping[str, Any], *, pid: int, since: str | None = None) -> None:
     """Make the run's directories, its run.json and its pending mark.
 
@@ -100,14 +95,15 @@ def begin(paths: RunPaths, run: Mapping[str, Any], *, pid: int, since: str | Non
     Raises UsageError when the bundle is there already: a bundle is written once.
     """
     try:
-        paths.bundle.mkdir(parents=True)
+        paths.runs_dir.mkdir(parents=True, exist_ok=True)
+        paths.bundle.mkdir(mode=PRIVATE_DIRECTORY)
     except FileExistsError as exc:
         raise UsageError(f"{paths.bundle} is there already: a bundle is written once") from exc
-    paths.work.mkdir(parents=True, exist_ok=True)
-    paths.pending_file.parent.mkdir(exist_ok=True)
-    paths.timings_file.parent.mkdir(exist_ok=True)
-    write_json(paths.run_file, run)
-    write_json(
+    marks = (paths.pending_file.parent, paths.timings_file.parent)
+    for path in (paths.work.parent, paths.work, *marks):
+        make_directory(path)
+    write_object(paths.run_file, run)
+    write_object(
         paths.pending_file,
         {
             "schema_version": SCHEMA_VERSION,
@@ -125,7 +121,7 @@ def begin(paths: RunPaths, run: Mapping[str, Any], *, pid: int, since: str | Non
         },
     )
     start = since or utc_now()
-    write_json(
+    write_object(
         paths.timings_file,
         {"schema_version": SCHEMA_VERSION, "bundle_id": paths.bundle_id, "at": start, "wall": {}},
     )
@@ -145,7 +141,7 @@ def mark(
     wall: dict[str, float] = timings["wall"]
     wall[phase] = round(wall.get(phase, 0.0) + took, 3)
     wall["total"] = round(sum(v for k, v in wall.items() if k != "total"), 3)
-    write_json(paths.timings_file, {**timings, "at": now, "wall": wall})
+    write_object(paths.timings_file, {**timings, "at": now, "wall": wall})
     if paths.run_file.exists():
         run = json.loads(paths.run_file.read_text())
         stack = paths.work / "stack.json"
@@ -154,7 +150,7 @@ def mark(
         run["wall"] = wall
         if failed is not None:
             run["failed"] = {k: str(v)[:2000] for k, v in failed.items()}
-        write_json(paths.run_file, run)
+        write_object(paths.run_file, run)
     return wall
 
 
@@ -164,7 +160,7 @@ def note_interruption(paths: RunPaths, reason: str) -> bool:
         pending = json.loads(paths.pending_file.read_text())
     except (OSError, ValueError):
         return False
-    write_json(paths.pending_file, {**pending, "interrupted": reason})
+    write_object(paths.pending_file, {**pending, "interrupted": reason})
     return True
 
 

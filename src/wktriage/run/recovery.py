@@ -20,12 +20,13 @@ from typing import Any
 from wktriage import report
 from wktriage.bundle import assembly, fingerprint
 from wktriage.core.errors import TriageError
+from wktriage.core.json_files import write_object
 from wktriage.judging.verdict import verdict_of
 from wktriage.judging.verdict_files import write_verdict
 from wktriage.run.baseline import find_twin, reference
 from wktriage.run.interrupted import assemble_interrupted
 from wktriage.run.lock import process_start
-from wktriage.run.record import RunPaths, begin, end, interrupted, write_json
+from wktriage.run.record import RunPaths, begin, end, interrupted
 from wktriage.stack import drivers
 
 WATCH_SECONDS = 1.0
@@ -85,7 +86,7 @@ def _finalise(paths: RunPaths, reason: str) -> Path:
     driver = drivers.named(str(pending["driver"]))
     driver.remove(str(pending["project"]), paths.runs_dir)
     end(paths)
-    write_verdict(bundle)
+    write_verdict(bundle, bundle)
     report.write_for(bundle, bundle)
     return bundle
 
@@ -94,7 +95,7 @@ def refer(paths: RunPaths, baseline: Path) -> Path:
     """Write the reference to the baseline that vouches for a run; return its file."""
     paths.work.mkdir(parents=True, exist_ok=True)
     file = paths.work / "baseline.json"
-    write_json(file, reference(baseline, verdict_of(baseline)))
+    write_object(file, reference(baseline, verdict_of(baseline)))
     return file
 
 
@@ -120,7 +121,7 @@ def refer_twin(runs_dir: Path, run_file: Path, topology_file: Path) -> dict[str,
     if twin.reference is None:
         return {}
     file = run_file.with_name("clean-twin.json")
-    write_json(file, twin.reference)
+    write_object(file, twin.reference)
     return {"clean-twin": file}
 
 

@@ -21,13 +21,13 @@ from wktriage.bundle.redaction import profiles
 from wktriage.bundle.redaction.configs import redact_config
 from wktriage.bundle.redaction.keys import PrivateKeys
 from wktriage.bundle.redaction.lines import (
-    HIDDEN,
     Secrets,
     hide_known,
     hints_in,
     redact_line,
     suspicious,
 )
+from wktriage.bundle.redaction.values import HIDDEN
 
 __all__ = [
     "HIDDEN", "LINE_CAP", "Secrets", "is_config", "redact_config", "redact_excerpt",
@@ -99,11 +99,12 @@ def redact_text(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 @lru_cache(maxsize=4096)
-def redact_excerpt(text: str) -> str:
-    """Return a piece of evidence, as it is shown, without the secrets that tell themselves."""
-    if not suspicious(text.lower().encode("utf-8", "replace")):
-        return text
-    return redact_text(text[:EXCERPT_CAP])
+def redact_excerpt(text: str, secrets: tuple[str, ...] = ()) -> str:
+    """Return a piece of evidence, as it is shown, without known secrets and evident ones."""
+    text = text[:EXCERPT_CAP]
+    if suspicious(text.lower().encode("utf-8", "replace")) or any(s in text for s in secrets):
+        return redact_text(text, secrets)
+    return text
 
 
 def is_config(path: Path) -> bool:

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from wktriage.bundle.redaction import names
 from wktriage.bundle.redaction.keys import PrivateKeys
 from wktriage.bundle.redaction.lines import (
-    HIDDEN,
     Secrets,
     hides_nothing,
     is_harmless,
@@ -21,6 +20,7 @@ from wktriage.bundle.redaction.lines import (
     redact_line,
     value_span,
 )
+from wktriage.bundle.redaction.values import HIDDEN
 
 RULE = "config-key"
 _NAME = re.compile(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from wktriage.bundle.redaction.lines import HIDDEN, open_private_key, private_key_end
+from wktriage.bundle.redaction.lines import open_private_key, private_key_end
+from wktriage.bundle.redaction.values import HIDDEN
 
 _BODY = re.compile(rb"[A-Za-z0-9+/]{1,80}+={0,2}(?:\\[nr])*+[\"',]*+\Z")
 _HEADER = re.compile(rb"(?:Proc-Type|DEK-Info|Version|Comment|Hash)\b.*+\Z", re.S)
