@@ -20,6 +20,7 @@ from wktriage.bundle.merge import WINDOW, merge, merged_window
 from wktriage.core import schemas
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.core.json_files import read_object, write_object
+from wktriage.core.private_files import make_directory
 from wktriage.core.times import iso
 
 
@@ -164,7 +165,7 @@ def _conflict_rows(conflicts: Sequence[str]) -> list[dict[str, Any]]:
 
 def _move_in(stage: Path, bundle_dir: Path) -> None:
     """Move a finished bundle into place, its manifest last."""
-    bundle_dir.mkdir(parents=True, exist_ok=True)
+    make_directory(bundle_dir)
     children = sorted(stage.iterdir(), key=lambda p: (p.name == layout.MANIFEST, p.name))
     for child in children:
         target = bundle_dir / child.name
