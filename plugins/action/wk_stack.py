@@ -25,6 +25,7 @@ class ActionModule(TriageAction):
             sim_env=arguments["sim_env"],
             address=arguments["address"],
             held_ports=arguments["held_ports"],
+            reports=arguments["reports"],
         )
         if state == "placed":
             return {"changed": False, "placement": driver.place(request, site)}

@@ -8,6 +8,7 @@ with several names only this name is replaced.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import secrets
 import stat
@@ -19,7 +20,7 @@ from wktriage.core.errors import InfraError, TriageError, UsageError
 PRIVATE_DIRECTORY = 0o700
 PRIVATE_FILE = 0o600
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 # What a person mends by naming another place; anything else is the machine's.
 _ASKED_WRONG = frozenset({
     errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP,
@@ -34,41 +35,41 @@ def write(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     InfraError when the machine cannot (disk full, input/output error). Nothing is left then.
     """
     try:
-        make_directory(path.parent)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        _make(path.parent)
+        parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as exc:
         raise failure(path, exc) from exc
     try:
-        _replace(directory, path, data, mode)
+        _replace(parent, path, data, mode)
     except OSError as exc:
         raise failure(path, exc) from exc
     finally:
-        os.close(directory)
+        os.close(parent)
 
 
-def _replace(directory: int, path: Path, data: bytes, mode: int) -> None:
+def _replace(parent: int, path: Path, data: bytes, mode: int) -> None:
     # Everything goes by the open directory: its name may be made to mean another meanwhile.
-    _refuse_irregular(directory, path)
+    _refuse_irregular(parent, path)
     fresh = f".{path.name[:100]}.{secrets.token_hex(8)}"
-    file = os.open(fresh, _NEW, mode, dir_fd=directory)
+    file = os.open(fresh, _NEW, mode, dir_fd=parent)
     try:
         with os.fdopen(file, "wb") as handle:
             os.fchmod(handle.fileno(), mode)
             handle.write(data)
             handle.flush()
             os.fsync(handle.fileno())
-        _refuse_irregular(directory, path)
-        os.rename(fresh, path.name, src_dir_fd=directory, dst_dir_fd=directory)
+        _refuse_irregular(parent, path)
+        os.rename(fresh, path.name, src_dir_fd=parent, dst_dir_fd=parent)
     except BaseException:
         with suppress(OSError):
-            os.unlink(fresh, dir_fd=directory)
+            os.unlink(fresh, dir_fd=parent)
         raise
-    os.fsync(directory)
+    os.fsync(parent)
 
 
-def _refuse_irregular(directory: int, path: Path) -> None:
+def _refuse_irregular(parent: int, path: Path) -> None:
     try:
-        mode = os.stat(path.name, dir_fd=directory, follow_symlinks=False).st_mode
+        mode = os.stat(path.name, dir_fd=parent, follow_symlinks=False).st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISREG(mode):
@@ -93,13 +94,14 @@ def kind(mode: int) -> str:
     return "a regular file"
 
 
-def read(path: Path, cap: int) -> bytes | None:
+def read(path: Path, cap: int, *, follow: bool = False) -> bytes | None:
     """Return at most ``cap`` bytes of a regular file; None when there is none.
 
-    Follows no link and waits for nobody (a FIFO). Raises OSError when it cannot be read.
+    Waits for nobody (a FIFO), and goes through a link only to ``follow`` it. Raises OSError when
+    the file cannot be read.
     """
     try:
-        file = os.open(path, _READ)
+        file = os.open(path, _READ if follow else _READ | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
     except OSError as exc:
@@ -113,13 +115,25 @@ def read(path: Path, cap: int) -> bytes | None:
         return handle.read(cap)
 
 
-def make_directory(path: Path) -> None:
-    """Make a directory that only its owner can enter; one that is there stays as it is.
+def directory(path: Path) -> Path:
+    """Make a directory that only its owner can enter, with missing ones above it; return it.
 
-    Directories above it are made as usual. Raises OSError.
+    One that is there stays as it is. Raises UsageError when it is a link, or cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+    try:
+        _make(path)
+    except OSError as exc:
+        raise failure(path, exc) from exc
+    if path.is_symlink():
+        raise UsageError(f"{path} is a link: give the directory itself")
+    return path
+
+
+def _make(path: Path) -> None:
+    # Parents are made with the common mode otherwise.
+    missing = [path, *itertools.takewhile(lambda parent: not parent.exists(), path.parents)]
+    for each in reversed(missing):
+        each.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
 
 
 def failure(path: Path, exc: OSError) -> TriageError:

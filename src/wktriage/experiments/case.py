@@ -20,13 +20,14 @@ from pathlib import Path
 import msgspec
 
 from wktriage.bundle.bundle import Bundle
+from wktriage.core import private_files
 from wktriage.core.errors import UsageError
 from wktriage.core.times import parse_time
-from wktriage.experiments import belief, design, private_files, registration
+from wktriage.experiments import belief, design, registration
 from wktriage.experiments.design import RunRecord, Stop
 from wktriage.experiments.eligibility import Eligibility
 from wktriage.experiments.finding import Finding
-from wktriage.experiments.judge import ExperimentOutcome
+from wktriage.experiments.outcomes import ExperimentOutcome
 from wktriage.experiments.registration import BundleRef, Registration, TamperedError
 from wktriage.experiments.verification import Verification
 

@@ -5,15 +5,14 @@ Both are rebuilt identically from the bundle and its verdict, and lie outside th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from wktriage.bundle.bundle import Bundle
-from wktriage.bundle.files import JSON_CAP
 from wktriage.core import private_files
 from wktriage.core.errors import UsageError
+from wktriage.core.json_files import CAP, parse_object
 
 
 def write_all(bundle: Bundle, verdict: Mapping[str, Any], out: Path) -> list[Path]:
@@ -42,7 +41,9 @@ def write_for(bundle: Path, out: Path) -> list[Path]:
     """
     file = out / "verdict.json"
     try:
-        verdict = json.loads(private_files.read(file, JSON_CAP) or b"")
-    except (OSError, ValueError, RecursionError) as exc:
-        raise UsageError(f"{file}: no usable verdict, classify the bundle first ({exc})") from exc
+        verdict = parse_object(private_files.read(file, CAP) or b"")
+    except OSError as exc:
+        raise UsageError(f"{file}: cannot be read: {exc}") from exc
+    if verdict is None:
+        raise UsageError(f"{file}: no usable verdict, classify the bundle first")
     return write_all(Bundle.open(bundle), verdict, out)

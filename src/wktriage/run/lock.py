@@ -24,6 +24,7 @@ from pathlib import Path
 
 from wktriage.core import private_files
 from wktriage.core.errors import InfraError
+from wktriage.core.json_files import parse_object
 
 LEASE_S = 24 * 3600.0
 """How long a lock of another host counts (s): whether its process runs cannot be told from here."""
@@ -110,10 +111,10 @@ def _locks(path: Path) -> list[_Lock]:
     """Return the lock files of a stack that can be read, oldest first."""
     locks = []
     for file in path.parent.glob(f"{path.name}.*"):
-        with suppress(OSError, ValueError, TypeError, RecursionError):
+        with suppress(OSError, TypeError):
             data = private_files.read(file, _SIZE_CAP)
             status = file.lstat()
-            holder = Holder(**json.loads(data or b""))
+            holder = Holder(**parse_object(data or b"") or {})
             if type(holder.pid) is int and isinstance(holder.pid_start, str):
                 locks.append(_Lock(file, status.st_uid, status.st_ctime, holder))
     return sorted(locks, key=lambda lock: (lock.changed, lock.file.name))
