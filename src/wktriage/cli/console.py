@@ -6,11 +6,11 @@ import os
 import shutil
 import sys
 import textwrap
-import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from wktriage.core.terminal import visible
 from wktriage.report import words
 
 LABEL_WIDTH = 11
@@ -42,19 +42,6 @@ def elapsed(seconds: float) -> str:
     hours, rest = divmod(whole, 3600)
     minutes, secs = divmod(rest, 60)
     return f"{hours}:{minutes:02d}:{secs:02d}" if hours else f"{minutes}:{secs:02d}"
-
-
-def visible(text: str) -> str:
-    """Make control characters visible, so that shown text cannot drive the terminal.
-
-    Newlines and tabs stay. Bidirectional overrides count as control characters.
-    """
-    return "".join(
-        c
-        if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs")
-        else c.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for c in text.replace("\r\n", "\n")
-    )
 
 
 def _text(value: Any) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import click
 
 from wktriage import __version__
 from wktriage.cli.commands import Commands
+from wktriage.cli.output import say
 from wktriage.core.errors import TriageError, UsageError
 
 
@@ -26,12 +28,14 @@ def main() -> None:
     try:
         code = group.main(standalone_mode=False)
     except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
+        say("interrupted", err=True)
         sys.exit(130)
     except click.ClickException as exc:
-        exc.show()
+        told = io.StringIO()
+        exc.show(file=told)
+        say(told.getvalue(), err=True, nl=False)
         sys.exit(UsageError.exit_code)
     except TriageError as exc:
-        click.echo(f"wktriage: {exc}", err=True)
+        say(f"wktriage: {exc}", err=True)
         sys.exit(exc.exit_code)
     sys.exit(code if isinstance(code, int) else 0)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wktriage.cli.console import elapsed, visible
+from wktriage.cli.console import elapsed
+from wktriage.core.terminal import visible
 
 PLAIN_INTERVAL_S = 10.0
 # The collector writes its state every second; this many seconds without change mean that it hangs,

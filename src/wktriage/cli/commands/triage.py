@@ -10,6 +10,7 @@ import yaml
 
 from wktriage.cli import exit_codes, inventories
 from wktriage.cli.ansible import Outcome, run_playbook
+from wktriage.cli.output import say
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.run import interruption, recovery
 
@@ -56,7 +57,7 @@ def _run(playbook: str, given: dict[str, Any], inventory: str | None) -> Outcome
         if ended.bundle is not None:
             recovery.finalise_all(ended.bundle.parent, reason=interruption.BY_USER)
             if (ended.bundle / "summary.md").exists():
-                click.echo(f"The bundle is finished: see {ended.bundle / 'summary.md'}", err=True)
+                say(f"The bundle is finished: see {ended.bundle / 'summary.md'}", err=True)
         raise click.exceptions.Exit(130)
     return ended
 
