@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the generated pages: role READMEs and docs/reference, from the data they describe.
+"""Write what is generated: role READMEs, docs/reference and the schemas of the data files.
 
 ``gen_docs.py`` writes them, ``gen_docs.py --check`` says which are stale and exits 1.
 """
@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,7 +16,12 @@ from typing import Any
 import click
 import yaml
 
-from wktriage.incidents import library
+from wktriage.core import topology
+from wktriage.core.declarations import schema
+from wktriage.incidents import labels, library
+from wktriage.judging import confidence, rules
+from wktriage.lab import faults
+from wktriage.request import knobs, scenarios, workload
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTE = "<!-- Written by `make docs`; edit the source it names, not this page. -->\n"
@@ -139,19 +145,19 @@ def signal_page() -> str:
     """Return the page of signals."""
     doc = load(ROOT / "src" / "wktriage" / "judging" / "signals" / "catalogue.yml")
     rows = [
-        [f"`{s['name']}`", s["unit"], s["scope"], s["meaning"], s.get("source", "")]
+        [f"`{s['name']}`", s["title"], s["unit"], s["scope"], s["meaning"], s.get("source", "")]
         for s in doc["signals"]
     ]
     intro = "Named measurements of a bundle; any of them may be unknown, and then says why."
-    header = ("signal", "unit", "scope", "meaning", "source")
+    header = ("signal", "in words", "unit", "scope", "meaning", "source")
     return f"# Signals\n\n{NOTE}\n{intro}\n\n" + table(header, rows)
 
 
 def categories() -> list[str]:
     """Return the categories in the order in which they are decided."""
-    from wktriage.judging import rules
+    from wktriage.core.categories import CATEGORIES
 
-    return list(rules.CATEGORIES)
+    return list(CATEGORIES)
 
 
 def category_page() -> str:
@@ -164,10 +170,17 @@ def category_page() -> str:
         if (ROOT / "rules" / f"{name}.md").is_file():
             text += f"[What it means and what it is confused with](../../rules/{name}.md).\n\n"
         rows = (
-            [f"`{r['id']}`", r["role"], r.get("component", ""), r["message"], fixture_link(r["id"])]
+            [
+                f"`{r['id']}`",
+                r.get("title", ""),
+                r["role"],
+                r.get("component", ""),
+                r["message"],
+                fixture_link(r["id"]),
+            ]
             for r in doc["rules"]
         )
-        text += table(("rule", "role", "component", "message", "fixture"), rows)
+        text += table(("rule", "means", "role", "component", "message", "fixture"), rows)
     return text
 
 
@@ -181,23 +194,20 @@ def knob_page() -> str:
     """Return the page of knobs."""
     text = f"# Knobs\n\n{NOTE}\nWhat an experiment may change, one at a time. "
     text += "Workload before configuration before code.\n"
-    for path in sorted((ROOT / "knobs").glob("*.yml"), reverse=True):
-        doc = load(path)
-        if "knobs" not in doc:
-            continue
+    header = ("knob", "variable", "type", "default", "affects")
+    for kind in ("workload", "config"):
         rows = (
-            [
-                f"`{k['name']}`",
-                f"`{k['env']}`",
-                k["type"],
-                f"`{k.get('default', '')}`",
-                k["affects"],
-            ]
-            for k in doc["knobs"]
+            [f"`{k.name}`", f"`{k.env}`", k.type, f"`{shown(k.default)}`", k.affects]
+            for k in knobs.load().values()
+            if k.kind == kind
         )
-        header = ("knob", "variable", "type", "default", "affects")
-        text += f"\n## {str(doc['kind']).capitalize()}\n\n{table(header, rows)}"
+        text += f"\n## {kind.capitalize()}\n\n{table(header, rows)}"
     return text
+
+
+def shown(value: object) -> str:
+    """Return a value as YAML has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def fault_page() -> str:
@@ -241,7 +251,7 @@ def incident_row(one: library.Incident) -> list[str]:
     undone = one.fault_at_s is None or one.fault == "nothing"
     row = [f"`{one.bundle}`", one.title, one.fault, "; ".join(one.checks)]
     row += ["" if undone else f"{one.fault_at_s:g} s", f"`{one.scenario}`", f"`{one.label}`"]
-    row += [", ".join(f"`{c}`" for c in one.also_ok), ", ".join(one.must_cite)]
+    row += [", ".join(f"`{c}`" for c in one.also_ok), ", ".join(one.nodes)]
     row.append(f"`{one.baseline}`" if one.baseline else "")
     return [value or "-" for value in row]
 
@@ -255,17 +265,41 @@ def command_page() -> str:
     def describe(command: click.Command, name: str, parent: click.Context | None) -> str:
         context = click.Context(command, info_name=name, parent=parent, max_content_width=90)
         out = f"\n## `{context.command_path}`\n\n```text\n{command.get_help(context)}\n```\n"
-        for child in getattr(command, "commands", {}).values():
-            if not child.hidden:
-                out += describe(child, str(child.name), context)
+        if isinstance(command, click.Group):
+            # Asked by name: a command whose module is not loaded yet is one all the same.
+            for child_name in command.list_commands(context):
+                child = command.get_command(context, child_name)
+                if child is not None and not child.hidden:
+                    out += describe(child, child_name, context)
         return out
 
     return text + describe(group, "wktriage", None)
 
 
+def schema_files() -> dict[Path, str]:
+    """Return the schemas of the data files, made from their declarations."""
+    kinds: dict[str, tuple[Any, str]] = {
+        "scenario": (scenarios.Scenario, "scenarios/<name>.yml"),
+        "rule": (rules.RuleFile, "rules/<category>.yml"),
+        "facts": (rules.FactFile, "rules/facts.yml"),
+        "support": (confidence.SupportFile, "rules/support.yml"),
+        "knob": (knobs.WorkloadKnobs | knobs.NodeKnobs, "knobs/workload.yml and knobs/node.yml"),
+        "hypotheses": (knobs.Hypotheses, "knobs/hypotheses.yml"),
+        "fault": (faults.FaultFile, "faults/<name>.yml, its parameters filled in"),
+        "label": (labels.Label, "A row of incidents/**/labels.jsonl"),
+        "topology": (topology.Topology, "topology.json of a run and of a bundle"),
+        "workload": (workload.Document, "config/workload.json of a bundle"),
+    }
+    folder = Path("schemas")
+    return {
+        folder / f"{name}.schema.json": json.dumps(schema(kind, title), indent=2) + "\n"
+        for name, (kind, title) in kinds.items()
+    }
+
+
 def pages() -> dict[Path, str]:
     """Return every generated page, by its path under the project."""
-    found = {}
+    found = schema_files()
     for role in sorted(ROOT.glob("roles/*/meta/argument_specs.yml")):
         found[role.parents[1].relative_to(ROOT) / "README.md"] = role_page(role.parents[1])
     reference = Path("docs") / "reference"

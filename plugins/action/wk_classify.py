@@ -9,7 +9,8 @@ from typing import Any
 
 from wktriage.bundle.bundle import Bundle
 from wktriage.cli.action_base import TriageAction
-from wktriage.judging.verdict import judge, writable, write
+from wktriage.judging.verdict import judge
+from wktriage.judging.verdict_files import writable, write
 
 
 class ActionModule(TriageAction):

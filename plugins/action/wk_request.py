@@ -13,8 +13,9 @@ from ansible.utils.vars import load_extra_vars
 from wktriage.cli.action_base import TriageAction
 from wktriage.cli.ansible import tell
 from wktriage.core.paths import work_dir
+from wktriage.core.times import utc_now
 from wktriage.request.request import HOST_SETTINGS, KNOWN, StackHost, check_names
-from wktriage.run.record import RunPaths, utc_now
+from wktriage.run.record import RunPaths
 from wktriage.stack import drivers
 
 

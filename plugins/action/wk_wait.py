@@ -15,7 +15,8 @@ from ansible.utils.display import Display
 
 from wktriage.cli import console, progress
 from wktriage.cli.action_base import TriageAction
-from wktriage.run import collector_spec
+from wktriage.core.json_files import parse_object
+from wktriage.run import collector_spec, interruption
 
 display = Display()
 # Taken when the controller's main process loads this file; tasks run in processes without a
@@ -53,9 +54,7 @@ class ActionModule(TriageAction):
         while True:
             answer = self._low_level_execute_command(command)
             now = time.monotonic()
-            watch.update(
-                collector_spec.parse_state(answer["stdout"]) if answer["rc"] == 0 else None, now
-            )
+            watch.update(parse_object(answer["stdout"]) if answer["rc"] == 0 else None, now)
             if show and PLAIN and (line := watch.line(now)) is not None:
                 display.display(f"        {line}")
             elif show and not PLAIN and watch.state:
@@ -69,7 +68,7 @@ class ActionModule(TriageAction):
     def _show_live(text: str) -> None:
         if not PLAIN:
             shown = f"        {text}" if text else ""
-            display.display(f"\r\x1b[K{shown}\r", screen_only=True, newline=False)
+            display.display(console.live(shown, WIDTH), screen_only=True, newline=False)
 
     @staticmethod
     def _interrupt(_signum: int, _frame: Any) -> None:
@@ -80,8 +79,6 @@ class ActionModule(TriageAction):
             signal.signal(signum, signal.SIG_IGN)
         self._low_level_execute_command(
             shlex.join(
-                collector_spec.command(
-                    python, out, "stop", out, "--reason", "interrupted by the user"
-                )
+                collector_spec.command(python, out, "stop", out, "--reason", interruption.BY_USER)
             )
         )

@@ -11,6 +11,8 @@ description:
   - On a terminal shows the task that runs now; plain lines when the output is no terminal, in CI,
     or with E(WKTRIAGE_PLAIN) set to 1.
   - A failure shows everything that the task said about its cause.
+  - A play for the stack without a host of its group ends with an error that says what to do.
+  - On Ctrl-C says where the bundle of the interrupted run will be.
   - Ends with a box that holds the verdict, when a task returned RV(ignore:verdict_file).
   - With C(-v) every result is shown as the default callback does.
 extends_documentation_fragment:
@@ -20,19 +22,27 @@ requirements:
   - set as stdout in configuration
 """
 
-import json
+import contextlib
+import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ansible import constants
+from ansible import constants, context
 from ansible.executor.task_result import CallbackTaskResult
 from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 
-from wktriage.cli import console
+from wktriage.cli import console, inventories
+from wktriage.cli.ansible import report_failure
+from wktriage.core.errors import UsageError
+from wktriage.core.json_files import read_object
+from wktriage.run import interruption
+from wktriage.run.record import RunPaths
 
 #: Roles that only tie others together: they are no phase of their own.
 GLUE_ROLES = frozenset({"run"})
@@ -41,6 +51,7 @@ TALKING_ACTIONS = ("wk_wait",)
 DEBUG_ACTIONS = ("debug", "ansible.builtin.debug")
 #: A task of at least this many seconds gets a line of its own.
 SLOW_TASK_S = 2.0
+STACK_GROUP = "wk_stack"
 
 
 def role_path(task: Any) -> str:
@@ -81,6 +92,8 @@ class CallbackModule(DefaultCallback):
         self._live = False
         self._task: Any = None
         self._outputs: dict[str, str] = {}
+        self._run: RunPaths | None = None
+        self._pid = os.getpid()
         self._plain = console.is_plain(sys.stdout.isatty())
 
     # -- lines ---------------------------------------------------------------------------------
@@ -92,14 +105,16 @@ class CallbackModule(DefaultCallback):
     def _clear_live(self) -> None:
         if self._live:
             self._live = False
-            self._display.display("\r\x1b[K", screen_only=True, newline=False)
+            self._put_live("")
 
     def _show_live(self, text: str) -> None:
-        width = shutil.get_terminal_size().columns - 1
-        # The cursor goes back to the start of the line, so that others overwrite it.
-        self._display.display(f"\r\x1b[K{text[:width]}\r", screen_only=True, newline=False)
+        self._put_live(text)
         sys.stdout.flush()
         self._live = True
+
+    def _put_live(self, text: str) -> None:
+        shown = console.live(text, shutil.get_terminal_size().columns)
+        self._display.display(shown, screen_only=True, newline=False)
 
     def _clock(self) -> str:
         return console.elapsed(time.monotonic() - self._started)
@@ -117,6 +132,8 @@ class CallbackModule(DefaultCallback):
     # -- events --------------------------------------------------------------------------------
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, partial(self._interrupt, signal.getsignal(signum)))
         if self._display.verbosity:
             super().v2_playbook_on_start(playbook)
 
@@ -128,6 +145,18 @@ class CallbackModule(DefaultCallback):
         self._phase = ""
         mode = " [check mode]" if play.check_mode else ""
         self._say(f"[{self._clock()}] {play.get_name().strip()}{mode}", constants.COLOR_HIGHLIGHT)
+
+    def v2_playbook_on_no_hosts_matched(self) -> None:
+        if STACK_GROUP not in self._play.hosts:
+            super().v2_playbook_on_no_hosts_matched()
+            return
+        # Ansible itself would end with "done" and 0, which is not what was asked for.
+        error = UsageError(
+            inventories.no_hosts(STACK_GROUP, context.CLIARGS.get("inventory") or ())
+        )
+        report_failure(error)
+        self._say(f"        {console.visible(str(error))}", constants.COLOR_ERROR)
+        raise SystemExit(error.exit_code)
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         self._begin(task, "TASK")
@@ -232,7 +261,20 @@ class CallbackModule(DefaultCallback):
         if self._display.verbosity >= 3:
             self._say(self._dump_results(result.result, indent=4))
 
+    def _interrupt(self, previous: Any, signum: int, frame: Any) -> None:
+        """Say what becomes of the run, then let Ansible end as it does."""
+        if os.getpid() == self._pid:  # a task's process inherits this until it sets its own
+            lines = interruption.noted(self._run)
+            # What is being printed at this very moment cannot be printed into.
+            with contextlib.suppress(RuntimeError):
+                self._say("\n".join(lines), constants.COLOR_ERROR)
+        if callable(previous):
+            previous(signum, frame)
+
     def _remember(self, result: Any) -> None:
+        if isinstance(opened := result.get("paths"), dict) and opened.get("bundle"):
+            bundle = Path(str(opened["bundle"]))
+            self._run = RunPaths(bundle.parent, bundle.name)
         if result.get("verdict_file"):
             self._outputs = {
                 k: str(result[k])
@@ -244,7 +286,7 @@ class CallbackModule(DefaultCallback):
         path = self._outputs.get("verdict_file")
         if not path or not Path(path).is_file():
             return
-        verdict = json.loads(Path(path).read_text(encoding="utf-8", errors="replace"))
+        verdict = read_object(Path(path)) or {}
         width = max(40, min(100, shutil.get_terminal_size((100, 24)).columns - 4))
         lines = console.verdict_lines(verdict, width)
         if self._plain:
@@ -255,6 +297,8 @@ class CallbackModule(DefaultCallback):
             constants.COLOR_OK if verdict.get("category") == "healthy" else constants.COLOR_CHANGED
         )
         self._say("\n".join(shown), color)
+        if command := console.command_lines(verdict):
+            self._say("\n".join(command))
         for key in ("report_file", "summary_file"):
             if key in self._outputs:
                 self._say(f"{key.partition('_')[0] + ':':<9} {console.visible(self._outputs[key])}")

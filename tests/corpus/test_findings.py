@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
+from wktriage.core import categories
+from wktriage.core.categories import ABSTAIN
 from wktriage.core.model import Signal, SignalSet, Tri
-from wktriage.judging import rules, signals
-from wktriage.judging.verdict import ABSTAIN, Decision
-from wktriage.judging.verdict import decide as decide_signals
+from wktriage.judging import signals
+from wktriage.judging.decision import Decision
+from wktriage.judging.decision import decide as decide_signals
 from wktriage.request import scenarios
 
 FILE = Path(__file__).resolve().parents[1] / "fixtures" / "findings.yml"
@@ -20,12 +22,7 @@ FINDINGS: list[dict[str, Any]] = DOCUMENT["findings"]
 PUBLISHED = {*(f"W{i}" for i in range(1, 14)), *(f"H{i}" for i in range(1, 32))}
 NODES = ("wk-node1", "wk-node2", "wk-node3")
 SUCCESS = scenarios.load(scenarios.CUSTOM).success
-BLAMES_SERVERS = set(rules.CATEGORIES) - {
-    ABSTAIN,
-    "client_bottleneck",
-    "online_churn",
-    "healthy",
-}
+BLAMES_SERVERS = set(categories.CATEGORIES) - categories.blaming("nobody", "client", "connections")
 KEYS = {
     *("id", "says", "given", "nodes", "category", "also_ok", "room", "component", "never"),
     *("client", "gate_only", "abstains", "missing", "xfail", "xfail_component"),
@@ -33,7 +30,7 @@ KEYS = {
 
 
 def decide(finding: dict[str, Any]) -> Decision:
-    found = SignalSet(nodes=NODES)
+    found = SignalSet(names=signals.catalogue(), nodes=NODES)
     catalogue = signals.catalogue()
     for name, value in finding["given"].items():
         found.add(Signal(name, catalogue[name]["unit"], value))
@@ -111,8 +108,8 @@ def test_every_published_finding_is_here_or_said_to_be_left_out() -> None:
 def test_finding_is_well_formed(finding: dict[str, Any]) -> None:
     assert set(finding) <= KEYS
     assert {finding["category"], *finding.get("also_ok", ()), *finding.get("never", ())} <= set(
-        rules.CATEGORIES
+        categories.CATEGORIES
     )
-    assert finding.get("component", "none") in rules.COMPONENTS
+    assert finding.get("component", "none") in categories.COMPONENTS
     assert ("also_ok" in finding) == ("room" in finding)
     assert ("abstains" in finding) == ("missing" in finding)

@@ -40,7 +40,12 @@ addEventListener("load", () => setTimeout(async () => {
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const found = await axe.run({resultTypes: ["violations"]});
   const wrong = found.violations.map(v => v.id + " " + v.nodes[0].target).join("; ") || "nothing";
-  const seen = {wide, charts, asked, dark, axe: wrong};
+  const reasons = document.querySelector("details.paper");
+  const before = reasons.open;
+  dispatchEvent(new Event("beforeprint"));
+  const printed = reasons.open;
+  dispatchEvent(new Event("afterprint"));
+  const seen = {wide, charts, asked, dark, reasons: [before, printed, reasons.open], axe: wrong};
   document.body.dataset.probe = Object.entries(seen).map(e => e.join("=")).join(" ");
 }, 300));
 </script>"""
@@ -105,4 +110,5 @@ def test_page_asks_for_nothing_fits_and_is_accessible(
     found = re.search(r'data-probe="([^"]*)"', done.stdout)
     assert found is not None
     dark = str(scheme == "dark").lower()
-    assert found.group(1) == f"wide=false charts=5 asked=0 dark={dark} axe=nothing"
+    expected = f"wide=false charts=5 asked=0 dark={dark} reasons=false,true,false axe=nothing"
+    assert found.group(1) == expected

@@ -16,7 +16,7 @@ from wktriage.experiments.registration import BundleRef, Registration, Variable,
 
 CATALOGUE: dict[str, dict[str, Any]] = {
     "achieved_rate_ratio": {"scope": "cluster", "unit": "ratio"},
-    "sendack_mean": {"scope": "cluster", "unit": "s"},
+    "send_server_latency_mean": {"scope": "cluster", "unit": "s"},
     "send_errors": {"scope": "cluster", "unit": "count"},
     "recv_errors": {"scope": "cluster", "unit": "count"},
     "node_up": {"scope": "node", "unit": "bool"},

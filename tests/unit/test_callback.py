@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from wktriage.run import interruption
+from wktriage.run.record import RunPaths
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAY = """
@@ -136,3 +140,96 @@ def test_verbose_shows_what_the_default_callback_shows(playbook: Path) -> None:
     assert "TASK [Quiet task]" in done.stdout
     assert "PLAY RECAP" in done.stdout
     assert "'never_set' is undefined" in done.stdout
+
+
+def run(playbook: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(playbook),
+        env=environment(playbook, **extra),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_stack_without_hosts_is_an_error_that_says_what_to_do(
+    playbook: Path, tmp_path: Path
+) -> None:
+    playbook.write_text(PLAY.replace("hosts: localhost", "hosts: wk_stack"))
+    result = tmp_path / "result.json"
+    done = run(playbook, WKTRIAGE_RESULT_FILE=str(result))
+    assert done.returncode == 2
+    assert "no host of group wk_stack in localhost," in done.stdout
+    assert "inventory/replay" in done.stdout
+    assert "done" not in done.stdout
+    assert json.loads(result.read_text())["exit_code"] == 2
+
+
+def test_another_play_without_hosts_ends_as_ansible_ends_it(playbook: Path) -> None:
+    playbook.write_text(PLAY.replace("hosts: localhost", "hosts: elsewhere"))
+    done = run(playbook)
+    assert done.returncode == 0
+    assert "wk_stack" not in done.stdout
+
+
+OPENING = """
+from ansible.plugins.action import ActionBase
+class ActionModule(ActionBase):
+    _requires_connection = False
+    def run(self, tmp=None, task_vars=None):
+        return {"paths": {"bundle": "BUNDLE"}}
+"""
+LONG_PLAY = """
+- name: Trial of an interruption
+  hosts: localhost
+  gather_facts: false
+  tasks:
+    - name: Open
+      wk_fake_run:
+    - name: Wait
+      ansible.builtin.command:
+        argv: [sh, -c, "echo waiting > FIFO; sleep 60"]
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_says_where_the_bundle_will_be_and_is_noted(
+    playbook: Path, tmp_path: Path, signum: signal.Signals
+) -> None:
+    paths = RunPaths(tmp_path / "runs", "one")
+    for file in (paths.pending_file, paths.topology_file):
+        file.parent.mkdir(parents=True)
+        file.write_text("{}")
+    source = OPENING.replace("BUNDLE", str(paths.bundle))
+    (tmp_path / "action_plugins" / "wk_fake_run.py").write_text(source)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    playbook.write_text(LONG_PLAY.replace("FIFO", str(fifo)))
+    with subprocess.Popen(
+        command(playbook),
+        env=environment(playbook),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert fifo.read_text() == "waiting\n"
+        process.send_signal(signum)
+        after, _ = process.communicate(timeout=60)
+    assert process.returncode == (99 if signum is signal.SIGINT else -signum)
+    assert f"The bundle will be in {paths.bundle}" in after
+    assert json.loads(paths.pending_file.read_text())["interrupted"] == interruption.BY_USER
+
+
+def test_an_interruption_tells_what_there_is_to_keep(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path / "runs", "one")
+    assert "before the run began" in interruption.noted(None)[0]
+    assert "before the run began" in interruption.noted(paths)[0]
+    paths.bundle.mkdir(parents=True)
+    assert interruption.noted(paths) == [
+        f"Interrupted after the run: its evidence is complete in {paths.bundle}"
+    ]
+    paths.pending_file.parent.mkdir()
+    paths.pending_file.write_text("{}")
+    assert "before the stack was created" in interruption.noted(paths)[0]

@@ -12,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from wktriage.cli import commands, main
+from wktriage.cli import commands, inventories, main
 from wktriage.cli.ansible import Outcome
 from wktriage.cli.commands import triage
 from wktriage.core.errors import UsageError
@@ -112,6 +112,60 @@ def test_ctrl_c_finishes_the_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     ended = Outcome(rc=99, exit_code=None, message=None)
     assert play(monkeypatch, tmp_path, ended, None)[0] == 130
     assert asked == [tmp_path]
+
+
+def test_an_inventory_is_taken_by_its_short_name_or_any_path(tmp_path: Path) -> None:
+    ours = str(inventories.DIRECTORY / "replay")
+    assert inventories.resolve("replay") == ours
+    assert inventories.resolve("inventory/replay").endswith("inventory/replay")
+    assert inventories.resolve(str(tmp_path)) == str(tmp_path)
+    assert inventories.resolve("one,two") == "one,two"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("replya", "did you mean 'replay'"), ("nothing", "known are compose, ")]
+)
+def test_an_unknown_inventory_is_refused_with_the_known_ones(name: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=f"no inventory '{name}'.*{hint}"):
+        inventories.resolve(name)
+
+
+@pytest.mark.parametrize("words", [["--json"], ["list", "--json"]])
+def test_incidents_are_listed_as_json_either_way(words: list[str]) -> None:
+    ended = CliRunner().invoke(main.group, ["incidents", *words])
+    rows = [json.loads(line) for line in ended.output.splitlines()]
+    assert "paused-node" in {row["bundle"] for row in rows}
+    assert ended.exit_code == 0
+
+
+def test_the_list_of_incidents_says_what_happened() -> None:
+    text = CliRunner().invoke(main.group, ["incidents"]).output
+    assert "* paused-node" in text
+    assert "Inject nothing" not in text
+    assert "triage -i replay -e incident=ID" in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("wktriage inc", "incidents"),
+        ("wktriage triage -i re", "replay"),
+        ("wktriage incidents show paused", "paused-node"),
+    ],
+)
+def test_a_shell_completes_names(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    typed: str,
+    offered: str,
+) -> None:
+    monkeypatch.setattr("sys.argv", ["wktriage"])
+    monkeypatch.setenv("_WKTRIAGE_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+    with pytest.raises(SystemExit):
+        main.main()
+    assert f"plain,{offered}" in capsys.readouterr().out
 
 
 def test_our_errors_are_one_line(

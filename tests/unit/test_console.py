@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from wktriage.cli import console
@@ -79,7 +81,56 @@ def test_verdict_says_class_place_time_and_replay() -> None:
 
 
 def test_a_verdict_with_nothing_in_it_is_unknown_not_healthy() -> None:
-    assert console.verdict_lines({}) == ["category   unknown"]
+    lines = console.verdict_lines({})
+    assert [line.split() for line in lines] == [
+        ["category", "unknown"],
+        ["where", "unknown"],
+        ["next", "step", "unknown"],
+    ]
+
+
+STEP = {
+    "variable": "users",
+    "from": 1,
+    "to": 2,
+    "command": "wktriage triage -e users=2 -e wukongim_checkout=PATH",
+}
+
+
+def test_the_command_of_the_next_step_is_one_line_that_can_be_run_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    verdict = {"category": "send_path", "next_experiment": STEP}
+    ours = tmp_path / ".venv" / "bin" / "wktriage"
+    ours.parent.mkdir(parents=True)
+    ours.write_text("#!/bin/sh\n")
+    ours.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(ours.with_name("python")))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    shown = console.command_lines(verdict)
+    assert shown[1] == "  .venv/bin/wktriage triage -e users=2 -e wukongim_checkout=PATH"
+    assert "PATH is your WuKongIM checkout" in shown[2]
+    monkeypatch.setenv("PATH", str(ours.parent))
+    assert console.command_lines(verdict)[1].startswith("  wktriage triage -e users=2")
+
+
+def test_a_healthy_verdict_needs_no_step_and_gets_no_command() -> None:
+    verdict = {"category": "healthy", "next_experiment": STEP}
+    assert console.command_lines(verdict) == []
+    assert "none needed" in "\n".join(console.verdict_lines(verdict))
+
+
+@pytest.mark.parametrize(("reasons", "more"), [(3, None), (4, "1 more reason "), (6, "3 more ")])
+def test_reasons_beyond_the_first_are_counted(reasons: int, more: str | None) -> None:
+    text = "\n".join(console.verdict_lines({"reasons": [{"text": "why"}] * reasons}))
+    assert text.count("why") == 3
+    assert (more in text) if more else ("more" not in text)
+
+
+def test_the_live_line_stays_inside_the_terminal() -> None:
+    assert console.live("x" * 300, 80) == "\r\x1b[K" + "x" * 79 + "\r"
+    assert console.live("", 80) == "\r\x1b[K\r"
 
 
 def test_box_is_even() -> None:

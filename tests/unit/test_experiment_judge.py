@@ -81,19 +81,20 @@ class TestOverall:
         assert said.outcome is Outcome.INCONCLUSIVE
 
     def test_every_part_must_be_supported(self) -> None:
-        expected = "achieved_rate_ratio >= 0.95 and sendack_mean < 0.5"
+        expected = "achieved_rate_ratio >= 0.95 and send_server_latency_mean < 0.5"
         flat = [0.1, 0.101, 0.1, 0.102]
-        said = judged(runs(SLOW, FAST, sendack_mean=(flat, flat)), expected=expected)
+        said = judged(runs(SLOW, FAST, send_server_latency_mean=(flat, flat)), expected=expected)
         assert said.signals[0].outcome is Outcome.SUPPORTED
         assert said.signals[1].outcome is Outcome.REFUTED
         assert said.outcome is Outcome.REFUTED
 
     def test_a_falsification_test_of_its_own(self) -> None:
         said = judged(
-            runs(SLOW, FAST, sendack_mean=([0.1] * 4, [3.0] * 4)), falsified_if="sendack_mean > 2"
+            runs(SLOW, FAST, send_server_latency_mean=([0.1] * 4, [3.0] * 4)),
+            falsified_if="send_server_latency_mean > 2",
         )
         assert said.outcome is Outcome.REFUTED
-        assert "sendack_mean > 2" in said.why
+        assert "send_server_latency_mean > 2" in said.why
 
     def test_a_second_look_after_the_first_needs_more_than_four_a_side(self) -> None:
         assert judged(runs(SLOW, FAST), spent=(2 / 70,)).outcome is Outcome.INCONCLUSIVE

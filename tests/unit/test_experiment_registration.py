@@ -61,7 +61,7 @@ class TestExpectations:
             return
 
     def test_unknown_signals_get_a_suggestion(self) -> None:
-        with pytest.raises(UsageError, match="did you mean achieved_rate_ratio"):
+        with pytest.raises(UsageError, match="did you mean 'achieved_rate_ratio'"):
             expectations.parse("achieved_rate_ration >= 1", "expected", CATALOGUE)
 
     @given(st.floats(0, 1), st.booleans())
@@ -83,9 +83,9 @@ class TestExpectations:
         return expectations.effects(expectations.parse(text, "t", CATALOGUE), CATALOGUE, "t")
 
     def test_effects_say_signal_and_direction(self) -> None:
-        assert self.effects("achieved_rate_ratio >= 0.95 and sendack_mean < 0.1") == (
+        assert self.effects("achieved_rate_ratio >= 0.95 and send_server_latency_mean < 0.1") == (
             Effect("achieved_rate_ratio", Direction.INCREASE, 0.95),
-            Effect("sendack_mean", Direction.DECREASE, 0.1),
+            Effect("send_server_latency_mean", Direction.DECREASE, 0.1),
         )
         assert self.effects("not achieved_rate_ratio >= 0.95") == (
             Effect("achieved_rate_ratio", Direction.DECREASE, 0.95),
@@ -97,8 +97,8 @@ class TestExpectations:
 
     @pytest.mark.parametrize(
         "text",
-        ["achieved_rate_ratio > 1 or sendack_mean < 1",
-         "not (achieved_rate_ratio > 1 and sendack_mean < 1)"],
+        ["achieved_rate_ratio > 1 or send_server_latency_mean < 1",
+         "not (achieved_rate_ratio > 1 and send_server_latency_mean < 1)"],
     )  # fmt: skip
     def test_an_or_cannot_be_refuted_part_by_part(self, text: str) -> None:
         with pytest.raises(UsageError, match="one experiment for each"):
@@ -135,7 +135,10 @@ class TestRegister:
             ({"question": " "}, "question is empty"),
             ({"expected": "nonsense >= 1"}, "no signal 'nonsense'"),
             ({"expected": "steady == true"}, "has no number"),
-            ({"falsified_if": "known(sendack_mean)"}, "falsification test: has no number"),
+            (
+                {"falsified_if": "known(send_server_latency_mean)"},
+                "falsification test: has no number",
+            ),
             ({"stop_if": "send_errors"}, "stop condition"),
             ({"registered_at": "today"}, "no ISO 8601 time"),
             ({"repeats": 0}, "registration"),
@@ -167,8 +170,10 @@ class TestRegister:
     def test_a_proposal_in_prose_is_refused(self) -> None:
         with pytest.raises(UsageError, match="give expect"):
             registration.of_proposal({"expected_result": "It looks better."})
-        taken = registration.of_proposal({"expect": "sendack_mean < 1", "stop_if": "a > 1"})
-        assert taken == {"expected": "sendack_mean < 1", "stop_if": "a > 1"}
+        taken = registration.of_proposal(
+            {"expect": "send_server_latency_mean < 1", "stop_if": "a > 1"}
+        )
+        assert taken == {"expected": "send_server_latency_mean < 1", "stop_if": "a > 1"}
 
     def test_default_rule_names_signals_that_exist(self) -> None:
         for text in registration.DISTURBED:

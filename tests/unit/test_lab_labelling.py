@@ -9,6 +9,7 @@ import pytest
 
 from wktriage.core.errors import UsageError
 from wktriage.core.model import Signal, SignalSet
+from wktriage.judging.signals import catalogue
 from wktriage.lab import faults
 from wktriage.lab.injector import Record
 from wktriage.lab.labelling import label_run, measured_label
@@ -28,11 +29,11 @@ def test_a_fault_without_effect_is_labelled_like_a_run_without_one(
 ) -> None:
     """The third was seen: sampled-correctness began with errors, before and beside the hogs."""
     still = {
-        "send_error_ratio": 0, "send_errors": 0, "recv_errors": 0, "sendack_mean": 0.02,
-        "sendack_p99": 0.1, "offered_to_sent_ratio": 1.0, "error_free_tail": 45,
+        "send_error_ratio": 0, "send_errors": 0, "recv_errors": 0, "send_server_latency_mean": 0.02,
+        "send_server_latency_p99": 0.1, "achieved_rate_ratio": 1, "error_free_tail": 45,
         "host_cpu_busy": 0.4,
     }  # fmt: skip
-    signals = SignalSet(nodes=("wk-node1",))
+    signals = SignalSet(names=catalogue(), nodes=("wk-node1",))
     for name, value in {**still, **measured}.items():
         signals.add(Signal(name, "count", value))
     chosen = measured_label(faults.load("slow-disk"), signals)
@@ -41,11 +42,12 @@ def test_a_fault_without_effect_is_labelled_like_a_run_without_one(
 
 def test_a_slow_run_with_one_failed_send_of_thousands_is_both() -> None:
     slow = {
-        "send_error_ratio": 0.0001, "send_errors": 1, "sendack_mean": 0.53, "sendack_p99": 2.5,
-        "offered_to_sent_ratio": 1.07,
+        "send_error_ratio": 0.0001, "send_errors": 1, "send_server_latency_mean": 0.53,
+        "send_server_latency_p99": 2.5,
+        "achieved_rate_ratio": 0.935,
     }  # fmt: skip
     for errors, also in ((1, ("send_path",)), (0, ())):
-        signals = SignalSet(nodes=("wk-node1",))
+        signals = SignalSet(names=catalogue(), nodes=("wk-node1",))
         for name, value in {**slow, "send_errors": errors}.items():
             signals.add(Signal(name, "count", value))
         label = measured_label(faults.load("few-appenders"), signals)
@@ -68,13 +70,13 @@ def test_a_labelled_run_becomes_an_incident_that_names_its_targets(tmp_path: Pat
     run = label_run(faults.load("pause-node"), record(injected_at=start), FIXTURE)
     summary = run.summary()
     assert summary["label"] == "send_path"
-    assert summary["must_cite"] == ["wk-node2", "wk-node3"]
+    assert summary["label_nodes"] == ["wk-node2", "wk-node3"]
     assert summary["bundle"] == "full"
     archive = run.store("made-up", tmp_path, None)
     row = json.loads((tmp_path / "labels.jsonl").read_text())
     assert archive.is_file()
     assert row["label"] == "send_path"
-    assert row["must_cite"] == ["wk-node2", "wk-node3"]
+    assert row["nodes"] == ["wk-node2", "wk-node3"]
     assert row["fault"] == "pause-node on wk-node3, wk-node2"
     assert row["fault_at_s"] == 0.0
     assert row["checks"] == ["state equals=paused on wk-node3, wk-node2"]

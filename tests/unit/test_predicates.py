@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wktriage.core.errors import UsageError
+from wktriage.core.errors import UnknownSignalError, UsageError
 from wktriage.core.model import Signal, SignalSet, Tri
 from wktriage.judging import predicates
 
@@ -20,7 +20,7 @@ NODES = ("wk-node1", "wk-node2", "wk-node3")
 
 
 def signals(values: dict[str, Any], per_node: dict[str, list[Any]] | None = None) -> SignalSet:
-    found = SignalSet(nodes=NODES)
+    found = SignalSet(names=CATALOGUE, nodes=NODES)
     for name, value in values.items():
         found.add(Signal(name, "count", value))
     for name, row in (per_node or {}).items():
@@ -43,17 +43,6 @@ LEAVES = st.one_of(
     st.builds(
         lambda form, op, v: {form: {"signal": "n", "op": op, "value": v}},
         st.sampled_from(["any_node", "all_nodes"]),
-        st.sampled_from(list(predicates.OPERATORS)),
-        st.integers(0, 3),
-    ),
-    st.builds(
-        lambda op, v, count_op, count: {
-            "count_nodes": {"signal": "n", "op": op, "value": v},
-            "op": count_op,
-            "value": count,
-        },
-        st.sampled_from(list(predicates.OPERATORS)),
-        st.integers(0, 3),
         st.sampled_from(list(predicates.OPERATORS)),
         st.integers(0, 3),
     ),
@@ -131,17 +120,19 @@ def test_nodes_are_those_for_which_the_quantifier_holds() -> None:
     assert inverted.nodes == ()
 
 
-def test_count_is_unknown_only_while_it_can_go_either_way() -> None:
-    found = signals({}, {"n": [1, None, 5]})
-    count = {"count_nodes": {"signal": "n", "op": ">=", "value": 1}}
-    assert tri({**count, "op": ">=", "value": 2}, found) is Tri.YES
-    assert tri({**count, "op": ">=", "value": 3}, found) is Tri.UNKNOWN
-    assert tri({**count, "op": ">", "value": 3}, found) is Tri.NO
-
-
 def test_no_nodes_known_is_unknown() -> None:
-    empty = SignalSet()
+    empty = SignalSet(names=CATALOGUE)
     assert tri({"all_nodes": {"signal": "n", "op": ">", "value": 0}}, empty) is Tri.UNKNOWN
+
+
+def test_a_name_that_is_not_in_the_catalogue_is_a_mistake_and_not_unknown() -> None:
+    some = signals({"a": 1})
+    for ask in (some.get, some.per_node, some.value):
+        with pytest.raises(UnknownSignalError, match="'bth'; did you mean both"):
+            ask("bth")
+    with pytest.raises(UnknownSignalError):
+        some.add(Signal("c", "count", 1))
+    assert some.get("b") is None
 
 
 def test_two_signals_compare() -> None:
@@ -153,7 +144,7 @@ def test_two_signals_compare() -> None:
 @pytest.mark.parametrize(
     ("raw", "place"),
     [
-        ({"signal": "aa", "op": ">", "value": 1}, "did you mean a?"),
+        ({"signal": "aa", "op": ">", "value": 1}, "did you mean 'a'?"),
         ({"all": [{"signal": "a", "op": "=>", "value": 1}]}, "f.yml/all/0/op"),
         ({"signal": "n", "op": ">", "value": 1}, "any_node"),
         ({"all": []}, "non-empty list"),

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from tests.unit.test_topology import sample
 
-from wktriage.run import recovery
+from wktriage.run import interruption, recovery
 from wktriage.run.baseline import Twin
-from wktriage.run.record import RunPaths, begin, end
+from wktriage.run.record import RunPaths, begin, end, note_interruption
 
 RUN: dict[str, Any] = {
     "schema_version": 1,
@@ -89,6 +89,22 @@ def test_an_interrupted_run_becomes_a_judged_bundle(paths: RunPaths, no_docker: 
     assert no_docker == ["wktriage-unit-test"]
     assert not paths.work.exists()
     assert recovery.finalise_all(paths.runs_dir) == []
+
+
+def test_a_run_that_its_user_ended_says_so_in_its_summary(paths: RunPaths) -> None:
+    begin(paths, RUN, pid=dead_pid())
+    sample().write(paths.topology_file)
+    assert note_interruption(paths, interruption.BY_USER)
+    recovery.finalise_all(paths.runs_dir)
+    manifest = json.loads((paths.bundle / "manifest.json").read_text())
+    assert manifest["interrupted"].split("; ")[0] == interruption.BY_USER
+    summary = (paths.bundle / "summary.md").read_text()
+    assert "did not reach the end of its window: interrupted by the user" in summary
+    assert "disturbed from outside" not in summary
+
+
+def test_there_is_no_mark_to_note_an_interruption_in_after_a_run(paths: RunPaths) -> None:
+    assert note_interruption(paths, interruption.BY_USER) is False
 
 
 def test_a_run_that_had_created_nothing_leaves_nothing(paths: RunPaths) -> None:

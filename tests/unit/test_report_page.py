@@ -13,7 +13,7 @@ import pytest
 from wktriage.bundle.bundle import Bundle
 from wktriage.incidents import library
 from wktriage.judging.verdict import judge
-from wktriage.report import page, timeline
+from wktriage.report import figures, lanes, page, panels, sections, timeline, words
 from wktriage.run.baseline import reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +51,7 @@ def test_page_asks_for_nothing_and_names_class_node_and_time(p01: Path) -> None:
     assert not [a for tag, a in elements if tag == "script" and "src" in a]
     assert not [a for _, a in elements if str(a.get("href", "")).startswith(("http", "//", "/"))]
     head = text[: text.index('id="timeline"')]
-    for word in ("send path", "wk-node2", "06:06:27", "ansible-playbook triage.yml"):
+    for word in ("send path", "wk-node2", "06:06:27", "<code>wktriage triage"):
         assert word in head
 
 
@@ -99,7 +99,7 @@ def test_all_plots_share_one_axis(p01: Path) -> None:
         for line in plot["lines"]:
             assert all(low <= x <= high for x in line["x"])
             assert line["x"] == sorted(set(line["x"]))
-            assert len(line["x"]) == len(line["y"]) <= timeline.POINTS
+            assert len(line["x"]) == len(line["y"]) <= panels.POINTS
     assert data["marks"][0]["kind"] == "since"
 
 
@@ -175,7 +175,7 @@ def test_lane_tells_silent_paused_and_restarted_apart(
 
 def test_rules_tell_what_decided_before_the_rest(p01: Path) -> None:
     verdict = judge(Bundle.open(p01))
-    shown = page.rules(verdict)
+    shown = sections.rules(verdict)
     assert len(shown) == len(verdict["rules"])
     assert shown[0]["own"]
     down = next(r for r in shown if r["id"] == "send_path.node_down")
@@ -187,25 +187,27 @@ def test_rules_tell_what_decided_before_the_rest(p01: Path) -> None:
     }
 
 
-def test_marks_begin_with_the_first_sign_and_carry_the_rules_moments(p01: Path) -> None:
+def test_marks_begin_with_the_first_sign_and_say_what_the_rules_saw_first(p01: Path) -> None:
     bundle = Bundle.open(p01)
     verdict = judge(bundle)
-    found = page.marks(timeline.build(bundle, None), verdict)
-    assert [m["kind"] for m in found][:2] == ["since", "rule"]
+    found = figures.marks(timeline.build(bundle, None), verdict)
+    assert [m["kind"] for m in found][:2] == ["since", "sign"]
     assert found[0]["time"] == verdict["since"][11:19]
-    assert "send_path." in found[1]["text"]
+    assert "the first failed send" in "; ".join(m["text"] for m in found)
+    ids = {r["id"] for r in verdict["rules"]} | set(verdict["signals"])
+    assert not [i for i in ids for m in found if i in m["text"]]
     assert all(m["at"] >= found[0]["at"] for m in found)
     late = {**verdict, "since": f"{verdict['since'][:11]}23:59:59.000Z"}
-    found = page.marks(timeline.build(bundle, None), late)
+    found = figures.marks(timeline.build(bundle, None), late)
     assert [m["kind"] for m in found][-1] == "since"
     assert found[-1]["text"] == "send path since here"
 
 
 def test_figures_of_a_plot_are_there_as_text() -> None:
     panel = {"lines": [{"name": "sent", "x": [0, 4, 10, 14], "y": [1.0, 3.0, None, 5.0]}]}
-    rows = dict(page.figures(panel, [-10, 35])["rows"])
-    assert rows["least"] == ["1"]
-    assert rows["most"] == ["5"]
+    rows = dict(figures.table(panel, [-10, 35])["rows"])
+    assert rows["lowest"] == ["1"]
+    assert rows["highest"] == ["5"]
     assert rows["0 to 2 s"] == ["1"]
     assert rows["14 to 16 s"] == ["5"]
     assert "10 to 12 s" not in rows
@@ -236,7 +238,8 @@ def test_baseline_figures_become_a_band_and_hostile_ones_none(p01: Path, tmp_pat
 def test_unknown_is_never_shown_as_well(tmp_path: Path) -> None:
     (tmp_path / "env.txt").write_text("SCENARIO=x\n")
     text = rendered(tmp_path)
-    assert "nothing is wrong" not in text
+    assert "nothing went wrong" not in text
+    assert "nowhere" not in text
     assert "No WARN or ERROR line" not in text
     for said in ("Logs: not recorded", "Collectors: not recorded", "Fingerprint: not recorded"):
         assert said in text
@@ -252,6 +255,56 @@ def test_replay_is_said_before_everything_else(p01: Path) -> None:
     assert "&lt;b&gt;paused-node" in text
 
 
+def test_every_reason_can_be_read_on_paper(p01: Path) -> None:
+    bundle = Bundle.open(p01)
+    verdict = judge(bundle)
+    reasons = [{"rule": "r", "text": f"reason {n}", "citations": []} for n in range(5)]
+    text = page.render(bundle, {**verdict, "reasons": reasons})
+    collapsed = re.search(r'<details class="paper">(.*?)</details>', text, re.DOTALL)
+    assert collapsed is not None
+    assert "2 more reasons" in collapsed.group(1)
+    assert "reason 4" in collapsed.group(1)
+    # With scripts and without.
+    assert 'document.querySelectorAll("details.paper")' in text
+    assert "details.paper::details-content" in text
+
+
+def test_a_healthy_run_is_not_given_a_command(tmp_path: Path) -> None:
+    incident = library.find_incident(ROOT / "incidents", "h02")
+    bundle = Bundle.open(library.unpack(incident, tmp_path / "h02"))
+    verdict = judge(bundle)
+    assert verdict["category"] == "healthy"
+    text = page.render(bundle, verdict)
+    assert "None needed" in text
+    assert "wktriage triage" not in text
+    assert "Command of the next step" not in text
+
+
+def test_the_next_step_says_what_its_placeholder_is(p01: Path) -> None:
+    bundle = Bundle.open(p01)
+    verdict = judge(bundle)
+    assert words.CHECKOUT in verdict["next_experiment"]["command"]
+    assert words.CHECKOUT_NOTE in page.render(bundle, verdict)
+
+
+def test_ids_of_rules_and_signals_stand_in_the_engineers_part_only(
+    p01: Path, tmp_path: Path
+) -> None:
+    incident = library.find_incident(ROOT / "incidents", "paused-node")
+    for directory in (p01, library.unpack(incident, tmp_path / "paused")):
+        bundle = Bundle.open(directory)
+        verdict = judge(bundle)
+        before, _, after = page.render(bundle, verdict).partition('<section id="rules"')
+        body, _, _ = before[before.index("<body") :].partition('<section id="evidence"')
+        ids = {r["id"] for r in verdict["rules"]} | {s for s in verdict["signals"] if "_" in s}
+        assert not [i for i in ids if re.search(rf"\b{re.escape(i)}\b", body)]
+        assert after.index("<details><summary>For engineers") < after.index("<table")
+
+
+def test_first_signs_are_signals(p01: Path) -> None:
+    assert set(words.FIRST_SIGNS) <= set(judge(Bundle.open(p01))["signals"])
+
+
 def test_policy_allows_no_inline_style(p01: Path) -> None:
     text = rendered(p01)
     assert "unsafe-inline" not in text
@@ -260,29 +313,29 @@ def test_policy_allows_no_inline_style(p01: Path) -> None:
 
 def test_unanswered_probe_is_kept_as_unknown(tmp_path: Path) -> None:
     run = timeline.build(full(tmp_path / "b", [probe(t, t != 20) for t in range(1, 40)], []), None)
-    (plot,) = [p for p in page.plots(run) if p["key"] == "health"]
+    (plot,) = [p for p in figures.plots(run) if p["key"] == "health"]
     (line,) = plot["lines"]
     at = [x for x, y in zip(line["x"], line["y"], strict=True) if y is None]
     assert at == [pytest.approx(10.1)]
 
 
 def test_long_runs_keep_peaks_and_gaps_in_few_points() -> None:
-    points: list[timeline.Point] = [(float(t), 1.0) for t in range(40_000)]
+    points: list[panels.Point] = [(float(t), 1.0) for t in range(40_000)]
     points[12_345], points[30_000] = (12_345.0, 99.0), (30_000.0, None)
-    kept = timeline._thin(points)
-    assert len(kept) <= timeline.POINTS
+    kept = panels.thin(points)
+    assert len(kept) <= panels.POINTS
     assert points[12_345] in kept
     assert points[30_000] in kept
     assert kept == sorted(kept)
 
 
 def test_flapping_lane_is_bounded_and_keeps_the_worst() -> None:
-    spans = [timeline.Span(t, t + 1, "down" if t % 2 else "up", "") for t in range(5000)]
-    kept = timeline._coarse(spans, 0, 5000)
+    spans = [lanes.Span(t, t + 1, "down" if t % 2 else "up", "") for t in range(5000)]
+    kept = lanes.coarse(spans, 0, 5000)
     assert [(s.state, s.start, s.end) for s in kept] == [("down", 0, pytest.approx(5000))]
-    spans = [timeline.Span(t, t + 0.5, "up", "") for t in range(5000)]
-    spans[2500] = timeline.Span(2500, 2500.5, "paused", "")
-    kept = timeline._coarse(spans, 0, 5000)
+    spans = [lanes.Span(t, t + 0.5, "up", "") for t in range(5000)]
+    spans[2500] = lanes.Span(2500, 2500.5, "paused", "")
+    kept = lanes.coarse(spans, 0, 5000)
     assert [s.state for s in kept] == ["up", "paused", "up"]
     assert kept[1].start <= 2500 < kept[1].end
 
@@ -300,7 +353,7 @@ def test_files_say_whether_they_are_what_the_manifest_lists(tmp_path: Path) -> N
     (where / "manifest.json").write_text(json.dumps({"files": entries, "collectors": ["x", {}]}))
     (where / "metrics").mkdir()
     (where / "metrics" / "node1.prom.err").write_text("timed out\n")
-    found = {f["path"]: (f["met"], f["status"]) for f in page.files(Bundle.open(where))}
+    found = {f["path"]: (f["met"], f["status"]) for f in sections.files(Bundle.open(where))}
     assert found["window.json"] == ("yes", "as listed")
     assert found["topology.json"] == ("no", "differs from the manifest")
     assert found["gone.json"] == ("no", "missing")
@@ -310,5 +363,5 @@ def test_files_say_whether_they_are_what_the_manifest_lists(tmp_path: Path) -> N
 
 
 def test_address_of_a_file_is_relative_whatever_its_name() -> None:
-    assert page.href("logs/\udcff é.log") == "logs/%FF%20%C3%A9.log"
-    assert page.href("javascript:alert(1)") == "javascript%3Aalert%281%29"
+    assert sections.href("logs/\udcff é.log") == "logs/%FF%20%C3%A9.log"
+    assert sections.href("javascript:alert(1)") == "javascript%3Aalert%281%29"

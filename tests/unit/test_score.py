@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 from wktriage.cli.commands import judge as commands
 from wktriage.core.errors import UsageError
 from wktriage.evaluation import score
+from wktriage.judging.verdict import verdict_of
 
 INCIDENTS = Path(__file__).resolve().parents[2] / "incidents" / "shared"
 
@@ -78,7 +80,8 @@ def test_intervals_hold_their_value_and_repeat() -> None:
 def test_labels_that_do_not_fit_are_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--labels"):
         score.cases(tmp_path)
-    (tmp_path / "labels.jsonl").write_text(json.dumps({"bundle": "x9", "label": "healthy"}))
+    row = {"bundle": "x9", "label": "healthy", "fault": "nothing", "scenario": "x"}
+    (tmp_path / "labels.jsonl").write_text(json.dumps(row))
     with pytest.raises(UsageError, match=r"x9\.tar\.xz"):
         score.cases(tmp_path)
 
@@ -117,11 +120,52 @@ def test_classify_says_it_in_words_json_and_exit_code(tmp_path: Path) -> None:
     assert sorted(bundle.rglob("*")) == before
 
 
-def test_explain_lists_every_rule_with_evidence(tmp_path: Path) -> None:
-    _, text = run("explain", unpacked("b01", tmp_path / "b"))
+def test_explain_lists_the_rules_that_fired_and_others_when_asked(tmp_path: Path) -> None:
+    bundle = unpacked("b01", tmp_path / "b")
+    _, text = run("explain", bundle)
     assert "+ baseline_health.never_ran" in text
     assert "<- status.jsonl:" in text
-    assert "? send_path" in text
+    assert "? send_path" not in text
+    assert "more rules: wktriage explain --all" in text
+    _, everything = run("explain", bundle, "--all")
+    assert "? send_path" in everything
+    assert "more rules" not in everything
+    _, one = run("explain", bundle, "--rule", "send_path.node_down")
+    assert "? send_path.node_down" in one
+    assert "never_ran" not in one
+
+
+def test_explain_prints_json_and_suggests_a_rule(tmp_path: Path) -> None:
+    bundle = unpacked("b01", tmp_path / "b")
+    fired = json.loads(run("explain", bundle, "--json")[1])
+    assert {rule["result"] for rule in fired} == {"fired"}
+    assert len(json.loads(run("explain", bundle, "--all", "--json")[1])) > len(fired)
+    with pytest.raises(UsageError, match=r"did you mean 'send_path.node_down'"):
+        run("explain", bundle, "--rule", "send_path.nodedown")
+
+
+def test_an_archive_is_judged_like_its_directory(tmp_path: Path) -> None:
+    archive = tmp_path / "b01.tar.xz"
+    shutil.copy(INCIDENTS / "b01.tar.xz", archive)
+    code, text = run("classify", archive, "--json")
+    assert (code, json.loads(text)) == (5, verdict_of(unpacked("b01", tmp_path / "b")))
+    assert [p.name for p in tmp_path.glob("*.tar.xz*")] == ["b01.tar.xz"]
+    _, text = run("classify", archive, "--out", tmp_path / "out")
+    assert f"Reports: {tmp_path / 'out'}" in text
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "report.html",
+        "summary.md",
+        "verdict.json",
+    ]
+    assert run("verify-citations", archive)[0] == 0
+    assert "never_ran" in run("explain", archive)[1]
+
+
+def test_a_damaged_archive_is_refused_in_words(tmp_path: Path) -> None:
+    archive = tmp_path / "broken.tar.xz"
+    archive.write_bytes(b"not an archive")
+    with pytest.raises(UsageError, match=r"broken\.tar\.xz"):
+        run("classify", archive)
 
 
 def test_changed_evidence_fails_the_citations_of_a_written_verdict(tmp_path: Path) -> None:
@@ -139,7 +183,7 @@ def test_changed_evidence_fails_the_citations_of_a_written_verdict(tmp_path: Pat
 
 def test_score_takes_a_directory_and_what_others_said(tmp_path: Path) -> None:
     unpacked("b01", tmp_path / "b01")
-    row = {"bundle": "b01", "label": "baseline_health", "also_ok": [], "must_cite": []}
+    row = {"bundle": "b01", "label": "baseline_health", "fault": "one node", "scenario": "x"}
     (tmp_path / "labels.jsonl").write_text(json.dumps(row))
     (tmp_path / "beside.json").write_text(json.dumps({"wkbench": {"b01": "no_pressure"}}))
     _, text = run("score", tmp_path, "--beside", tmp_path / "beside.json")

@@ -15,7 +15,7 @@ import pytest
 
 from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.citations import verify_citation
-from wktriage.core.model import Signal, SignalSet
+from wktriage.core.model import Signal, SignalSet, UnknownSignalError
 from wktriage.core.times import iso
 from wktriage.judging.signals import catalogue, compute
 from wktriage.judging.signals.cpu import gomaxprocs
@@ -265,13 +265,13 @@ def test_signals_are_the_same_every_time_and_everywhere(paused: SignalSet, tmp_p
 def test_paused_node_is_named_from_every_side(paused: SignalSet) -> None:
     assert value(paused, "send_errors") == 2153
     assert value(paused, "send_error_ratio") == pytest.approx(0.585, abs=0.001)
-    assert value(paused, "active_users_flaps") == 0
+    assert value(paused, "active_users_changes") == 0
     assert value(paused, "last_error_seen") is False
     for name in ("node_unreachable", "node_frozen", "node_scrape_failed"):
         assert [value(paused, name, n) for n in NODES] == [False, True, False], name
-    assert [value(paused, "peers_blame", n) for n in NODES] == [0, 2, 0]
+    assert [value(paused, "peers_reporting_failures", n) for n in NODES] == [0, 2, 0]
     assert [value(paused, "push_errors_to", n) for n in NODES] == [0, 271, 0]
-    assert value(paused, "peer_slow_rpc_vs_others", "wk-node2") > 100
+    assert value(paused, "push_rpc_latency_to_vs_others", "wk-node2") > 100
     assert value(paused, "node_suspect_score", "wk-node2") >= 4
     assert value(paused, "quorum_lost") is False
 
@@ -281,7 +281,7 @@ def test_paused_node_is_dated_within_the_sampling(paused: SignalSet) -> None:
     # Counters tell it to ten seconds, the log line to the millisecond.
     assert errors.since_not_before == "2026-11-24T06:06:24.355Z"
     assert errors.since == "2026-11-24T06:06:29.538Z"
-    trouble = get(paused, "trouble_seen")
+    trouble = get(paused, "onset_seen")
     assert trouble.since is not None
     assert "2026-11-24T06:06:24" <= trouble.since <= "2026-11-24T06:06:30"
 
@@ -296,12 +296,12 @@ def test_append_latency_reads_the_fed_family(paused: SignalSet) -> None:
 
 def test_healthy_run_is_nothing_but_met(healthy: SignalSet) -> None:
     assert value(healthy, "offered_rate") == 10
-    assert value(healthy, "offered_to_sent_ratio") == pytest.approx(1.0)
-    assert value(healthy, "counter_steps") == 6
+    assert value(healthy, "achieved_rate_ratio") == pytest.approx(1.0)
+    assert value(healthy, "counter_intervals") == 6
     assert value(healthy, "run_failed") is False
     assert value(healthy, "error_free_tail") == pytest.approx(60.0)
     assert value(healthy, "errors_early_share") is None
-    assert value(healthy, "trouble_seen") is False
+    assert value(healthy, "onset_seen") is False
     assert value(healthy, "sim_restarts") == 0
     assert value(healthy, "status_coverage") == 1
     assert [value(healthy, "node_suspect_score", n) for n in NODES] == [0, 0, 0]
@@ -313,17 +313,17 @@ def test_a_stall_that_is_over_at_the_end_still_counts(tmp_path: Path) -> None:
         return 100 * (steps if second < 60 else 2 if second < 80 else steps - 3)
 
     signals = Scenario(tmp_path, sent=sent).signals()
-    worst = get(signals, "worst_offered_to_sent_ratio")
-    assert worst.value == pytest.approx(4.0)
+    worst = get(signals, "worst_achieved_rate_ratio")
+    assert worst.value == pytest.approx(0.25)
     assert (worst.since_not_before, worst.since) == (at(50), at(90))
-    assert value(signals, "short_intervals_ratio") == pytest.approx(2 / 3, rel=1e-5)
+    assert value(signals, "intervals_below_offer_ratio") == pytest.approx(2 / 3, rel=1e-5)
     assert value(signals, "error_intervals_ratio") == 0
 
 
 def test_counters_that_stand_still_at_the_end_are_a_step(tmp_path: Path) -> None:
     signals = Scenario(tmp_path, sent=lambda s: min(300, max(0, (s - 30) // 10) * 100)).signals()
     assert value(signals, "sent_rate") == pytest.approx(200 / 60, rel=1e-5)
-    assert value(signals, "worst_offered_to_sent_ratio") == 1_000_000
+    assert value(signals, "worst_achieved_rate_ratio") == 0
     assert value(signals, "run_failed") is True
 
 
@@ -367,7 +367,7 @@ def test_status_gaps_show_in_the_coverage(tmp_path: Path) -> None:
     signals = compute(Bundle.open(tmp_path), strict=True)
     assert value(signals, "status_longest_gap") == pytest.approx(31.0)
     assert value(signals, "status_coverage") == pytest.approx(31 / 61)
-    assert value(signals, "status_invalid_rows") == 1
+    assert value(signals, "status_unreadable_rows") == 1
 
 
 # -- the client -----------------------------------------------------------------------------------
@@ -401,10 +401,10 @@ def test_client_limit_binds_whatever_the_servers_do(tmp_path: Path) -> None:
         sent=lambda s: max(0, (s - 30) // 10) * 550,
         scrape=send_latency(0.01, 1100),
     ).signals()
-    assert value(signals, "sender_limit") == 1
-    assert value(signals, "concurrency_used") == pytest.approx(0.55, abs=0.01)
-    assert value(signals, "client_limit_bound") is True
-    assert value(signals, "sendack_mean") == pytest.approx(0.01)
+    assert value(signals, "in_flight_limit") == 1
+    assert value(signals, "in_flight_used_ratio") == pytest.approx(0.55, abs=0.01)
+    assert value(signals, "in_flight_limit_binds") is True
+    assert value(signals, "send_server_latency_mean") == pytest.approx(0.01)
 
 
 def test_waiting_for_dispatch_is_time_of_the_servers(tmp_path: Path) -> None:
@@ -416,10 +416,10 @@ def test_waiting_for_dispatch_is_time_of_the_servers(tmp_path: Path) -> None:
         sent=lambda s: max(0, (s - 30) // 10) * 2000,
         scrape=send_latency(0.04, 4000, waited=0.56),
     ).signals()
-    assert value(signals, "sendack_mean") == pytest.approx(0.6)
-    assert value(signals, "sendack_mean", "wk-node2") == pytest.approx(0.6)
-    assert value(signals, "sendack_p99") == value(signals, "dispatch_wait_p99") > 0.5
-    assert value(signals, "client_outside_share") == pytest.approx(1 - 0.6 / 0.64)
+    assert value(signals, "send_server_latency_mean") == pytest.approx(0.6)
+    assert value(signals, "send_server_latency_mean", "wk-node2") == pytest.approx(0.6)
+    assert value(signals, "send_server_latency_p99") == value(signals, "dispatch_wait_p99") > 0.5
+    assert value(signals, "cycle_share_outside_servers") == pytest.approx(1 - 0.6 / 0.64)
 
 
 def test_a_wide_limit_with_slow_servers_is_not_the_clients(tmp_path: Path) -> None:
@@ -431,8 +431,8 @@ def test_a_wide_limit_with_slow_servers_is_not_the_clients(tmp_path: Path) -> No
         sent=lambda s: max(0, (s - 30) // 10) * 5700,
         scrape=send_latency(0.45, 11000),
     ).signals()
-    assert value(signals, "client_limit_bound") is False
-    assert value(signals, "concurrency_used") == pytest.approx(1.0, abs=0.01)
+    assert value(signals, "in_flight_limit_binds") is False
+    assert value(signals, "in_flight_used_ratio") == pytest.approx(1.0, abs=0.01)
 
 
 def test_sim_cpu_against_its_own_quota(tmp_path: Path) -> None:
@@ -661,11 +661,11 @@ def test_log_and_counter_of_one_failure_count_once(tmp_path: Path) -> None:
         scrape=scrape,
         files={"logs/warn/wk-node1.log": line * 3, "logs/warn/wk-node2.log": line * 2},
     ).signals()
-    assert value(signals, "peers_blame_failures", "wk-node3") == 6
-    assert value(signals, "peers_blame", "wk-node3") == 2
-    assert value(signals, "peers_blame", "wk-node1") == 0
+    assert value(signals, "peer_reported_failures", "wk-node3") == 6
+    assert value(signals, "peers_reporting_failures", "wk-node3") == 2
+    assert value(signals, "peers_reporting_failures", "wk-node1") == 0
     assert value(signals, "push_errors_to", "wk-node3") == 4
-    assert get(signals, "peers_blame", "wk-node3").since == at(55)
+    assert get(signals, "peers_reporting_failures", "wk-node3").since == at(55)
 
 
 def test_a_cut_link_is_told_from_a_cut_off_node(tmp_path: Path) -> None:
@@ -678,7 +678,7 @@ def test_a_cut_link_is_told_from_a_cut_off_node(tmp_path: Path) -> None:
             return {family % target: 8.0 if lost[target] else 0.0 for target in "123"}
 
         found = Scenario(tmp_path / where, scrape=scrape).signals()
-        return [value(found, "link_suspect", node) for node in NODES]
+        return [value(found, "link_failure_suspected", node) for node in NODES]
 
     assert suspects("both ways", {"1>2", "2>1"}) == [True, True, False]
     # One way only is what a lossy way into node 2 looks like as well.
@@ -868,3 +868,12 @@ def test_an_area_that_trips_leaves_the_others_standing(
     signals = compute(Bundle.open(tmp_path))
     assert value(signals, "sent_rate") is not None
     assert "KeyError" in str(get(signals, "host_cpu_busy").why_unknown)
+
+
+def test_a_signal_that_the_catalogue_lacks_is_a_mistake_in_the_code(tmp_path: Path) -> None:
+    found = Scenario(tmp_path).signals()
+    for read in (found.get, found.per_node):
+        with pytest.raises(UnknownSignalError, match="did you mean 'send_errors'"):
+            read("send_eror")
+    with pytest.raises(UnknownSignalError):
+        found.add(Signal("send_eror", "count", 1))

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from wktriage.bundle.bundle import Bundle
-from wktriage.core.errors import UsageError
+from wktriage.core import categories
+from wktriage.core.errors import UnknownSignalError, UsageError
 from wktriage.core.model import Signal, SignalSet, Tri
 from wktriage.judging import confidence, eligibility, next_experiment, rules, signals
+from wktriage.judging.decision import decide
 from wktriage.judging.predicates import Evaluation
-from wktriage.judging.verdict import decide, dump_verdict, judge, verdict_of, write_verdict
-from wktriage.judging.wording import Shown, clean, join, render, show
+from wktriage.judging.verdict import judge, verdict_of
+from wktriage.judging.verdict_files import dump, write_verdict
+from wktriage.judging.wording import Names, Shown, agree, clean, join, render, show
 from wktriage.request import knobs, scenarios
 
 NODES = ("wk-node1", "wk-node2", "wk-node3")
@@ -25,28 +28,28 @@ GOOD: dict[str, Any] = {
     "counters_moved": True,
     "send_errors": 0,
     "recv_errors": 0,
-    "offered_to_sent_ratio": 1.0,
-    "worst_offered_to_sent_ratio": 1.0,
-    "sendack_p99": 0.03,
-    "sendack_mean": 0.01,
+    "achieved_rate_ratio": 1,
+    "worst_achieved_rate_ratio": 1,
+    "send_server_latency_p99": 0.03,
+    "send_server_latency_mean": 0.01,
     "status_coverage": 1.0,
     "status_longest_gap": 1.0,
     "sim_restarts": 0,
     "workload_ran": True,
     "workload_mismatch": 0,
     "window_seconds": 60.0,
-    "counter_steps": 6,
-    "active_users_flaps": 0,
+    "counter_intervals": 6,
+    "active_users_changes": 0,
     "reconnected_users": 0,
     "sim_retries": 0,
     "errors_before_window": 0,
-    "client_limit_bound": False,
+    "in_flight_limit_binds": False,
     "mode_accumulated": False,
 }
 
 
 def found(changes: dict[str, Any] | None = None, **node2: Any) -> SignalSet:
-    made = SignalSet(nodes=NODES)
+    made = SignalSet(names=signals.catalogue(), nodes=NODES)
     catalogue = signals.catalogue()
     for name, value in (GOOD | (changes or {})).items():
         made.add(Signal(name, catalogue[name]["unit"], value))
@@ -77,9 +80,9 @@ def test_all_criteria_met_is_healthy() -> None:
     [
         "send_errors",
         "recv_errors",
-        "offered_to_sent_ratio",
-        "sendack_p99",
-        "worst_offered_to_sent_ratio",
+        "achieved_rate_ratio",
+        "send_server_latency_p99",
+        "worst_achieved_rate_ratio",
     ],
 )
 def test_a_criterion_that_is_unknown_is_not_met(name: str) -> None:
@@ -113,14 +116,14 @@ def test_a_criterion_that_is_unknown_is_not_met(name: str) -> None:
             {},
             "baseline_health",
         ),
-        ({"offered_to_sent_ratio": 4.0, "client_limit_bound": True}, {}, "client_bottleneck"),
-        ({"offered_to_sent_ratio": 4.0, "sim_cpu_of_limit": 0.98}, {}, "client_bottleneck"),
-        ({"sendack_p99": 2.4}, {"node_frozen": True}, "distributed_lag"),
+        ({"achieved_rate_ratio": 0.25, "in_flight_limit_binds": True}, {}, "client_bottleneck"),
+        ({"achieved_rate_ratio": 0.25, "sim_cpu_of_limit": 0.98}, {}, "client_bottleneck"),
+        ({"send_server_latency_p99": 2.4}, {"node_frozen": True}, "distributed_lag"),
         (
             {
-                "offered_to_sent_ratio": 2.0,
-                "sendack_p99": 2.4,
-                "sendack_mean": 0.9,
+                "achieved_rate_ratio": 0.5,
+                "send_server_latency_p99": 2.4,
+                "send_server_latency_mean": 0.9,
                 "host_cpu_busy": 0.97,
             },
             {},
@@ -128,9 +131,9 @@ def test_a_criterion_that_is_unknown_is_not_met(name: str) -> None:
         ),
         (
             {
-                "offered_to_sent_ratio": 2.0,
-                "sendack_p99": 2.4,
-                "sendack_mean": 0.9,
+                "achieved_rate_ratio": 0.5,
+                "send_server_latency_p99": 2.4,
+                "send_server_latency_mean": 0.9,
                 "storage_commit_mean": 0.2,
                 "storage_commit_p99": 0.9,
             },
@@ -142,7 +145,7 @@ def test_a_criterion_that_is_unknown_is_not_met(name: str) -> None:
                 "send_errors": 9,
                 "errors_early_share": 1.0,
                 "error_free_tail": 40.0,
-                "meta_created": 200,
+                "channel_metadata_created": 200,
             },
             {},
             "cold_start",
@@ -170,7 +173,7 @@ def test_failed_run_on_old_data_without_a_twin_says_how_to_get_one(tmp_path: Pat
 
     def said() -> tuple[str, str]:
         verdict = verdict_of(bundle)
-        why = {u["what"]: u["why"] for u in verdict["unknown"]}.get("clean_twin_passed", "")
+        why = {u["signal"]: u["why"] for u in verdict["unknown"]}.get("clean_twin_passed", "")
         stops = {s["id"]: s["text"] for s in verdict["hard_stops"]}
         return why, stops["evidence_class"]
 
@@ -193,17 +196,17 @@ def test_throttled_client_that_meets_the_offer_is_healthy() -> None:
 
 def test_slow_servers_are_not_excused_by_a_busy_client() -> None:
     slow = {
-        "offered_to_sent_ratio": 4.0,
+        "achieved_rate_ratio": 0.25,
         "sim_cpu_of_limit": 0.98,
-        "sendack_p99": 3.0,
-        "sendack_mean": 1.2,
-        "client_outside_share": 0.1,
+        "send_server_latency_p99": 3.0,
+        "send_server_latency_mean": 1.2,
+        "cycle_share_outside_servers": 0.1,
     }
     assert category(slow) != "client_bottleneck"
 
 
 def test_server_is_not_blamed_while_the_client_is_the_limit() -> None:
-    both = {"offered_to_sent_ratio": 4.0, "client_limit_bound": True, "worker_saturation": 0.99}
+    both = {"achieved_rate_ratio": 0.25, "in_flight_limit_binds": True, "worker_saturation": 0.99}
     decision = decide(found(both), SUCCESS)
     assert decision.holds["server_hot_path"] is Tri.YES
     assert decision.category == "client_bottleneck"
@@ -213,7 +216,7 @@ def test_what_holds_for_every_node_names_none() -> None:
     rule = next(
         r for r in rules.load(signals.catalogue(), SUCCESS) if r.id == "send_path.node_down"
     )
-    made = SignalSet(nodes=NODES)
+    made = SignalSet(names=signals.catalogue(), nodes=NODES)
     made.add(Signal("send_errors", "count", 5))
     for node in NODES:
         made.add(Signal("node_unreachable_at_end", "bool", True, node=node))
@@ -269,7 +272,11 @@ def proposed(name: str, ids: list[str], **changes: Any) -> dict[str, Any]:
     run = next_experiment.Run(
         changes.pop("scenario", "mixed-highrate"), WORKLOAD | changes, "clean", 60
     )
-    values = {"nodes": "wk-node2", "component": "transport", "s": Shown(SignalSet())}
+    values = {
+        "nodes": "wk-node2",
+        "component": "transport",
+        "s": Shown(SignalSet(signals.catalogue())),
+    }
     return next_experiment.propose(name, ids, run, values)[1]
 
 
@@ -310,7 +317,7 @@ def test_command_keeps_the_environment_of_the_run_and_changes_one_thing() -> Non
     run = next_experiment.Run(
         "person-hotpath", WORKLOAD | {"group_channels": 0}, "clean", 60, "target", env, 100
     )
-    values = {"nodes": "", "component": "none", "s": Shown(SignalSet())}
+    values = {"nodes": "", "component": "none", "s": Shown(found())}
     _, experiment = next_experiment.propose("send_path", ["data_device"], run, values)
     assert "-e connect_rate=100 " in experiment["command"]
     assert '{"node_env": {"WK_DELIVERY_ENABLE": "false"}}' in experiment["command"]
@@ -328,9 +335,10 @@ def test_every_hypothesis_renders(name: str, nodes: str) -> None:
     run = next_experiment.Run("person-hotpath", WORKLOAD | {"group_channels": 0}, "clean", 60)
     values = {"nodes": nodes, "component": "transport", "s": Shown(found())}
     hypothesis, experiment = next_experiment.propose("send_path", [name], run, values)
-    for text in (*hypothesis.values(), experiment["expected_result"], experiment["command"]):
+    for text in (*hypothesis.values(), experiment["expected_result"]):
         assert text
         assert "{{" not in text
+    assert (experiment["command"] is None) == (experiment["kind"] == "none")
 
 
 # -- eligibility ----------------------------------------------------------------------------------
@@ -360,7 +368,7 @@ def test_all_five_conditions_make_it_eligible_and_each_is_needed() -> None:
 
 
 def test_evidence_is_text_and_never_a_template() -> None:
-    made = SignalSet()
+    made = SignalSet(signals.catalogue())
     made.add(Signal("sendack_error_class", "string", "{{ 7 * 7 }}\x1b[31m\nred"))
     text = render("class {{ s.sendack_error_class }}", {"s": Shown(made)})
     assert text == "class {{ 7 * 7 }} [31m red"
@@ -380,6 +388,30 @@ def test_evidence_is_text_and_never_a_template() -> None:
 )
 def test_values_are_shown_with_their_unit(value: Any, unit: str, text: str) -> None:
     assert show(value, unit) == text
+
+
+def test_words_agree_with_their_number() -> None:
+    one, two = Names(["wk-node1"]), Names(["wk-node1", "wk-node2"])
+    assert f"{one} {agree(one, 'does', 'do')}" == "wk-node1 does"
+    assert f"{two} {agree(two, 'does', 'do')}" == "wk-node1 and wk-node2 do"
+    assert agree("a node", "does", "do") == "does"
+    shown = Shown(found({"send_errors": 1, "recv_errors": 2, "sim_restarts": 1}))
+    assert shown.count("send_errors", "send") == "1 send"
+    assert shown.count("recv_errors", "push", "pushes") == "2 pushes"
+    assert (shown.times("sim_restarts"), shown.times("recv_errors")) == ("once", "twice")
+
+
+def test_a_template_that_names_no_signal_of_the_catalogue_is_a_mistake() -> None:
+    with pytest.raises(UnknownSignalError, match="did you mean send_errors"):
+        render("{{ s.send_erors }}", {"s": Shown(found())})
+
+
+def test_a_run_is_blamed_on_whom_its_category_says() -> None:
+    assert set(categories.CATEGORIES[3:-1]) == categories.CAUSES
+    assert {
+        *("cold_start", "delivery_path", "send_path", "distributed_lag", "server_hot_path")
+    } == categories.SERVERS
+    assert {"insufficient_evidence", "baseline_health", "healthy"} == categories.NOT_ABOUT_TRAFFIC
 
 
 def test_names_are_joined_and_lines_cleaned() -> None:
@@ -436,7 +468,7 @@ def test_verdict_is_written_into_a_bundle_of_ours_and_again_alike(tmp_path: Path
     assert write_verdict(root).read_bytes() == first
     copy = tmp_path / "elsewhere"
     shutil.copytree(root, copy)
-    assert dump_verdict(judge(Bundle.open(copy))) == first
+    assert dump(judge(Bundle.open(copy))) == first
 
 
 def test_no_directory_is_one_clear_error(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from typing import Any
 
 from ansible_runner.interface import init_command_config
 
-from wktriage.core.errors import InfraError, TriageError, UsageError
+from wktriage.cli import inventories
+from wktriage.core.errors import InfraError, TriageError
+from wktriage.core.json_files import read_object
 from wktriage.core.paths import PROJECT, cache_dir
 
 RESULT_FILE = "WKTRIAGE_RESULT_FILE"
@@ -58,26 +60,11 @@ def report_failure(exc: TriageError) -> None:
 
 
 def _told(where: Path) -> dict[str, Any]:
-    return dict(json.loads(where.read_text())) if where.exists() else {}
-
-
-def _find_inventory(asked: Path) -> Path:
-    """Return the project's inventory of that name, else what lies at that path."""
-    folder = PROJECT / "inventory"
-    known = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
-    if str(asked) in known:
-        return folder / asked
-    # `inventory/replay`, as it is written in the checkout, from anywhere.
-    for path in (asked, PROJECT / asked):
-        if path.exists():
-            return path
-    raise UsageError(
-        f"there is no inventory {asked}: name a file or folder, or one of {', '.join(known)}"
-    )
+    return read_object(where) or {}
 
 
 def run_playbook(
-    playbook: str, extra_vars: Mapping[str, Any], *, inventory: Path | None = None
+    playbook: str, extra_vars: Mapping[str, Any], *, inventory: str | None = None
 ) -> Outcome:
     """Run a playbook of the project with the terminal passed through, and wait for it.
 
@@ -91,7 +78,7 @@ def run_playbook(
         extra_file.write_text(json.dumps(dict(extra_vars)))
         argv = [str(PROJECT / playbook), "--extra-vars", f"@{extra_file}"]
         if inventory is not None:
-            argv += ["--inventory", str(_find_inventory(inventory))]
+            argv += ["--inventory", inventories.resolve(inventory)]
         runner = init_command_config(
             str(Path(sys.executable).with_name("ansible-playbook")),
             cmdline_args=argv,

@@ -1,12 +1,19 @@
-"""What a person sees in a terminal: elapsed times, the cause of a failure, the verdict box."""
+"""What a person sees in a terminal: elapsed times, causes of failures, the verdict, live lines."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
+
+from wktriage.report import words
+
+LABEL_WIDTH = 11
 
 #: Keys of a task result that tell why it failed, in the order in which a person wants them.
 CAUSE_KEYS = ("msg", "reason", "rc", "status", "cmd", "stderr", "module_stderr", "stdout")
@@ -88,50 +95,52 @@ def cause_lines(result: Mapping[str, Any], chain: Iterable[str] = ()) -> list[st
 
 
 def verdict_lines(verdict: Mapping[str, Any], width: int = 100) -> list[str]:
-    """Return the lines of the verdict box's inside, wrapped to ``width`` columns.
+    """Return a verdict as lines of at most ``width`` columns (at least 40), labels in front.
 
-    Args:
-        verdict: verdict.json as read. Strings in it may stem from evidence and are made visible.
-        width: inner width in columns, at least 40.
+    Strings in verdict.json may stem from evidence: control characters are made visible.
     """
-    width = max(40, width)
-    rows: list[tuple[str, str]] = []
-    if verdict.get("replay_of"):
-        rows.append(("", f"REPLAY of {verdict['replay_of']}"))
-    rows.append(("category", str(verdict.get("category", "unknown"))))
-    confidence = verdict.get("confidence")
-    if isinstance(confidence, int | float):
-        rows.append(("confidence", f"{confidence:.2f}"))
-    if verdict.get("component") not in (None, "none"):
-        rows.append(("component", str(verdict["component"])))
-    if verdict.get("nodes"):
-        rows.append(("where", ", ".join(str(n) for n in verdict["nodes"])))
-    if verdict.get("since"):
-        rows.append(("since", str(verdict["since"])))
-    rows += [("stop", str(s.get("text", s))) for s in verdict.get("hard_stops") or []]
-    rows += [("because", str(r.get("text", r))) for r in (verdict.get("reasons") or [])[:3]]
-    rows += [
-        ("not", f"{a.get('category')}: {a.get('why_not')}")
-        for a in (verdict.get("alternatives") or [])[:1]
-    ]
-    if verdict.get("unknown"):
-        rows.append(("unknown", f"{len(verdict['unknown'])} things, see the report"))
-    step = verdict.get("next_experiment") or {}
-    if step.get("variable"):
-        rows.append(("next", f"{step['variable']}: {step.get('from')} -> {step.get('to')}"))
     lines: list[str] = []
-    for label, text in rows:
+    for label, text in words.rows(verdict):
         lines += textwrap.wrap(
             visible(text).replace("\n", " "),
-            width,
-            initial_indent=f"{label:<11}" if label else "",
-            subsequent_indent=" " * 11,
+            max(40, width),
+            initial_indent="" if label is None else f"{label:<{LABEL_WIDTH}}",
+            subsequent_indent=" " * LABEL_WIDTH,
             break_on_hyphens=False,
         )
     return lines
+
+
+def command_lines(verdict: Mapping[str, Any]) -> list[str]:
+    """Return the command of the next step on one line, to be copied; empty when none is needed."""
+    step = words.next_step(verdict)
+    if step.command is None:
+        return []
+    command = visible(step.command).replace("\n", " ")
+    if command.startswith("wktriage "):
+        command = program() + command.removeprefix("wktriage")
+    return ["Command of the next step:", f"  {command}", *([f"  {step.note}"] if step.note else [])]
+
+
+def program() -> str:
+    """Return how ``wktriage`` is called here: by its name when on PATH, else by its path."""
+    ours = Path(sys.executable).with_name("wktriage")
+    on_path = shutil.which("wktriage")
+    if on_path is not None and os.path.realpath(on_path) == os.path.realpath(ours):
+        return "wktriage"
+    return os.path.relpath(ours) if ours.is_relative_to(Path.cwd()) else str(ours)
 
 
 def box(lines: Iterable[str], title: str, width: int = 100) -> list[str]:
     """Draw a frame of ``width`` inner columns around the lines."""
     top = f"╭─ {title} " + "─" * max(0, width - len(title) - 1) + "╮"
     return [top, *(f"│ {line:<{width}} │" for line in lines), "╰" + "─" * (width + 2) + "╯"]
+
+
+def live(text: str, width: int) -> str:
+    """Return what puts ``text`` on the live line of a terminal of ``width`` columns.
+
+    The cursor goes back to the start of the line, so that what is printed next overwrites it.
+    An empty text clears the line.
+    """
+    return f"\r\x1b[K{text[: max(0, width - 1)]}\r"

@@ -13,6 +13,13 @@ class UsageError(TriageError):
     exit_code = 2
 
 
+class UnknownSignalError(LookupError):
+    """The code asks for a signal that no catalogue lists: a mistake in the program.
+
+    No TriageError, and none of the errors that damaged evidence raises: nothing may swallow it.
+    """
+
+
 class InfraError(TriageError):
     """The machine, the engine or the stack did not do its part."""
 

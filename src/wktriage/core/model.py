@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+from wktriage.core.errors import UnknownSignalError
+from wktriage.core.suggestions import did_you_mean
 
 Value = float | int | bool | str | None
 
@@ -77,27 +80,50 @@ class Signal:
 
 @dataclass
 class SignalSet:
-    """All signals of one bundle, by name and node."""
+    """All signals of one bundle, by name and node.
 
-    signals: list[Signal] = field(default_factory=list)
+    ``names`` are those that there are (the catalogue's): any other is a mistake in the program, and
+    stating or asking for it raises UnknownSignalError.
+    """
+
+    names: Collection[str]
     nodes: tuple[str, ...] = ()
+    signals: list[Signal] = field(default_factory=list)
     _index: dict[tuple[str, str | None], Signal] = field(default_factory=dict, repr=False)
+    _by_node: dict[str, dict[str, Signal]] = field(default_factory=dict, repr=False)
 
     def add(self, signal: Signal) -> None:
         """Add one signal. Raises ValueError when the (name, node) pair is there already."""
+        self.require(signal.name)
         key = (signal.name, signal.node)
         if key in self._index:
             raise ValueError(f"signal {key} computed twice")
         self._index[key] = signal
         self.signals.append(signal)
+        if signal.node is not None:
+            self._by_node.setdefault(signal.name, {})[signal.node] = signal
 
     def get(self, name: str, node: str | None = None) -> Signal | None:
         """Return the signal, or None when nothing computed it (which rules treat as unknown)."""
+        self.require(name)
         return self._index.get((name, node))
+
+    def value(self, name: str, node: str | None = None) -> Value:
+        """Return the signal's value, None when it is unknown."""
+        signal = self.get(name, node)
+        return signal.value if signal is not None else None
+
+    def require(self, name: str) -> None:
+        """Raise UnknownSignalError for a name that is not among those that there are."""
+        if name not in self.names:
+            raise UnknownSignalError(
+                f"no signal is called {name!r}{did_you_mean(name, self.names)}"
+            )
 
     def per_node(self, name: str) -> Mapping[str, Signal]:
         """Return the node-scoped signals of that name by node name."""
-        return {s.node: s for s in self.signals if s.name == name and s.node is not None}
+        self.require(name)
+        return self._by_node.get(name, {})
 
     def __iter__(self) -> Iterator[Signal]:
         return iter(self.signals)

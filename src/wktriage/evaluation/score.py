@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.bundle import archive
+from wktriage.core import categories
 from wktriage.core.errors import UsageError
+from wktriage.core.tables import aligned
 from wktriage.incidents import labels
 from wktriage.judging.verdict import verdict_of
 
-ABSTAIN = "insufficient_evidence"
+ABSTAIN = categories.ABSTAIN
 BLAMES_SERVER = frozenset(
     {
         "online_churn",
@@ -91,21 +93,18 @@ def cases(directory: Path, label_file: Path | None = None) -> list[Case]:
     Each row's ``bundle`` is ``<bundle>.tar.xz`` or a directory of that name. Raises UsageError
     when labels are missing or broken, or a bundle is not there.
     """
-
-    def case(row: dict[str, Any]) -> Case:
-        name = str(row["bundle"])
+    file = label_file or directory / labels.LABELS
+    if not file.is_file():
+        raise UsageError(f"{file} is missing: name the labels with --labels")
+    labelled = []
+    for label in labels.read(file):
+        name = label.bundle
         places = [directory / f"{name}.tar.xz", directory / name]
         path = next((p for p in places if p.exists()), None)
         if path is None:
             raise UsageError(f"{directory}: holds neither {name}.tar.xz nor {name}/")
-        also_ok, nodes = tuple(row.get("also_ok") or ()), tuple(row.get("must_cite") or ())
-        return Case(name, path, str(row["label"]), also_ok, nodes)
-
-    file = label_file or directory / labels.LABELS
-    try:
-        return labels.read(file, case)
-    except OSError as exc:
-        raise UsageError(f"{file}: no usable labels ({exc}); name them with --labels") from exc
+        labelled.append(Case(name, path, label.label, label.also_ok, label.nodes))
+    return labelled
 
 
 @contextmanager
@@ -229,7 +228,7 @@ def report(results: Sequence[Result], beside: Mapping[str, Mapping[str, str]] | 
         ]
         for r in results
     ]
-    lines = _table([head, *rows])
+    lines = aligned([head, *rows])
     names = sorted({r.case.label for r in results})
     said_names = sorted({r.category for r in results})
     counts = confusion(results)
@@ -237,17 +236,9 @@ def report(results: Sequence[Result], beside: Mapping[str, Mapping[str, str]] | 
     matrix += [
         [n, *(str(counts[n][s]) if counts[n][s] else "." for s in said_names)] for n in names
     ]
-    lines += ["", *_table(matrix), ""]
+    lines += ["", *aligned(matrix), ""]
     lines += [f"{name:36}{interval}" for name, interval in summary(results).items()]
     return "\n".join(lines) + "\n"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
 
 
 def support(results: Sequence[Result], deciding: Mapping[str, Sequence[str]]) -> dict[str, Any]:

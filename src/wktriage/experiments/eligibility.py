@@ -14,12 +14,13 @@ from typing import Any, Literal
 
 import msgspec
 
+from wktriage.core import categories
 from wktriage.core.errors import UsageError
 from wktriage.core.text import iter_lines
 from wktriage.experiments.effects import Outcome
 from wktriage.experiments.registration import Kind
 from wktriage.experiments.regression import Ran, TestRun
-from wktriage.judging.eligibility import SERVER_CATEGORIES, SURE_ENOUGH
+from wktriage.judging.eligibility import SURE_ENOUGH
 
 VERDICT = "evidence/verdict.json"
 BASE_TEST = "evidence/regression-base.json"
@@ -96,7 +97,7 @@ def _named(directory: Path) -> Condition:
     category, component = verdict.get("category"), verdict.get("component")
     confidence = verdict.get("confidence")
     sure = isinstance(confidence, int | float) and confidence >= SURE_ENOUGH
-    if category not in SERVER_CATEGORIES or component in (None, "none") or not sure:
+    if category not in categories.SERVERS or component in (None, "none") or not sure:
         return Condition(
             name, "no",
             f"No server subsystem is named as the cause: {category}, {component}, confidence "

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from wktriage.bundle import manifest
+from wktriage.bundle import layout, manifest
 from wktriage.bundle.bundle import Bundle
 from wktriage.core.errors import TriageError, UsageError
 from wktriage.core.model import SignalSet
@@ -67,7 +67,7 @@ class BundleRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @classmethod
     def of(cls, bundle: Bundle) -> BundleRef:
         """Return the reference to a bundle. Raises UsageError when it has no manifest."""
-        path = bundle.root / manifest.NAME
+        path = bundle.root / layout.MANIFEST
         if bundle.manifest is None or not path.is_file():
             raise UsageError(
                 f"{bundle.root}: has no usable manifest, so that it could not be told from another "

@@ -6,7 +6,7 @@ it stops. Grammar (YAML or JSON)::
     {all: [P, …]}  {any: [P, …]}  {not: P}
     {signal: name, op: ">|>=|<|<=|==|!=", value: X}        or other_signal: name instead of value
     {known: name}
-    {any_node: P}  {all_nodes: P}  {count_nodes: P, op: …, value: N}
+    {any_node: P}  {all_nodes: P}
 
 Inside a node quantifier a signal of scope node or both means this node's. Missing evidence is
 UNKNOWN and stays so under ``not``; only ``known`` turns it into yes or no.
@@ -14,7 +14,6 @@ UNKNOWN and stays so under ``not``; only ``known`` turns it into yes or no.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from typing import Any
 
 from wktriage.core.errors import UsageError
 from wktriage.core.model import Citation, Signal, SignalSet, Tri, Value
+from wktriage.core.suggestions import did_you_mean
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": lambda a, b: a > b,
@@ -31,7 +31,7 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "==": lambda a, b: a == b,
     "!=": lambda a, b: a != b,
 }
-_FORMS = ("all", "any", "not", "signal", "known", "any_node", "all_nodes", "count_nodes")
+_FORMS = ("all", "any", "not", "signal", "known", "any_node", "all_nodes")
 _KEYS = {
     "all": {"all"},
     "any": {"any"},
@@ -40,7 +40,6 @@ _KEYS = {
     "known": {"known"},
     "any_node": {"any_node"},
     "all_nodes": {"all_nodes"},
-    "count_nodes": {"count_nodes", "op", "value"},
 }
 _DEPTH = 40
 
@@ -92,8 +91,8 @@ class Predicate:
         """Evaluate over a bundle's signals."""
         return _evaluate(self, signals, None)
 
-    def on_node(self, signals: SignalSet, node: str) -> Tri:
-        """Evaluate as inside a quantifier, for that node."""
+    def on_node(self, signals: SignalSet, node: str | None) -> Tri:
+        """Evaluate as inside a quantifier, for that node (None: as outside of one)."""
         return _evaluate(self, signals, node).tri
 
     def signals(self) -> Iterator[str]:
@@ -151,16 +150,11 @@ def _parse(
     if form == "not":
         child = _parse(raw[form], f"{where}/not", scope, in_node=in_node, depth=depth + 1)
         return Predicate(form, (child,), scope=scope)
-    if form in ("any_node", "all_nodes", "count_nodes"):
+    if form in ("any_node", "all_nodes"):
         if in_node:
             raise UsageError(f"{where}: {form} inside a node quantifier")
         child = _parse(raw[form], f"{where}/{form}", scope, in_node=True, depth=depth + 1)
-        if form != "count_nodes":
-            return Predicate(form, (child,), scope=scope)
-        value = raw.get("value")
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise UsageError(f"{where}/value: count_nodes needs a whole number")
-        return Predicate(form, (child,), op=_operator(raw, where), value=value, scope=scope)
+        return Predicate(form, (child,), scope=scope)
     name = _signal(raw[form], f"{where}/{form}", scope, in_node=in_node)
     if form == "known":
         return Predicate(form, name=name, scope=scope)
@@ -184,8 +178,7 @@ def _operator(raw: Mapping[str, Any], where: str) -> str:
 
 def _signal(name: Any, where: str, scope: Mapping[str, str], *, in_node: bool) -> str:
     if not isinstance(name, str) or name not in scope:
-        near = difflib.get_close_matches(str(name), scope, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(name, scope)
         raise UsageError(f"{where}: no signal {name!r} in the catalogue{hint}")
     if scope[name] == "node" and not in_node:
         raise UsageError(f"{where}: {name} is a node's signal: use any_node, all_nodes, …")
@@ -208,16 +201,16 @@ def kleene_or(values: list[Tri]) -> Tri:
 
 
 def _evaluate(p: Predicate, signals: SignalSet, node: str | None) -> Evaluation:
-    if p.form in ("any_node", "all_nodes", "count_nodes"):
+    if p.form in ("any_node", "all_nodes"):
         return _quantifier(p, signals)
     if p.form == "signal":
         leaf = _compare(p, signals, node)
         undecided = (p.name,) if leaf.result is Tri.UNKNOWN else ()
         return Evaluation(leaf.result, (leaf,), undecided=undecided)
     if p.form == "known":
-        found = _lookup(p, p.name, signals, node)
-        known = found is not None and found.value is not None
-        leaf = _leaf(p.name, node, "known", True, found, Tri.of(known))
+        signal = _lookup(p, p.name, signals, node)
+        known = signal is not None and signal.value is not None
+        leaf = _leaf(p.name, node, "known", True, signal, Tri.of(known))
         return Evaluation(leaf.result, (leaf,))
     parts = [_evaluate(child, signals, node) for child in p.children]
     leaves = tuple(leaf for part in parts for leaf in part.leaves)
@@ -243,15 +236,7 @@ def _quantifier(p: Predicate, signals: SignalSet) -> Evaluation:
     tris = [part.tri for part in parts.values()]
     if not tris:
         return Evaluation(Tri.UNKNOWN)
-    if p.form == "any_node":
-        tri = kleene_or(tris)
-    elif p.form == "all_nodes":
-        tri = kleene_and(tris)
-    else:
-        low = tris.count(Tri.YES)
-        high = low + tris.count(Tri.UNKNOWN)
-        outcomes = {OPERATORS[p.op](n, p.value) for n in range(low, high + 1)}
-        tri = Tri.of(outcomes.pop()) if len(outcomes) == 1 else Tri.UNKNOWN
+    tri = kleene_or(tris) if p.form == "any_node" else kleene_and(tris)
     names = tuple(n for n, e in parts.items() if e.tri is Tri.YES)
     return Evaluation(tri, leaves, names, _undecided(tri, parts.values()))
 
@@ -261,16 +246,16 @@ def _lookup(p: Predicate, name: str, signals: SignalSet, node: str | None) -> Si
 
 
 def _compare(p: Predicate, signals: SignalSet, node: str | None) -> Leaf:
-    found = _lookup(p, p.name, signals, node)
+    signal = _lookup(p, p.name, signals, node)
     if p.other is None:
-        return _leaf(p.name, node, p.op, p.value, found, _test(p.op, found, p.value))
+        return _leaf(p.name, node, p.op, p.value, signal, _test(p.op, signal, p.value))
     other = _lookup(p, p.other, signals, node)
     right = other.value if other is not None else None
-    return _leaf(p.name, node, p.op, f"signal {p.other}", found, _test(p.op, found, right))
+    return _leaf(p.name, node, p.op, f"signal {p.other}", signal, _test(p.op, signal, right))
 
 
-def _test(op: str, found: Signal | None, right: Value) -> Tri:
-    left = found.value if found is not None else None
+def _test(op: str, signal: Signal | None, right: Value) -> Tri:
+    left = signal.value if signal is not None else None
     if left is None or right is None:
         return Tri.UNKNOWN
     if isinstance(left, str) != isinstance(right, str):
@@ -283,19 +268,19 @@ def _test(op: str, found: Signal | None, right: Value) -> Tri:
 
 
 def _leaf(
-    name: str, node: str | None, op: str, threshold: Value, found: Signal | None, result: Tri
+    name: str, node: str | None, op: str, threshold: Value, signal: Signal | None, result: Tri
 ) -> Leaf:
-    if found is None:
+    if signal is None:
         return Leaf(name, node, op, threshold, None, result, why_unknown="not computed")
     return Leaf(
         signal=name,
-        node=found.node,
+        node=signal.node,
         op=op,
         threshold=threshold,
-        value=found.value,
+        value=signal.value,
         result=result,
-        citations=found.citations,
-        since=found.since,
-        since_not_before=found.since_not_before,
-        why_unknown=found.why_unknown,
+        citations=signal.citations,
+        since=signal.since,
+        since_not_before=signal.since_not_before,
+        why_unknown=signal.why_unknown,
     )

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from wktriage.judging.wording import clean
+from wktriage.report.words import next_step
 
 CAP = 700
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~#]|(?<!\w)_|_(?!\w)")
@@ -29,7 +30,7 @@ def workload_line(scenario: Mapping[str, Any]) -> str:
 def duration_line(scenario: Mapping[str, Any]) -> str:
     """Return the window's length; without a window there is none to state."""
     seconds = scenario["duration_s"]
-    return "unknown: there was no measured window" if seconds is None else f"{seconds:.0f} s"
+    return "unknown: no measured window" if seconds is None else f"{seconds:.0f} s"
 
 
 def place(citation: Mapping[str, Any]) -> str:
@@ -48,7 +49,8 @@ def reason_line(verdict: Mapping[str, Any]) -> str:
     Reasons that would not fit are counted: a cut citation could not be followed.
     """
     since, not_before = verdict["since"], verdict["since_not_before"]
-    end = f"since {since}" + (f", not before {not_before}" if not_before else "") if since else ""
+    bound = f", not before {not_before}" if not_before and not_before != since else ""
+    end = f"since {since}{bound}" if since else ""
     parts: list[str] = []
     for reason in verdict["reasons"]:
         places = list(dict.fromkeys(place(c) for c in reason["citations"]))[:3]
@@ -77,4 +79,5 @@ def render(verdict: Mapping[str, Any]) -> str:
         workload=workload_line(verdict["scenario"]),
         duration=duration_line(verdict["scenario"]),
         reason=reason_line(verdict),
+        step=next_step(verdict).change,
     )

@@ -6,7 +6,6 @@ Every refusal is one UsageError that says what to do.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import secrets
@@ -17,26 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.core.errors import UsageError
+from wktriage.core.suggestions import did_you_mean
 from wktriage.request import scenarios
+from wktriage.request.workload import INTEGERS, KEYS
 
 MODES = ("clean", "accumulated")
 BUILDS = ("auto", "always", "never")
 FAIL_ON = ("unhealthy", "never")
 MIN_DURATION = 5  # s: less than half of the simulator's counter interval shows nothing
 MAX_DURATION = 86_000  # s: the simulator's own run ends after 24 h
-WORKLOAD = (
-    "users",
-    "person_channels",
-    "group_channels",
-    "group_members",
-    "rate",
-    "concurrency",
-    "warmup",
-    "verify_recv",
-)
-INTEGER_WORKLOAD = frozenset(
-    {"users", "person_channels", "group_channels", "group_members", "concurrency"}
-)
 OTHER = (
     "scenario",
     "duration",
@@ -56,7 +44,7 @@ OTHER = (
     "incident",
     "bundle_id",
 )
-KNOWN = (*OTHER, *WORKLOAD)
+KNOWN = (*OTHER, *KEYS)
 # Ansible's own variables and the roles' documented ones are no business of this check.
 FOREIGN_PREFIXES = (
     "ansible_",
@@ -123,9 +111,7 @@ def check_names(names: Iterable[str]) -> None:
     for name in names:
         if name in KNOWN or name.startswith(FOREIGN_PREFIXES):
             continue
-        near = difflib.get_close_matches(name, KNOWN, n=1)
-        hint = f" Did you mean {near[0]}?" if near else f" Known: {', '.join(sorted(KNOWN))}."
-        raise UsageError(f"unknown extra var {name!r}.{hint}")
+        raise UsageError(f"unknown extra var {name!r}{did_you_mean(name, KNOWN)}")
 
 
 @dataclass(frozen=True)
@@ -202,12 +188,8 @@ class Asked:
     def workload(self) -> dict[str, Any]:
         """Return the workload values that were given, integers as integers."""
         return {
-            name: (
-                _as_int(name, self.values[name])
-                if name in INTEGER_WORKLOAD
-                else str(self.values[name])
-            )
-            for name in WORKLOAD
+            name: (_as_int(name, self.values[name]) if name in INTEGERS else str(self.values[name]))
+            for name in KEYS
             if name in self.values
         }
 

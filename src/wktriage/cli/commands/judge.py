@@ -3,106 +3,131 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
+from wktriage.bundle import archive
 from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.citations import verify_citation
-from wktriage.cli import exit_codes
+from wktriage.cli import console, exit_codes
 from wktriage.core.errors import UsageError
+from wktriage.core.json_files import read_object
 from wktriage.core.model import Citation
 from wktriage.core.paths import PROJECT
-from wktriage.judging.verdict import dump_verdict, is_ours, judge, verdict_of, writable, write
+from wktriage.core.suggestions import did_you_mean
+from wktriage.judging import verdict_files
+from wktriage.judging.verdict import judge, verdict_of
 from wktriage.judging.wording import clean, show
+from wktriage.report import words
 
-DIRECTORY = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path)
 MARKS = {"fired": "+", "not_fired": "-", "unknown": "?"}
 
 
 @click.command()
-@click.argument("bundle", type=DIRECTORY)
+@click.argument("bundle", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
-@click.option("--out", type=DIRECTORY, help="Write verdict.json, summary.md, report.html there.")
+@click.option("--out", type=PATH, help="Write verdict.json, summary.md, report.html there.")
 def classify(bundle: Path, as_json: bool, out: Path | None) -> int:
-    """Judge the bundle in directory BUNDLE, also one in WuKongIM's plain layout.
+    """Judge BUNDLE, a directory or a tar archive.
 
-    Reports are written into a bundle of this harness; one that someone else made stays as it is
-    unless --out names another directory. Exit codes: 0 healthy, 3 a classified problem,
-    4 inconclusive, 5 baseline failed.
+    Bundles in WuKongIM's plain layout are taken too, and what had to be inferred is listed.
+    Reports are written into a bundle directory of this harness. An archive, and a directory that
+    someone else made, stay as they are: name another directory with --out to get the reports.
+    Exit codes: 0 healthy, 3 a classified problem, 4 inconclusive, 5 baseline failed.
     """
-    opened = Bundle.open(bundle)
-    verdict = judge(opened)
-    where: Path | None = None
-    if out is not None or is_ours(opened):
-        where = writable(opened, out)
-        _write(opened, verdict, where)
+    with opened(bundle) as directory:
+        evidence = Bundle.open(directory)
+        verdict = judge(evidence)
+        target = out or (bundle if bundle.is_dir() and verdict_files.is_ours(evidence) else None)
+        if target is not None:
+            _write(evidence, verdict, target)
     if as_json:
-        click.echo(dump_verdict(verdict).decode("utf-8"), nl=False)
-    else:
-        click.echo("\n".join(human(verdict)))
-        if where is not None:
-            click.echo(f"written    {where}")
+        click.echo(verdict_files.dump(verdict).decode("utf-8"), nl=False)
+        return exit_codes.exit_code(verdict)
+    width = shutil.get_terminal_size((100, 24)).columns
+    click.echo("\n".join(console.verdict_lines(verdict, width)))
+    for line in console.command_lines(verdict):
+        click.echo(line)
+    click.echo(f"Reports: {target or 'not written; add --out DIR to get them'}")
     return exit_codes.exit_code(verdict)
+
+
+@contextmanager
+def opened(bundle: Path) -> Iterator[Path]:
+    """Yield a bundle as a directory; an archive is unpacked for the time being.
+
+    Raises UsageError when the archive is not a safe one or holds no bundle.
+    """
+    if not bundle.is_file():
+        yield bundle
+        return
+    with tempfile.TemporaryDirectory(prefix="wktriage-") as temporary:
+        yield archive.unpack_bundle(bundle, Path(temporary) / "bundle")
 
 
 def _write(bundle: Bundle, verdict: Mapping[str, Any], where: Path) -> None:
     # Rendering needs templates and plots, which judging alone does without.
     from wktriage import report
 
-    write(where, verdict)
+    verdict_files.write(where, verdict)
     try:
         report.write_all(bundle, verdict, where)
     except OSError as exc:
         raise UsageError(f"{where}: cannot be written: {exc}") from exc
 
 
-def human(verdict: Mapping[str, Any]) -> list[str]:
-    """Return a verdict as lines for a person."""
-    nodes = ", ".join(verdict["nodes"]) or "no particular node"
-    replayed = f" (REPLAY of {verdict['replay_of']})" if verdict["replay_of"] else ""
-    lines = [
-        f"bundle     {verdict['bundle']}{replayed}",
-        f"category   {verdict['category']} (confidence {verdict['confidence']:.2f})",
-        f"where      {verdict['component']}, {nodes}",
-    ]
-    if verdict["since"]:
-        lines.append(
-            f"since      {verdict['since']} (not before {verdict['since_not_before'] or 'unknown'})"
-        )
-    lines += [f"because    {r['text']}" for r in verdict["reasons"]]
-    lines += [f"HARD STOP  {s['text']}" for s in verdict["hard_stops"]]
-    for other in verdict["alternatives"][:1]:
-        lines.append(f"rather than {other['category']}: {other['why_not']}")
-    if verdict["unknown"]:
-        lines.append("unknown    " + ", ".join(u["what"] for u in verdict["unknown"]))
-    experiment = verdict["next_experiment"]
-    lines += [
-        f"hypothesis {verdict['hypothesis']['statement']}",
-        f"next       {experiment['variable']}: {experiment['from']} -> {experiment['to']}",
-        f"           {experiment['command']}",
-        f"code       change needed: {verdict['fix_eligibility']['code_change_needed']} "
-        f"({verdict['fix_eligibility']['reason']})",
-    ]
-    return lines
-
-
 @click.command()
-@click.argument("bundle", type=DIRECTORY)
-def explain(bundle: Path) -> int:
-    """List every rule for BUNDLE: fired (+), not fired (-), unknown (?), with its evidence."""
-    verdict = verdict_of(bundle)
-    click.echo("\n".join(explained(verdict)))
+@click.argument("bundle", type=PATH)
+@click.option("--all", "everything", is_flag=True, help="Every rule, not only those that fired.")
+@click.option("--rule", "rule_id", metavar="ID", help="This rule only, whatever its result.")
+@click.option("--json", "as_json", is_flag=True, help="Print the chosen rules as JSON.")
+def explain(bundle: Path, everything: bool, rule_id: str | None, as_json: bool) -> int:
+    """List the rules that fired for BUNDLE.
+
+    Each rule is shown with its values, thresholds and evidence, and marked: + fired, - did not
+    fire, ? unknown. BUNDLE is a directory or a tar archive.
+    """
+    with opened(bundle) as directory:
+        verdict = verdict_of(directory)
+    rules = chosen(verdict["rules"], everything=everything, rule_id=rule_id)
+    if as_json:
+        click.echo(json.dumps(rules, indent=2, sort_keys=True, ensure_ascii=False))
+        return 0
+    click.echo(f"{words.headline(verdict)} (confidence {verdict['confidence']:.2f})\n")
+    click.echo("\n".join(explained(rules)))
+    if left := len(verdict["rules"]) - len(rules):
+        click.echo(f"\n{words.counted(left, 'more rule')}: wktriage explain --all BUNDLE")
     return 0
 
 
-def explained(verdict: Mapping[str, Any]) -> list[str]:
-    """Return every rule with values, thresholds and citations, and what would have decided."""
-    lines = [f"{verdict['category']} (confidence {verdict['confidence']:.2f})", ""]
+def chosen(
+    rules: Sequence[Mapping[str, Any]], *, everything: bool, rule_id: str | None
+) -> list[Mapping[str, Any]]:
+    """Return the rules that were asked for: one by its id, all, or else those that fired.
+
+    Raises UsageError for an id that no rule has.
+    """
+    if rule_id is not None:
+        named = [rule for rule in rules if rule["id"] == rule_id]
+        if not named:
+            hint = did_you_mean(rule_id, [rule["id"] for rule in rules])
+            raise UsageError(f"no rule {rule_id!r} (--all lists them){hint}")
+        return named
+    return [rule for rule in rules if everything or rule["result"] == "fired"]
+
+
+def explained(rules: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the rules with values, thresholds and citations, and what would have decided."""
+    lines: list[str] = []
     category = ""
-    for rule in verdict["rules"]:
+    for rule in rules:
         if rule["category"] != category:
             category = rule["category"]
             lines.append(f"{category}:")
@@ -121,7 +146,7 @@ def explained(verdict: Mapping[str, Any]) -> list[str]:
             lines.append(text)
         if rule["result"] == "unknown" and rule["missing"]:
             lines.append(f"      would decide: {', '.join(rule['missing'])}")
-    return lines
+    return lines or ["No rule fired."]
 
 
 def _place(citation: Mapping[str, Any]) -> str:
@@ -136,33 +161,39 @@ def _place(citation: Mapping[str, Any]) -> str:
 
 
 @click.command("verify-citations")
-@click.argument("bundle", type=DIRECTORY)
+@click.argument("bundle", type=PATH)
 def verify_citations(bundle: Path) -> int:
-    """Check every citation of BUNDLE's verdict again, against the files as they are now.
+    """Check the citations of BUNDLE's verdict.
 
-    A verdict.json that lies in the bundle is what is checked; without one, a fresh verdict.
+    Each is looked up in the files as they are now. Takes the verdict.json in the bundle; without
+    one, judges the bundle first.
     """
-    opened = Bundle.open(bundle)
-    written = bundle / "verdict.json"
-    if written.is_file():
-        try:
-            verdict = json.loads(written.read_text(encoding="utf-8"))
-        except ValueError as exc:
-            raise UsageError(f"{written} is no JSON: delete it or classify again") from exc
-    else:
-        verdict = judge(opened)
     checked: dict[Citation, str | None] = {}
-    for citation in citations(verdict):
-        if citation not in checked:
-            checked[citation] = verify_citation(opened, citation)
+    with opened(bundle) as directory:
+        evidence = Bundle.open(directory)
+        verdict = _written(directory) or judge(evidence)
+        for citation in citations(verdict):
+            if citation not in checked:
+                checked[citation] = verify_citation(evidence, citation)
     wrong = sorted({why for why in checked.values() if why is not None})
     for why in wrong:
         click.echo(clean(why, 400), err=True)
     bare = [r["rule"] for r in verdict["reasons"] if not r["citations"]]
     for rule in bare:
         click.echo(f"{clean(rule, 80)}: a reason without a citation", err=True)
-    click.echo(f"{len(checked)} citations, {len(wrong)} wrong")
+    click.echo(f"{words.counted(len(checked), 'citation')}, {len(wrong)} wrong")
     return 3 if wrong or bare else 0
+
+
+def _written(directory: Path) -> dict[str, Any] | None:
+    """Return the verdict that lies in a bundle, None without one. Raises UsageError."""
+    file = directory / "verdict.json"
+    if not file.is_file():
+        return None
+    verdict = read_object(file)
+    if verdict is None:
+        raise UsageError(f"{file} is not a JSON object: delete it or classify again")
+    return verdict
 
 
 def citations(value: Any) -> Iterator[Citation]:
@@ -179,39 +210,40 @@ def citations(value: Any) -> Iterator[Citation]:
 
 
 @click.command("score")
-@click.argument("directories", nargs=-1, type=DIRECTORY)
-@click.option("--labels", type=DIRECTORY, help="Labels, when not labels.jsonl in the directory.")
+@click.argument("directories", nargs=-1, type=PATH)
+@click.option("--labels", type=PATH, help="Labels file. Default: labels.jsonl in the directory.")
 @click.option(
     "--beside",
-    type=DIRECTORY,
-    help="What other tools said: a JSON mapping of tool to a mapping of bundle to class.",
+    type=PATH,
+    help="Verdicts of other tools: JSON that maps tool to bundle to class.",
 )
 def score_command(directories: tuple[Path, ...], labels: Path | None, beside: Path | None) -> int:
-    """Judge labelled incidents and print the confusion matrix and how calibrated it is.
+    """Judge labelled incidents and score the verdicts.
 
-    DIRECTORIES hold <bundle>.tar.xz or <bundle>/ and labels.jsonl; without any, the project's own
+    Prints what each was called, how often that is right, and how well confidence is calibrated.
+    DIRECTORIES hold <bundle>.tar.xz or <bundle>/ and labels.jsonl. Default: the project's own
     incidents.
     """
-    chosen = directories or tuple(
+    sources = directories or tuple(
         d
         for d in (PROJECT / "incidents", PROJECT / "incidents" / "shared")
         if (d / "labels.jsonl").is_file()
     )
-    if not chosen:
+    if not sources:
         raise UsageError("no incidents here: name a directory that holds labels.jsonl")
-    if labels is not None and len(chosen) != 1:
-        raise UsageError("--labels goes with exactly one directory")
+    if labels is not None and len(sources) != 1:
+        raise UsageError("--labels needs exactly one directory")
     others: dict[str, dict[str, str]] = {}
     if beside is not None:
-        try:
-            others = json.loads(beside.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as exc:
-            raise UsageError(f"{beside}: no usable JSON ({exc})") from exc
+        said = read_object(beside)
+        if said is None:
+            raise UsageError(f"{beside} is no JSON object")
+        others = said
     # Reading archives and counting is of no use to judging one bundle.
     from wktriage.evaluation import score
 
-    found = [case for directory in chosen for case in score.cases(directory, labels)]
-    click.echo(score.report(score.run(found), others), nl=False)
+    cases = [case for directory in sources for case in score.cases(directory, labels)]
+    click.echo(score.report(score.run(cases), others), nl=False)
     return 0
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import click
 import yaml
 
-from wktriage.cli import exit_codes
+from wktriage.cli import exit_codes, inventories
 from wktriage.cli.ansible import Outcome, run_playbook
 from wktriage.core.errors import InfraError, UsageError
-from wktriage.run import recovery
+from wktriage.run import interruption, recovery
 
 
 def parse_extra_vars(values: tuple[str, ...]) -> dict[str, Any]:
@@ -50,25 +50,31 @@ def _mapping(text: str, shown: str) -> dict[str, Any]:
     return {str(k): v for k, v in value.items()}
 
 
-def _run(playbook: str, given: dict[str, Any], inventory: Path | None) -> Outcome:
+def _run(playbook: str, given: dict[str, Any], inventory: str | None) -> Outcome:
     ended = run_playbook(playbook, given, inventory=inventory)
     if ended.interrupted:
         if ended.bundle is not None:
-            recovery.finalise_all(ended.bundle.parent, reason="interrupted by the user")
-            if (ended.bundle / "manifest.json").exists():
-                click.echo(f"interrupted: what was collected is in {ended.bundle}", err=True)
+            recovery.finalise_all(ended.bundle.parent, reason=interruption.BY_USER)
+            if (ended.bundle / "summary.md").exists():
+                click.echo(f"The bundle is finished: see {ended.bundle / 'summary.md'}", err=True)
         raise click.exceptions.Exit(130)
     return ended
 
 
 _EXTRA = click.option(
-    "-e", "--extra-vars", "extra", multiple=True, help="key=value, a JSON mapping, or @file."
+    "-e",
+    "--extra-vars",
+    "extra",
+    multiple=True,
+    help="A variable of the run (see docs/how-to.md): key=value, a JSON mapping, or @file.",
 )
 _INVENTORY = click.option(
     "-i",
     "--inventory",
-    type=click.Path(path_type=Path),
-    help="Which stack: a folder under inventory/. Default: compose.",
+    shell_complete=lambda _context, _parameter, typed: [
+        name for name in inventories.names() if name.startswith(typed)
+    ],
+    help="Which stack: compose (default), replay, or the path of an inventory.",
 )
 
 
@@ -81,7 +87,7 @@ def register(group: click.Group) -> None:
 @click.command()
 @_EXTRA
 @_INVENTORY
-def triage(extra: tuple[str, ...], inventory: Path | None) -> int:
+def triage(extra: tuple[str, ...], inventory: str | None) -> int:
     """Run a scenario, judge it and write the report."""
     ended = _run("triage.yml", parse_extra_vars(extra), inventory)
     if ended.bundle is not None and (ended.bundle / "verdict.json").exists():
@@ -92,7 +98,7 @@ def triage(extra: tuple[str, ...], inventory: Path | None) -> int:
 @click.command()
 @_EXTRA
 @_INVENTORY
-def collect(extra: tuple[str, ...], inventory: Path | None) -> int:
+def collect(extra: tuple[str, ...], inventory: str | None) -> int:
     """Run a scenario and keep its bundle, without a verdict."""
     return _code(_run("playbooks/collect.yml", parse_extra_vars(extra), inventory))
 
@@ -100,7 +106,7 @@ def collect(extra: tuple[str, ...], inventory: Path | None) -> int:
 @click.command()
 @_EXTRA
 @_INVENTORY
-def teardown(extra: tuple[str, ...], inventory: Path | None) -> int:
+def teardown(extra: tuple[str, ...], inventory: str | None) -> int:
     """Stop and remove the harness's own stack; data stays."""
     return _code(_run("playbooks/teardown.yml", parse_extra_vars(extra), inventory))
 

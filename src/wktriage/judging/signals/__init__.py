@@ -11,23 +11,26 @@ from wktriage.core.model import SignalSet
 from wktriage.judging.signals import (
     client,
     connections,
+    containers,
     cpu,
     delivery,
     history,
     latency,
-    lifecycle,
     logs,
     nodes,
     onset,
     peer_failures,
     pools,
     profiles,
+    quorum,
+    restarts,
+    stalls,
     traffic,
     window,
 )
-from wktriage.judging.signals.context import Context, catalogue
+from wktriage.judging.signals.context import Context, catalogue, title
 
-__all__ = ["Context", "catalogue", "compute"]
+__all__ = ["Context", "catalogue", "compute", "title"]
 
 AREAS = (
     window,
@@ -39,7 +42,10 @@ AREAS = (
     cpu,
     client,
     nodes,
-    lifecycle,
+    containers,
+    stalls,
+    restarts,
+    quorum,
     connections,
     peer_failures,
     profiles,
@@ -67,12 +73,12 @@ def compute(bundle: Bundle, *, strict: bool = False) -> SignalSet:
                 raise
             name = area.__name__.rpartition(".")[2]
             reasons[name] = f"{name}: the evidence could not be read ({type(error).__name__})"
-    default = "; ".join(reasons.values()) or "nothing computes it from this bundle"
+    default = "; ".join(reasons.values()) or "nothing in this bundle tells it"
     for name, entry in catalogue().items():
         scope = entry["scope"]
-        wanted: list[str | None] = [None] if scope in ("cluster", "both") else []
-        wanted += list(bundle.nodes) if scope in ("node", "both") else []
-        for node in wanted:
+        scopes: list[str | None] = [None] if scope in ("cluster", "both") else []
+        scopes += list(bundle.nodes) if scope in ("node", "both") else []
+        for node in scopes:
             if ctx.signals.get(name, node) is None:
                 ctx.put(name, None, node=node, why=default)
     return ctx.signals

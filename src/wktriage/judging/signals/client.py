@@ -5,17 +5,21 @@ from __future__ import annotations
 import itertools
 import re
 
-from wktriage.bundle.readers import status
 from wktriage.bundle.readers.jsonl import number
 from wktriage.bundle.readers.status import Sample
 from wktriage.bundle.readers.usage import SIM
+from wktriage.core.durations import parse_duration, parse_rate
 from wktriage.core.model import Citation
 from wktriage.judging.signals.context import Context
 from wktriage.judging.signals.cpu import cpu_mean, limit_of, throttled
+from wktriage.request.workload import STATUS_NAMES
 
 LOW_LATENCY_S = 0.02
 """Server-side latency of an unloaded three-node cluster, with room (measured: 0.010-0.012 s). A
 limit that cannot carry the offer even at this latency binds whatever the servers do."""
+
+ATTEMPTED = 0.952
+"""Share of the offered rate from which on the offer counts as attempted."""
 
 _KINDS = (
     (
@@ -80,18 +84,24 @@ def _config(ctx: Context) -> None:
         sample = next(s for s in ctx.samples if s.state is not None)
         ctx.put("sim_config_rejected", False, [ctx.cite_status(sample, "state")])
     else:
-        ctx.put("sim_config_rejected", None, why="the simulator never answered, no log says why")
+        ctx.put(
+            "sim_config_rejected", None, why="the simulator never answered, and no log says why"
+        )
     asked = ctx.bundle.read_json("config/workload.json")
     source = "config/workload.json"
     if asked is None and ctx.bundle.env:
         asked, source = ctx.bundle.workload, "env.txt"
     if not asked or not ctx.config:
-        ctx.put("workload_mismatch", None, why="asked or effective workload is not recorded")
+        ctx.put(
+            "workload_mismatch",
+            None,
+            why="the workload asked for, or the one that ran, is not recorded",
+        )
     else:
         sample = next(s for s in ctx.samples if s.config)
         different = [
             (theirs, ours)
-            for theirs, ours in status.CONFIG_NAMES.items()
+            for theirs, ours in STATUS_NAMES.items()
             if asked.get(ours) is not None
             and theirs in ctx.config
             and not _equal(asked[ours], ctx.config[theirs])
@@ -115,23 +125,23 @@ def _config(ctx: Context) -> None:
         "verify_recv_on",
         verify in ("sampled", "full") if isinstance(verify, str) else None,
         _config_cites(ctx, "verify_recv"),
-        why="not recorded",
+        why="it is not recorded",
     )
-    warmup = status.parse_duration(ctx.config.get("warmup", ctx.bundle.workload.get("warmup")))
+    warmup = parse_duration(ctx.config.get("warmup", ctx.bundle.workload.get("warmup")))
     cites = _config_cites(ctx, "warmup")
-    ctx.put("warmup_seconds", warmup, cites, why="not recorded")
+    ctx.put("warmup_seconds", warmup, cites, why="it is not recorded")
     # The simulator raises the warm-up rate to one send a channel: any warm-up above 0 touches all
     # once, if it is given the time.
     ctx.put(
         "warmup_touches_all",
         warmup >= 1 if warmup is not None else None,
         cites,
-        why="warm-up is not recorded",
+        why="the warm-up is not recorded",
     )
 
 
 def _equal(asked: object, effective: object) -> bool:
-    for parse in (status.parse_rate, status.parse_duration):
+    for parse in (parse_rate, parse_duration):
         left, right = parse(asked), parse(effective)
         if left is not None and right is not None:
             return left == right
@@ -152,7 +162,7 @@ def _config_cites(ctx: Context, *fields: str) -> list[Citation]:
     return []
 
 
-def sender_limit(ctx: Context) -> tuple[float | None, float | None]:
+def in_flight_limit(ctx: Context) -> tuple[float | None, float | None]:
     """Return (concurrency of a stream, most messages in flight over the streams).
 
     A stream keeps at most ``concurrency`` sends in flight and one a sender; 0 and 1 both mean one
@@ -174,36 +184,43 @@ def sender_limit(ctx: Context) -> tuple[float | None, float | None]:
 
 
 def _limits(ctx: Context) -> None:
-    each, total = sender_limit(ctx)
+    each, total = in_flight_limit(ctx)
     cites = _config_cites(ctx, "concurrency", "person_channels", "group_channels")
-    ctx.put("concurrency", each, cites[:1], why="not recorded")
-    ctx.put("sender_limit", total, cites, why="the workload is not recorded")
+    ctx.put("concurrency", each, cites[:1], why="it is not recorded")
+    ctx.put("in_flight_limit", total, cites, why="the workload is not recorded")
     rate = ctx.number("attempted_rate")
     offered = ctx.number("offered_rate")
-    latency = ctx.number("sendack_mean")
-    basis = [*cites[:1], *ctx.cites("attempted_rate")[:2], *ctx.cites("sendack_mean")[:2]]
+    latency = ctx.number("send_server_latency_mean")
+    basis = [
+        *cites[:1],
+        *ctx.cites("attempted_rate")[:2],
+        *ctx.cites("send_server_latency_mean")[:2],
+    ]
     cycle = total / rate if total is not None and rate else None
-    ctx.put("implied_cycle_time", cycle, basis, why="rate or limit is unknown, or nothing was sent")
-    why = "limit, rate or server latency is unknown"
     ctx.put(
-        "concurrency_used",
+        "send_cycle_time", cycle, basis, why="the rate or the limit is unknown, or nothing was sent"
+    )
+    why = "the limit, the rate or the latency in the servers is unknown"
+    ctx.put(
+        "in_flight_used_ratio",
         latency / cycle if latency is not None and cycle else None,
         basis,
         why=why,
     )
-    short = ctx.number("offered_to_attempted_ratio")
+    attempted = ctx.number("attempted_rate_ratio")
     ctx.put(
-        "client_outside_share",
+        "cycle_share_outside_servers",
         max(0.0, 1 - latency / cycle)
-        if latency is not None and cycle and short is not None and short > 1.05
+        if latency is not None and cycle and attempted is not None and attempted < ATTEMPTED
         else None,
         basis,
-        why=why if short is None else "the offer was attempted: the cycle is not the limit",
+        why=why if attempted is None else "the offer was attempted: the cycle is not the limit",
     )
-    if total is None or offered is None or short is None:
-        ctx.put("client_limit_bound", None, why="limit or rates are unknown")
+    if total is None or offered is None or attempted is None:
+        ctx.put("in_flight_limit_binds", None, why="the limit or the rates are unknown")
     else:
-        ctx.put("client_limit_bound", short > 1.05 and offered * LOW_LATENCY_S > total, basis)
+        binds = attempted < ATTEMPTED and offered * LOW_LATENCY_S > total
+        ctx.put("in_flight_limit_binds", binds, basis)
 
 
 def _cpu(ctx: Context) -> None:
@@ -215,7 +232,7 @@ def _cpu(ctx: Context) -> None:
         "sim_cpu_of_limit",
         cores / limit if cores is not None and limit else None,
         [*cites, *limit_cites],
-        why="CPU or its limit is not recorded",
+        why="the CPU or its limit is not recorded",
     )
     ratio, cites = throttled(ctx, SIM)
     ctx.put("sim_throttled_ratio", ratio, cites, why="throttling is not recorded")
@@ -235,18 +252,23 @@ def _cpu(ctx: Context) -> None:
     else:
         ctx.put("sim_memory_bytes", None, why="no memory samples of the simulator")
         ctx.put("sim_memory_of_limit", None, why="no memory samples of the simulator")
-    said = [s for s in (usage.samples if usage else []) if s.oom_killed is not None]
-    killed = [s for s in said if s.oom_killed]
+    recorded = [s for s in (usage.samples if usage else []) if s.oom_killed is not None]
+    killed = [s for s in recorded if s.oom_killed]
     ctx.put(
         "sim_oom_killed",
-        bool(killed) if said else None,
-        ctx.cite_usage(SIM, killed or said),
+        bool(killed) if recorded else None,
+        ctx.cite_usage(SIM, killed or recorded),
         why="container states are not recorded",
     )
 
 
 def _users(ctx: Context) -> None:
-    names = ("active_users", "active_users_flaps", "active_users_short", "reconnected_users")
+    names = (
+        "active_users",
+        "active_users_changes",
+        "active_users_missing_ratio",
+        "reconnected_users",
+    )
     inside: list[Sample] = []
     if ctx.window is not None:
         inside = [
@@ -266,7 +288,7 @@ def _users(ctx: Context) -> None:
         if a.active_users != b.active_users and a.run_id == b.run_id
     ]
     ctx.put(
-        "active_users_flaps",
+        "active_users_changes",
         len(changed),
         [ctx.cite_status(s, "active_users") for pair in changed[:2] for s in pair] or cites,
         since=changed[0][1].time if changed else None,
@@ -275,7 +297,7 @@ def _users(ctx: Context) -> None:
     users = number(ctx.config.get("total_users", ctx.bundle.workload.get("users")))
     lowest = min(inside, key=lambda s: s.active_users)
     ctx.put(
-        "active_users_short",
+        "active_users_missing_ratio",
         max(0.0, 1 - lowest.active_users / users) if users else None,
         [ctx.cite_status(lowest, "active_users"), *_config_cites(ctx, "total_users")],
         why="the number of users is not recorded",

@@ -92,14 +92,14 @@ def _connections(ctx: Context) -> None:
     total = sum(numbers.values()) if numbers else None
     ctx.put("connections_lost", total, cites, why=why)
     for node in ctx.nodes:
-        value, found = ratios.get(node, (None, []))
-        ctx.put("connections_lost_ratio", value, found, node=node, why=why)
+        value, ratio_cites = ratios.get(node, (None, []))
+        ctx.put("connections_lost_ratio", value, ratio_cites, node=node, why=why)
     users = number(ctx.config.get("total_users", ctx.bundle.workload.get("users")))
     ctx.put(
         "connections_lost_ratio",
         total / users if total is not None and users else None,
         cites,
-        why="connections or users are unknown",
+        why="the number of connections or of users is unknown",
     )
     after_total = ctx.number("connections_after")
     complete = len(last) == len(ctx.nodes) and bool(ctx.nodes)
@@ -126,7 +126,7 @@ def _sendacks(ctx: Context) -> None:
         middle = median([v for n, v in rates.items() if n != node])
         enough = (median([v for n, v in answered.items() if n != node]) or 0.0) >= MIN_SENDACKS
         ctx.put(
-            "sendacks_vs_peers",
+            "sends_per_connection_vs_peers",
             rates[node] / middle if node in rates and middle and enough else None,
             cites,
             node=node,

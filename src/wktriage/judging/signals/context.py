@@ -24,9 +24,14 @@ CITE_MAX = 6
 
 @cache
 def catalogue() -> dict[str, dict[str, Any]]:
-    """Return the signal catalogue by name (unit, scope, meaning, source)."""
+    """Return the signal catalogue by name (title, unit, scope, meaning, source)."""
     entries = read_mapping(Path(__file__).with_name("catalogue.yml"))["signals"]
     return {entry["name"]: entry for entry in entries}
+
+
+def title(name: str) -> str:
+    """Return what a person reads for a signal, for use in a sentence."""
+    return str(catalogue()[name]["title"])
 
 
 class Context:
@@ -37,7 +42,7 @@ class Context:
         self.bundle = bundle
         self.nodes = bundle.nodes
         self.window = bundle.window
-        self.signals = SignalSet(nodes=bundle.nodes)
+        self.signals = SignalSet(names=catalogue(), nodes=bundle.nodes)
         self.damaged_status: list[int] = []
 
     # -- evidence -----------------------------------------------------------------------------
@@ -65,21 +70,21 @@ class Context:
     @cached_property
     def events(self) -> dict[str, list[jsonl.Row]]:
         """Container events that have a time, by node name and wk-sim."""
-        found: dict[str, list[jsonl.Row]] = {}
+        by_name: dict[str, list[jsonl.Row]] = {}
         for row in jsonl.rows(self.bundle, "events.jsonl"):
             name = usage.owner(row.data.get("name"), (*self.nodes, usage.SIM))
             if row.time is not None and name is not None:
-                found.setdefault(name, []).append(row)
-        return found
+                by_name.setdefault(name, []).append(row)
+        return by_name
 
     @cached_property
     def log_starts(self) -> dict[str, list[tuple[float, str, int]]]:
         """(time, file, line) of the nodes' start-up lines, in UTC."""
-        found = {}
+        starts = {}
         for node in self.nodes:
             offset = self.utc_offsets.get(node, 0.0)
-            found[node] = [(t - offset, f, n) for t, f, n in self._raw_starts[node]]
-        return found
+            starts[node] = [(t - offset, f, n) for t, f, n in self._raw_starts[node]]
+        return starts
 
     @cached_property
     def _raw_starts(self) -> dict[str, list[tuple[float, str, int]]]:
@@ -91,15 +96,15 @@ class Context:
 
         Zones differ from UTC in steps of 15 minutes, so that rounding removes start-up delay.
         """
-        found: dict[str, float] = {}
+        offsets: dict[str, float] = {}
         for node in self.nodes:
             begun = self.metrics.start_times(node)
             written = [t for t, _, _ in self._raw_starts[node]]
             if begun and written:
                 offset = round((written[-1] - begun[-1]) / 900.0) * 900.0
                 if offset and abs(offset) <= 14 * 3600:
-                    found[node] = offset
-        return found
+                    offsets[node] = offset
+        return offsets
 
     def _scan_logs(self) -> dict[str, logs.NodeLogs]:
         return {
@@ -140,8 +145,9 @@ class Context:
     ) -> None:
         """State a signal; value None needs ``why``. Times are epoch seconds.
 
-        Raises KeyError for a name that is not in the catalogue.
+        Raises UnknownSignalError for a name that is not in the catalogue.
         """
+        self.signals.require(name)
         unit = catalogue()[name]["unit"]
         if value is None:
             self.signals.add(
@@ -158,8 +164,7 @@ class Context:
 
     def value(self, name: str, node: str | None = None) -> Any:
         """Return the value of a signal stated before, None when unknown or not stated."""
-        found = self.signals.get(name, node)
-        return None if found is None else found.value
+        return self.signals.value(name, node)
 
     def number(self, name: str, node: str | None = None) -> float | None:
         """Return a numeric value stated before, None when unknown."""
@@ -167,8 +172,8 @@ class Context:
 
     def cites(self, name: str, node: str | None = None) -> tuple[Citation, ...]:
         """Return the citations of a signal stated before."""
-        found = self.signals.get(name, node)
-        return () if found is None else found.citations
+        signal = self.signals.get(name, node)
+        return () if signal is None else signal.citations
 
     def gather(
         self,
@@ -200,7 +205,7 @@ class Context:
             return
         numbers = [n for n, _ in known]
         known.sort(key=lambda k: -k[0])
-        cites = [c for _, found in known for c in found[:2]]
+        cites = [c for _, node_cites in known for c in node_cites[:2]]
         if how == "any":
             self.put(name, any(numbers), known[0][1])
         elif how == "min":

@@ -71,13 +71,13 @@ def throttled(ctx: Context, entity: str) -> tuple[float | None, list[Citation]]:
 def ncpu(ctx: Context) -> tuple[float | None, list[Citation]]:
     """Return the host's logical CPUs; None when not recorded."""
     for row in rows(ctx.bundle, "host.jsonl"):
-        found = number(row.data.get("ncpu"))
-        if found:
-            return found, [ctx.cite_row("host.jsonl", row, "/ncpu")]
+        cpus = number(row.data.get("ncpu"))
+        if cpus:
+            return cpus, [ctx.cite_row("host.jsonl", row, "/ncpu")]
     observed = (ctx.bundle.read_json("fingerprint.json") or {}).get("observed")
-    found = number(observed.get("ncpu")) if isinstance(observed, dict) else None
-    if found:
-        return found, [ctx.bundle.cite("fingerprint.json", pointer="/observed/ncpu", value=found)]
+    cpus = number(observed.get("ncpu")) if isinstance(observed, dict) else None
+    if cpus:
+        return cpus, [ctx.bundle.cite("fingerprint.json", pointer="/observed/ncpu", value=cpus)]
     return _most_processors(ctx)
 
 
@@ -107,9 +107,9 @@ def _most_processors(ctx: Context) -> tuple[float | None, list[Citation]]:
             known = [p for p in points if p is not None]
             if len(known) < len(points):
                 continue
-            found = gomaxprocs(known[0].value, known[1].value)
-            if found and found > (best[0] or 0):
-                best = float(found), [ctx.metrics.cite(scrape, p) for p in known]
+            processors = gomaxprocs(known[0].value, known[1].value)
+            if processors and processors > (best[0] or 0):
+                best = float(processors), [ctx.metrics.cite(scrape, p) for p in known]
     return best
 
 
@@ -168,14 +168,19 @@ def _nodes(ctx: Context) -> None:
             top = max(inside, key=lambda s: s.cpu_cores or 0.0)
             highest[node] = (top.cpu_cores, ctx.cite_usage(node, [top]))
         limit, limit_cites = limit_of(ctx, node)
-        ctx.put("node_cpu_limit_cores", limit, limit_cites, node=node, why="not recorded")
+        ctx.put("node_cpu_limit_cores", limit, limit_cites, node=node, why="it is not recorded")
         if mean is not None and limit:
             shares[node] = (mean / limit, [*cites[:2], *limit_cites])
         throttling[node] = throttled(ctx, node)
     ctx.gather("node_cpu_cores", per_node=cores, default_why=NO_CPU)
     ctx.gather("node_cpu_max_cores", "max", per_node=highest, default_why=NO_CPU)
-    ctx.gather("node_cpu_of_limit", "max", per_node=shares, default_why="CPU or limit unknown")
-    ctx.gather("node_throttled_ratio", "max", per_node=throttling, default_why="not recorded")
+    ctx.gather(
+        "node_cpu_of_limit",
+        "max",
+        per_node=shares,
+        default_why="the CPU or its limit is not recorded",
+    )
+    ctx.gather("node_throttled_ratio", "max", per_node=throttling, default_why="it is not recorded")
     for node in ctx.nodes:
         mine = ctx.number("node_cpu_cores", node)
         others = [
@@ -189,7 +194,7 @@ def _nodes(ctx: Context) -> None:
             mine / middle if mine is not None and middle else None,
             [c for n in ctx.nodes for c in ctx.cites("node_cpu_cores", n)[:2]],
             node=node,
-            why="CPU of this node or its peers is unknown",
+            why="the CPU of this node or of its peers is unknown",
         )
 
 
@@ -224,8 +229,8 @@ def _host(ctx: Context, hosts: list[HostSamples]) -> None:
             why=NO_HOST,
         )
     for name, field in (
-        ("psi_io_avg10", "psi_io_some_avg10"),
-        ("psi_cpu_avg10", "psi_cpu_some_avg10"),
+        ("host_io_pressure", "psi_io_some_avg10"),
+        ("host_cpu_pressure", "psi_cpu_some_avg10"),
     ):
         _extreme(ctx, name, hosts, lambda r, f=field: number(r.data.get(f)), f"/{field}")
     _extreme(ctx, "host_load_per_cpu", hosts, _load_per_cpu, "/load1")
@@ -238,12 +243,12 @@ def _host(ctx: Context, hosts: list[HostSamples]) -> None:
 def _extreme(
     ctx: Context, name: str, hosts: list[HostSamples], of: Any, pointer: str, *, low: bool = False
 ) -> None:
-    found = [(v, r) for h in hosts for r in h.rows if (v := of(r)) is not None]
-    if not found:
+    readings = [(v, r) for h in hosts for r in h.rows if (v := of(r)) is not None]
+    if not readings:
         ctx.put(name, None, why=NO_HOST)
         return
     value, row = (min if low else max)(
-        found, key=lambda f: (f[0], -f[1].line if low else f[1].line)
+        readings, key=lambda f: (f[0], -f[1].line if low else f[1].line)
     )
     ctx.put(name, value, [ctx.cite_row("host.jsonl", row, pointer)])
 
@@ -274,7 +279,7 @@ def _foreign(ctx: Context, hosts: list[HostSamples]) -> None:
     entities = [*ctx.nodes, SIM]
     means = {e: cpu_mean(ctx, e) for e in entities}
     known = {e: m for e, m in means.items() if m[0] is not None}
-    cites = [c for _, found in known.values() for c in found[:1]]
+    cites = [c for _, mean_cites in known.values() for c in mean_cites[:1]]
     total = sum(m[0] or 0.0 for m in known.values()) if known else None
     ctx.put("containers_cpu_cores", total, cites, why=NO_CPU)
     rounds: dict[int, float] = {}
@@ -306,7 +311,7 @@ def _foreign(ctx: Context, hosts: list[HostSamples]) -> None:
     if busy is not None and cpus and total is not None and single and len(known) == len(entities):
         foreign = host_cpu.foreign_cores(busy * cpus, total, own or 0.0)
     basis = [*ctx.cites("host_cpu_busy"), *ctx.cites("host_ncpu"), *cites[:3]]
-    why = "host CPU, or the CPU of a container, is unknown" if single else "several hosts"
+    why = "the host's CPU, or that of a container, is unknown" if single else "several hosts"
     ctx.put("foreign_cpu_cores", foreign, basis, why=why)
     ctx.put(
         "foreign_cpu_of_host",

@@ -33,7 +33,7 @@ def _delivery(ctx: Context) -> None:
             new.value - old.value,
             [ctx.metrics.cite(after, new), ctx.metrics.cite(before, old)],
         )
-    ctx.gather("ack_bindings_growth", per_node=per_node, why=why)
+    ctx.gather("unacknowledged_deliveries_growth", per_node=per_node, why=why)
     received = delivered = 0.0
     complete = bool(ctx.nodes)
     cites: list[Citation] = []
@@ -46,7 +46,7 @@ def _delivery(ctx: Context) -> None:
         received, delivered = received + got[0], delivered + gave[0]
         cites += ctx.metrics.cite_counter(node, P + "gateway_messages_delivered_total", gave[1])[:2]
     ratio = delivered / received if complete and received else None
-    ctx.put("fanout_ratio", ratio, cites, why="not every node was scraped, or nothing received")
+    ctx.put("fanout_ratio", ratio, cites, why="not every node was scraped, or nothing was received")
     expected = _expected_fanout(ctx)
     ctx.put(
         "fanout_expected", expected, ctx.cites("offered_rate"), why="the workload is not recorded"
@@ -74,7 +74,7 @@ def _expected_fanout(ctx: Context) -> float | None:
 def _error_ratio(ctx: Context, name: str, errors: str, family: str) -> None:
     failed = total = 0.0
     cites: list[Citation] = []
-    reason = "none in the window"
+    reason = "there was none in the window"
     for node in ctx.nodes:
         grown = ctx.metrics.increase(node, family)
         if isinstance(grown, str):
@@ -84,7 +84,11 @@ def _error_ratio(ctx: Context, name: str, errors: str, family: str) -> None:
         bad = ctx.number(errors, node) or 0.0
         here = ctx.metrics.cite_counter(node, family, grown[1])
         ctx.put(
-            name, bad / grown[0] if grown[0] else None, here, node=node, why="none in the window"
+            name,
+            bad / grown[0] if grown[0] else None,
+            here,
+            node=node,
+            why="there was none in the window",
         )
         failed, total, cites = failed + bad, total + grown[0], cites + here[:2]
     ctx.put(name, failed / total if total else None, cites, why=reason)

@@ -25,7 +25,7 @@ def compute(ctx: Context) -> None:
         if size is not None
         else []
     )
-    ctx.put("data_bytes_at_start", size, size_cites, why="not recorded")
+    ctx.put("data_bytes_at_start", size, size_cites, why="it is not recorded")
     if size is not None:
         # Measured before the nodes start: `clean` leaves nothing at all.
         ctx.put("mode_accumulated", size > 0, size_cites)

@@ -14,7 +14,7 @@ NO_LOG = "no log of this node is in the bundle"
 
 LOGGED = {
     "send_failed_logged": ("gateway.send_failed",),
-    "plan_incomplete_logged": ("delivery.plan_incomplete",),
+    "incomplete_deliveries_logged": ("delivery.plan_incomplete",),
     "session_errors_logged": ("gateway.session_error",),
     "presence_failed_logged": (
         "presence_touch",
@@ -125,8 +125,15 @@ def _texts(ctx: Context) -> None:
                 failures[kind] = failures.get(kind, 0) + template.in_window
         ctx.put("send_failed_class", _top(classes), basis, node=node)
         cites += basis
-    ctx.put("log_top_template", _top(everything) if cites else None, cites, why="no logs")
-    ctx.put("send_failed_class", _top(failures) if cites else None, cites, why="no logs")
+    ctx.put(
+        "log_top_template",
+        _top(everything) if cites else None,
+        cites,
+        why="no log is in the bundle",
+    )
+    ctx.put(
+        "send_failed_class", _top(failures) if cites else None, cites, why="no log is in the bundle"
+    )
 
 
 def _top(counts: dict[str, int]) -> str:
@@ -135,8 +142,8 @@ def _top(counts: dict[str, int]) -> str:
 
 def _canceled(ctx: Context) -> None:
     for name, stage in (
-        ("append_canceled_store", "stage=store"),
-        ("append_canceled_quorum", "stage=quorum"),
+        ("appends_canceled_before_store", "stage=store"),
+        ("appends_canceled_awaiting_quorum", "stage=quorum"),
     ):
         _whole_log(ctx, name, f"append waiter canceled {stage}")
     _whole_log(ctx, "node_panics", "panic")
@@ -190,12 +197,12 @@ def _starts(ctx: Context) -> None:
 
 def templates(ctx: Context) -> list[dict[str, Value]]:
     """Return every WARN and ERROR template by node: counts, first occurrence, place."""
-    found: list[dict[str, Value]] = []
+    rows: list[dict[str, Value]] = []
     for node in (*ctx.nodes, SIM):
         for template in ctx.logs[node].templates.values():
             if template.level in ("INFO", "DEBUG"):
                 continue
-            found.append(
+            rows.append(
                 {
                     "node": node,
                     "template": template.key,
@@ -208,5 +215,5 @@ def templates(ctx: Context) -> list[dict[str, Value]]:
                     "excerpt": template.excerpt,
                 }
             )
-    found.sort(key=lambda t: (-int(t["count"] or 0), str(t["node"]), str(t["template"])))
-    return found
+    rows.sort(key=lambda t: (-int(t["count"] or 0), str(t["node"]), str(t["template"])))
+    return rows

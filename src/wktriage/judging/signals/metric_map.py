@@ -54,7 +54,13 @@ class Latency:
 
 
 LATENCIES = (
-    Latency(SEND, {"frame_type": "SEND"}, "sendack_p99", "sendack_mean", DISPATCH),
+    Latency(
+        SEND,
+        {"frame_type": "SEND"},
+        "send_server_latency_p99",
+        "send_server_latency_mean",
+        DISPATCH,
+    ),
     Latency(DISPATCH, p99="dispatch_wait_p99", mean="dispatch_wait_mean"),
     Latency(APPEND, {}, "append_p99", "append_mean"),
     Latency(
@@ -106,8 +112,8 @@ LATENCIES = (
     Latency(COMMIT, {"stage": "commit"}, "storage_commit_p99", "storage_commit_mean"),
     Latency(REQUEST, {}, "storage_request_p99", "storage_request_mean"),
     Latency(P + "slot_apply_duration_seconds", {}, "slot_apply_p99"),
-    Latency(P + "transport_rpc_duration_seconds", {}, "rpc_p99"),
-    Latency(P + "delivery_push_rpc_duration_seconds", {}, "push_p99"),
+    Latency(P + "transport_rpc_duration_seconds", {}, "rpc_latency_p99"),
+    Latency(P + "delivery_push_rpc_duration_seconds", {}, "push_rpc_latency_p99"),
     Latency(P + "delivery_recipient_worker_process_duration_seconds", {}, "recipient_process_p99"),
 )
 
@@ -127,9 +133,9 @@ def is_not(label: str, *good: str) -> Where:
     return lambda labels: labels.get(label, "") not in good
 
 
-def is_one_of(label: str, *wanted: str) -> Where:
+def is_one_of(label: str, *values: str) -> Where:
     """Select the series whose label has one of the values."""
-    return lambda labels: labels.get(label, "") in wanted
+    return lambda labels: labels.get(label, "") in values
 
 
 COUNTS = (
@@ -192,14 +198,18 @@ COUNTS = (
         P + "delivery_recipient_authority_resolve_total",
         is_not("result", "ok"),
     ),
-    Count("meta_created", P + "channelv2_meta_created_total", is_one_of("result", "created")),
     Count(
-        "meta_create_errors",
+        "channel_metadata_created",
+        P + "channelv2_meta_created_total",
+        is_one_of("result", "created"),
+    ),
+    Count(
+        "channel_metadata_create_errors",
         P + "channelv2_meta_created_total",
         is_one_of("result", "error", "err"),
     ),
     Count(
-        "need_meta_retries",
+        "metadata_pull_retries",
         P + "channelv2_need_meta_pull_total",
         is_one_of("result", "retry", "err"),
     ),

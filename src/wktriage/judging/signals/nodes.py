@@ -9,7 +9,7 @@ from wktriage.core.model import Citation
 from wktriage.judging.signals.context import Context, PerNode
 from wktriage.judging.signals.evidence import (
     GONE_STATES,
-    Found,
+    Evidence,
     cite_probe,
     probes_of,
     state_event,
@@ -77,7 +77,7 @@ def _never_up(ctx: Context, node: str) -> None:
         True if cites else None,
         cites,
         node=node,
-        why="neither scrapes nor probes nor logs of this node are there",
+        why="there are no scrapes, probes or logs of this node",
     )
 
 
@@ -137,7 +137,7 @@ def _reachability(ctx: Context) -> None:
     seconds: PerNode = {}
     ratios: PerNode = {}
     for node in ctx.nodes:
-        evidence: list[Found] = []
+        evidence: list[Evidence] = []
         known: list[Citation] = []
         inside = probes_of(ctx, node, "healthz")
         failed = [p for p in inside if not p.ok]
@@ -150,7 +150,7 @@ def _reachability(ctx: Context) -> None:
         if failed and (len(failed) >= 0.05 * len(inside) or _in_a_row(inside)):
             good = [p.time for p in inside if p.ok and p.time < failed[0].time]
             evidence.append(
-                Found(
+                Evidence(
                     [cite_probe(ctx, p) for p in failed[:2]],
                     failed[0].time,
                     good[-1] if good else (ctx.window or (None,))[0],
@@ -165,8 +165,15 @@ def _reachability(ctx: Context) -> None:
             known += cites[:1]
             if lost and not (inside and not failed):
                 window = ctx.window or (None, None)
-                evidence.append(Found(cites, window[1], window[0]))
-        state_event(ctx, "node_unreachable", node, evidence, known, "no probe, no scrape")
+                evidence.append(Evidence(cites, window[1], window[0]))
+        state_event(
+            ctx,
+            "node_unreachable",
+            node,
+            evidence,
+            known,
+            "the node was neither probed nor scraped",
+        )
         _at_end(ctx, node, inside, scrape)
     ctx.gather("node_unreachable_seconds", "max", per_node=seconds, default_why="no healthz probes")
     ctx.gather("node_unreachable_ratio", "max", per_node=ratios, default_why="no healthz probes")
@@ -201,4 +208,9 @@ def _at_end(
     elif scrape is not None:
         ctx.put("node_unreachable_at_end", False, scrape[1], node=node)
     else:
-        ctx.put("node_unreachable_at_end", None, node=node, why="no probe, no scrape")
+        ctx.put(
+            "node_unreachable_at_end",
+            None,
+            node=node,
+            why="the node was neither probed nor scraped",
+        )

@@ -77,10 +77,10 @@ def _blame(ctx: Context) -> None:
         peers = blamers[node]
         mine = sum(c.get(node, 0.0) for c in naming.values())
         basis = cites[node] or sources
-        why = "neither logs nor scrapes of the peers"
+        why = "there are neither logs nor scrapes of the peers"
         known = bool(sources)
         ctx.put(
-            "peers_blame",
+            "peers_reporting_failures",
             len(peers) if known else None,
             basis,
             node=node,
@@ -88,10 +88,12 @@ def _blame(ctx: Context) -> None:
             since=first.get(node) if peers else None,
             not_before=ctx.window[0] if peers and ctx.window and node in first else None,
         )
-        ctx.put("peers_blame_failures", mine if known else None, basis, node=node, why=why)
-        ctx.put("link_suspect", node in link if known else None, basis, node=node, why=why)
+        ctx.put("peer_reported_failures", mine if known else None, basis, node=node, why=why)
         ctx.put(
-            "peers_blame_share",
+            "link_failure_suspected", node in link if known else None, basis, node=node, why=why
+        )
+        ctx.put(
+            "peer_reported_failure_share",
             mine / everything if everything else (0 if known else None),
             basis,
             node=node,
@@ -135,15 +137,15 @@ def _slow_targets(ctx: Context) -> None:
         for peer in ctx.nodes:
             if peer == node:
                 continue
-            found = ctx.metrics.histogram(peer, PUSH, {"target_node": number_})
-            if isinstance(found, str) or not found.count:
+            pushed = ctx.metrics.histogram(peer, PUSH, {"target_node": number_})
+            if isinstance(pushed, str) or not pushed.count:
                 continue
-            pooled = pooled + found
+            pooled = pooled + pushed
             here += ctx.metrics.cite_histogram(peer, PUSH, {"target_node": number_})[:4]
         why = "no pushes from peers to this node in the window, or no scrapes"
-        ctx.put("peer_slow_rpc_mean", pooled.mean, here, node=node, why=why)
+        ctx.put("push_rpc_latency_to_mean", pooled.mean, here, node=node, why=why)
         ctx.put(
-            "peer_slow_rpc_p99",
+            "push_rpc_latency_to_p99",
             pooled.quantile(0.99),
             here,
             node=node,
@@ -154,7 +156,7 @@ def _slow_targets(ctx: Context) -> None:
     for node in ctx.nodes:
         others = median([v for n, v in means.items() if n != node])
         ctx.put(
-            "peer_slow_rpc_vs_others",
+            "push_rpc_latency_to_vs_others",
             means[node] / others if node in means and others else None,
             cites.get(node, []),
             node=node,
@@ -195,7 +197,12 @@ def _cluster(ctx: Context) -> None:
             best = (value, [ctx.bundle.cite("cluster.jsonl", line=line)])
         if best is not None:
             gaps[node] = best
-    ctx.gather("slot_apply_gap", "max", per_node=gaps, default_why="no scrapes, no cluster view")
+    ctx.gather(
+        "slot_apply_gap",
+        "max",
+        per_node=gaps,
+        default_why="there is neither a scrape nor a cluster view",
+    )
 
 
 def _above(limit: float) -> Callable[[Any, Context], bool]:
@@ -207,8 +214,8 @@ _KINDS = (
     ("node_frozen", lambda value, ctx: value is True),
     ("node_restarted", lambda value, ctx: value is True),
     ("node_killed", lambda value, ctx: value is True),
-    ("peers_blame", lambda value, ctx: value >= max(1, (len(ctx.nodes) - 1) // 2 + 1)),
-    ("peer_slow_rpc_vs_others", _above(4.0)),
+    ("peers_reporting_failures", lambda value, ctx: value >= max(1, (len(ctx.nodes) - 1) // 2 + 1)),
+    ("push_rpc_latency_to_vs_others", _above(4.0)),
     ("rpc_served_vs_peers", lambda value, ctx: value < 0.2),
     ("node_throttled_ratio", _above(0.25)),
     ("connections_lost_ratio", _above(0.1)),
@@ -238,5 +245,5 @@ def _suspects(ctx: Context) -> None:
             score if judged else None,
             basis,
             node=node,
-            why="no node evidence",
+            why="nothing about this node is recorded",
         )

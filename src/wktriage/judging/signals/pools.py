@@ -45,9 +45,9 @@ def _highest(
             scrapes = scrapes[:1]
         best: tuple[float, Scrape, list[prom.Point]] | None = None
         for scrape in scrapes:
-            found = of(scrape)
-            if found is not None and (best is None or found[0] > best[0]):
-                best = (found[0], scrape, found[1])
+            reading = of(scrape)
+            if reading is not None and (best is None or reading[0] > best[0]):
+                best = (reading[0], scrape, reading[1])
         if best is None:
             why[node] = f"no scrape of {node} holds {families[0]}"
             continue
@@ -90,12 +90,12 @@ def _ratio(depth: str, capacity: str) -> Callable[[Scrape], tuple[float, list[pr
 def _gauges(ctx: Context) -> None:
     ratios = (
         (
-            "gateway_queue_ratio",
+            "gateway_queue_fill",
             P + "gateway_async_send_queue_depth",
             P + "gateway_async_send_queue_capacity",
         ),
         (
-            "recipient_queue_ratio",
+            "recipient_queue_fill",
             P + "delivery_recipient_worker_queue_depth",
             P + "delivery_recipient_worker_queue_capacity",
         ),
@@ -105,7 +105,7 @@ def _gauges(ctx: Context) -> None:
             P + "delivery_recipient_worker_capacity",
         ),
         (
-            "controller_queue_ratio",
+            "controller_queue_fill",
             P + "controller_raft_step_queue_depth",
             P + "controller_raft_step_queue_capacity",
         ),
@@ -126,7 +126,7 @@ def _gauges(ctx: Context) -> None:
         ]
         return max(both, key=lambda r: r[0]) if both else None
 
-    _highest(ctx, "handoff_ratio", (handoff + "depth",), of_handoff)
+    _highest(ctx, "append_handoff_fill", (handoff + "depth",), of_handoff)
     saturated = P + "channelappend_effect_pool_saturated"
     per_node: PerNode = {}
     why: dict[str, str] = {}
@@ -144,7 +144,7 @@ def _gauges(ctx: Context) -> None:
             why[node] = f"no scrape of {node} holds {saturated}"
     ctx.gather("effect_pool_saturated", "any", per_node=per_node, why=why)
     simple = (
-        ("mailbox_depth", P + "channelv2_reactor_mailbox_depth", "max"),
+        ("reactor_mailbox_depth", P + "channelv2_reactor_mailbox_depth", "max"),
         ("storage_queue_depth", P + "storage_commit_queue_depth", "max"),
         (
             "storage_compaction_debt_bytes",
@@ -158,7 +158,7 @@ def _gauges(ctx: Context) -> None:
     disk = P + "storage_pebble_disk_usage_bytes"
     _highest(ctx, "storage_disk_bytes", (disk,), _summed(disk), "sum", first=True)
     pending = P + "channelv2_pending_meta_current"
-    _highest(ctx, "pending_meta", (pending,), _summed(pending), "sum")
+    _highest(ctx, "followers_awaiting_metadata", (pending,), _summed(pending), "sum")
     active = P + "channelv2_active_runtimes"
     leaders = _summed(active, role="leader")
     _highest(ctx, "active_channels", (active,), leaders, "sum", last=True)
@@ -207,9 +207,9 @@ def _pools(ctx: Context) -> None:
     workers = P + "runtime_pool_workers"
     depth, capacity = P + "runtime_pool_queue_depth", P + "runtime_pool_queue_capacity"
     for node in ctx.nodes:
-        found = _busy_share(ctx, node, tasks, workers)
-        if found is not None:
-            saturation[node] = found
+        busiest = _busy_share(ctx, node, tasks, workers)
+        if busiest is not None:
+            saturation[node] = busiest
         for scrape in ctx.metrics.scrapes(node, depth):
             limits = {_pool_key(p.labels, True): p for p in scrape.points(capacity)}
             for point in scrape.points(depth):
@@ -235,10 +235,10 @@ def _pools(ctx: Context) -> None:
     _effects(ctx)
     for value_name, text_name, table in (
         ("worker_saturation", "worker_saturation_pool", saturation),
-        ("pool_queue_ratio", "pool_queue_name", queues),
+        ("pool_queue_fill", "pool_queue_name", queues),
         ("pool_wait_p99", "pool_wait_name", waits),
     ):
-        why = "no usable scrapes, or too few observations"
+        why = "there are no usable scrapes, or too few observations"
         ctx.gather(
             value_name,
             "max",
@@ -274,10 +274,10 @@ def _busy_share(
             "component": point.labels.get("component", ""),
             "pool": point.labels.get("pool", ""),
         }
-        found = ctx.metrics.histogram(node, tasks, labels)
-        if isinstance(found, str) or not found.count:
+        ran = ctx.metrics.histogram(node, tasks, labels)
+        if isinstance(ran, str) or not ran.count:
             continue
-        share = found.total / (seconds * point.value)
+        share = ran.total / (seconds * point.value)
         if best is None or share > best[0]:
             cites = ctx.metrics.cite_histogram(node, tasks, labels)
             best = (
@@ -326,8 +326,8 @@ def _meta(ctx: Context) -> None:
         }
         best: tuple[float, str] | None = None
         for stage in sorted(stages):
-            found = ctx.metrics.histogram(node, APPEND_STAGE, {"stage": stage})
-            p99 = None if isinstance(found, str) else found.quantile(0.99)
+            creation = ctx.metrics.histogram(node, APPEND_STAGE, {"stage": stage})
+            p99 = None if isinstance(creation, str) else creation.quantile(0.99)
             if p99 is not None and (best is None or p99 > best[0]):
                 best = (p99, stage)
         if best is not None:
@@ -336,7 +336,7 @@ def _meta(ctx: Context) -> None:
                 ctx.metrics.cite_histogram(node, APPEND_STAGE, {"stage": best[1]}),
             )
     ctx.gather(
-        "meta_create_p99",
+        "channel_metadata_create_p99",
         "max",
         per_node=per_node,
         default_why="fewer than 100 metadata creations in the window, or no scrapes",
@@ -345,10 +345,10 @@ def _meta(ctx: Context) -> None:
     for kind in ("person_channels", "group_channels"):
         value = ctx.config.get(kind, ctx.bundle.workload.get(kind))
         channels += float(value) if isinstance(value, int | float) else 0.0
-    created = ctx.number("meta_created")
+    created = ctx.number("channel_metadata_created")
     ctx.put(
-        "meta_created_ratio",
+        "channel_metadata_created_ratio",
         created / channels if created is not None and channels else None,
-        ctx.cites("meta_created"),
+        ctx.cites("channel_metadata_created"),
         why="creations or the number of channels are unknown",
     )

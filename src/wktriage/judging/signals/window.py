@@ -8,6 +8,7 @@ from wktriage.bundle.readers.jsonl import number
 from wktriage.bundle.readers.status import Sample
 from wktriage.core.model import Citation
 from wktriage.judging.signals.context import Context, median
+from wktriage.judging.wording import clean
 
 NO_STATUS = "status.jsonl holds no sample"
 NO_WINDOW = "no measured window"
@@ -58,6 +59,15 @@ def _declared(ctx: Context) -> None:
         else [],
         why="no manifest",
     )
+    reason = (manifest or {}).get("interrupted")
+    # What follows the first reason is what that led to.
+    first = clean(str(reason or "none").partition("; ")[0], 200)
+    ctx.put(
+        "interruption",
+        first if manifest is not None else None,
+        [bundle.cite("manifest.json", pointer="/interrupted", value=reason)] if manifest else [],
+        why="no manifest",
+    )
     jitter = (document or {}).get("cadence")
     p99 = None
     if isinstance(jitter, dict) and isinstance(jitter.get("jitter_ms"), dict):
@@ -68,7 +78,7 @@ def _declared(ctx: Context) -> None:
         [bundle.cite("window.json", pointer="/cadence/jitter_ms/p99", value=p99)]
         if p99 is not None
         else [],
-        why="no cadence recorded",
+        why="the cadence is not recorded",
     )
 
 
@@ -86,10 +96,10 @@ def _coverage(ctx: Context) -> None:
     if not ctx.samples:
         for name in names:
             ctx.put(name, None, why=NO_STATUS)
-        ctx.put("status_invalid_rows", None, why=NO_STATUS)
+        ctx.put("status_unreadable_rows", None, why=NO_STATUS)
         return
     cites = _some(ctx)
-    ctx.put("status_invalid_rows", len(ctx.damaged_status), cites)
+    ctx.put("status_unreadable_rows", len(ctx.damaged_status), cites)
     if ctx.span is None:
         for name in names:
             ctx.put(name, None, why="a single status sample")

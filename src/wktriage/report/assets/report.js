@@ -114,9 +114,13 @@
     });
   }
 
-  /* Paper is white and narrow, whatever the screen was. */
+  /* Paper is white and narrow, whatever the screen was, and nobody can open reasons on it. */
   function print(on) {
     printing = on;
+    document.querySelectorAll("details.paper").forEach(function (box) {
+      if (on) box.dataset.was = box.open;
+      box.open = on || box.dataset.was === "true";
+    });
     document.documentElement.classList.toggle("printing", on);
     draw();
   }
@@ -136,6 +140,9 @@
       button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
       filter();
     });
+  });
+  document.querySelector('nav a[href="#rules"]').addEventListener("click", function () {
+    document.querySelector("#rules > details").open = true;
   });
   var pending;
   window.addEventListener("resize", function () { clearTimeout(pending); pending = setTimeout(draw, 150); });

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.core.errors import InfraError, UsageError
-from wktriage.core.topology import Node, Sim, Topology, Verbs
+from wktriage.core.topology import Handle, Node, Sim, Topology, Verbs
 from wktriage.request.request import Asked, Request
 from wktriage.stack.driver import Site
 from wktriage.stack.processes import config
@@ -210,15 +210,14 @@ def topology(request: Request, site: Site) -> Topology:
         raise InfraError(f"{', '.join(silent)}: no processes were created there")
     top = directory(Path(request.runs_dir), request.project)
 
-    def handle(place: Place) -> dict[str, Any]:
+    def handle(place: Place) -> Handle:
         own = top / place.name
-        return {
-            "kind": "process",
-            "name": place.name,
-            "pid": None,
-            "pid_file": str(own / "pid"),
-            "log_file": str(own / "output.log"),
-        }
+        return Handle(
+            kind="process",
+            name=place.name,
+            pid_file=str(own / "pid"),
+            log_file=str(own / "output.log"),
+        )
 
     def verbs(place: Place) -> Verbs:
         report = site.reports[place.host]

@@ -1,0 +1,82 @@
+"""The other categories: how close each came, and why it lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wktriage.core.categories import ABSTAIN, CATEGORIES, HEALTHY
+from wktriage.core.model import SignalSet, Tri
+from wktriage.judging.conditions import explain, obstacle
+from wktriage.judging.decision import Decision
+from wktriage.judging.rules import Outcome
+from wktriage.judging.unknown import in_question, missing_signals
+from wktriage.judging.wording import join
+
+KEPT = 3
+NAMED = 4
+"""Missing signals that are named for an alternative that cannot be decided."""
+
+
+def alternatives(decision: Decision, signal_set: SignalSet, sure: float) -> list[dict[str, Any]]:
+    """Return the best competitors, why each lost, and its share of what is left.
+
+    ``sure`` is the confidence (0 to 1) of the category that won.
+    """
+    scored = []
+    for category in CATEGORIES:
+        if category == decision.category:
+            continue
+        closeness, nearest = _closeness(category, decision)
+        scored.append((closeness, category, nearest))
+    scored.sort(key=lambda item: (-item[0], CATEGORIES.index(item[1])))
+    total = sum(closeness for closeness, _, _ in scored) or 1.0
+    return [
+        {
+            "category": category,
+            "confidence": round((1 - sure) * closeness / total, 2),
+            "why_not": _why_not(category, decision, nearest, signal_set),
+        }
+        for closeness, category, nearest in scored[:KEPT]
+    ]
+
+
+def _closeness(category: str, decision: Decision) -> tuple[float, Outcome]:
+    """Return how close a category came (0 to 1) and the rule of it that came closest."""
+    deciding = [o for o in decision.of(category) if o.rule.role == "decides"]
+    nearest = max(deciding, key=lambda o: (_met(o), o.rule.weight, o.rule.id))
+    if decision.holds[category] is Tri.YES:
+        return 1.0, nearest
+    if decision.holds[category] is Tri.UNKNOWN:
+        # That evidence may be worthless is always possible, and says nothing of the cause.
+        return 0.05 if category == ABSTAIN else 0.3, nearest
+    return 0.3 * _met(nearest), nearest
+
+
+def _met(outcome: Outcome) -> float:
+    leaves = outcome.evaluation.leaves
+    return sum(leaf.result is Tri.YES for leaf in leaves) / len(leaves) if leaves else 0.0
+
+
+def _why_not(category: str, decision: Decision, nearest: Outcome, signal_set: SignalSet) -> str:
+    if decision.holds[category] is Tri.YES:
+        return f"It holds as well, but {decision.category} is decided before it."
+    if decision.holds[category] is Tri.UNKNOWN:
+        unknown = [
+            o for o in decision.of(category) if o.rule.role == "decides" and o.tri is Tri.UNKNOWN
+        ]
+        evidence = [in_question(name) for name in missing_signals(unknown)[:NAMED]]
+        return f"It cannot be decided without more evidence: {join(evidence)}."
+    missing = obstacle(nearest.rule.when, signal_set)
+    if missing is None:
+        return "None of its rules holds."
+    return explain(_clause(category, decision, nearest), missing)
+
+
+def _clause(category: str, decision: Decision, nearest: Outcome) -> str:
+    """Return what would hold if the category did, to be followed by what that would need."""
+    if category == HEALTHY:
+        return "the run would be healthy"
+    if category == ABSTAIN:
+        return f"{nearest.rule.title} would make the evidence insufficient"
+    verb = "make the run fail" if decision.category == HEALTHY else "explain it"
+    return f"{nearest.rule.title} would {verb}"

@@ -1,0 +1,67 @@
+"""What is not known and could have changed the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from wktriage.core.categories import ABSTAIN, CATEGORIES
+from wktriage.core.model import SignalSet, Tri
+from wktriage.judging import signals
+from wktriage.judging.decision import Decision
+from wktriage.judging.rules import Outcome
+from wktriage.judging.wording import clean
+
+KEPT = 12
+
+
+def missing_signals(outcomes: Iterable[Outcome]) -> list[str]:
+    """Return the names of the signals for want of which the rules are unknown."""
+    names = [name for o in outcomes for name in (*o.missing, *o.evaluation.undecided)]
+    return list(dict.fromkeys(names))
+
+
+def in_question(name: str) -> str:
+    """Return what is not known when a signal is not: ``whether there was a lost quorum``."""
+    title = signals.title(name)
+    return f"whether there was {title}" if signals.catalogue()[name]["unit"] == "bool" else title
+
+
+def unknowns(decision: Decision, signal_set: SignalSet) -> list[dict[str, str]]:
+    """Return the unknowns that could have changed the verdict or its confidence."""
+    place = CATEGORIES.index(decision.category)
+    undecided = decision.category == ABSTAIN and not decision.fired(ABSTAIN)
+    matters: dict[str, str] = {}
+    for category in CATEGORIES if undecided else CATEGORIES[: place + 1]:
+        for outcome in decision.of(category):
+            if outcome.tri is not Tri.UNKNOWN:
+                continue
+            for name in missing_signals([outcome]):
+                matters.setdefault(name, _effect(outcome))
+    return [
+        {
+            "signal": name,
+            "what": in_question(name),
+            "why": f"{_sentence(_why_unknown(name, signal_set))} {effect}",
+        }
+        for name, effect in list(matters.items())[:KEPT]
+    ]
+
+
+def _effect(outcome: Outcome) -> str:
+    if outcome.rule.role == "decides":
+        return f"It would show or rule out {outcome.rule.title}."
+    return f"It would make {outcome.rule.category} more or less likely."
+
+
+def _sentence(text: str) -> str:
+    # The name of a file or a node at the beginning stays as it is.
+    start = text[:1].upper() if text.partition(" ")[0].isalpha() else text[:1]
+    return f"{start}{text[1:].rstrip('.')}."
+
+
+def _why_unknown(name: str, signal_set: SignalSet) -> str:
+    candidates = [signal_set.get(name), *signal_set.per_node(name).values()]
+    for signal in candidates:
+        if signal is not None and signal.value is None and signal.why_unknown:
+            return clean(signal.why_unknown, 200)
+    return "it is not recorded"
