@@ -12,8 +12,8 @@ JOBS ?= 2
 # The code that is shipped to hosts.
 HOST_CODE = plugins/modules $(wildcard src/wkcollect src/wkreplay)
 
-# Python compiles what is imported when it is; all of the packages would take longer than the rest.
-PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+# The locks name every package. What a run imports is compiled on all cores, the rest when it is used.
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --extra build
 
@@ -79,7 +79,8 @@ $(BIN)/python:
 
 $(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
 	$(PIP_INSTALL) --require-hashes -r requirements.lock
-	$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	$(PIP_INSTALL) --no-build-isolation -e .
+	$(BIN)/python -m compileall -q -j 0 -x '/tests/' $(VENV)/lib
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.run

@@ -48,7 +48,9 @@ def measure(command: list[str], cwd: Path, log: Path) -> Cost:
 
 def clone(checkout: Path, target: Path) -> Path:
     """Clone what is committed in the checkout."""
-    subprocess.run(["git", "clone", "--quiet", str(checkout), str(target)], check=True)
+    subprocess.run(
+        ["git", "clone", "-c", "advice.detachedHead=false", "--quiet", checkout, target], check=True
+    )
     return target
 
 

@@ -11,9 +11,14 @@ import os
 import shutil
 import subprocess
 from collections import Counter
+from pathlib import Path
 
+import ansible.module_utils
 import pytest
 from tests.hostprograms import oldest_python
+
+# Modules find their helpers there, as ansible.cfg says.
+ansible.module_utils.__path__.append(str(Path(__file__).parents[1] / "plugins" / "module_utils"))
 
 
 def _answer(*command: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,59 @@ def test_foreign_bundle_is_not_written_into(unpacked: dict[str, Path], tmp_path:
         write_verdict(unpacked["b01"])
     assert write_verdict(unpacked["b01"], tmp_path).parent == tmp_path
     assert sorted(p for p in unpacked["b01"].rglob("*")) == before
+
+
+def sentences(verdict: dict[str, Any]) -> list[str]:
+    experiment = verdict["next_experiment"]
+    return [
+        *(r["text"] for r in verdict["reasons"]),
+        *(a["why_not"] for a in verdict["alternatives"]),
+        *(f"{u['what']}: {u['why']}" for u in verdict["unknown"]),
+        *(s["text"] for s in verdict["hard_stops"]),
+        *verdict["hypothesis"].values(),
+        *(experiment[key] for key in ("expected_result", "stop_condition")),
+        *(c["text"] for c in verdict["fix_eligibility"]["conditions"]),
+        *verdict["scenario"]["success_criteria"],
+    ]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_sentences_hold_no_internal_name(
+    case: score.Case, verdicts: dict[str, dict[str, Any]]
+) -> None:
+    verdict = verdicts[case.name]
+    internal = {n for n in verdict["signals"] if "_" in n} | {r["id"] for r in verdict["rules"]}
+    # A node's own words and a metric's name are evidence.
+    texts = [re.sub(r'"[^"]*"|wukongim_\w+', "", text) for text in sentences(verdict)]
+    words = {word for text in texts for word in re.findall(r"[\w.]+\w", text)}
+    assert words & internal == set()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_only_a_healthy_run_proposes_no_command(
+    case: score.Case, verdicts: dict[str, dict[str, Any]]
+) -> None:
+    verdict = verdicts[case.name]
+    healthy = verdict["category"] == "healthy"
+    assert (verdict["next_experiment"]["command"] is None) == healthy
+
+
+def test_refused_setting_is_quoted_first_and_taken_away(
+    verdicts: dict[str, dict[str, Any]],
+) -> None:
+    verdict = verdicts["refused"]
+    first = verdict["reasons"][0]
+    assert "unknown config env: WK_CLUSTER_COMMIT_WINDOW" in first["text"]
+    assert first["citations"][0]["file"].startswith("logs/")
+    experiment = verdict["next_experiment"]
+    assert (experiment["variable"], experiment["to"]) == ("WK_CLUSTER_COMMIT_WINDOW", "not set")
+    assert "WK_CLUSTER_COMMIT_WINDOW" not in experiment["command"]
+
+
+def test_kill_for_want_of_memory_is_said(verdicts: dict[str, dict[str, Any]]) -> None:
+    texts = [r["text"] for r in verdicts["oom1"]["reasons"]]
+    assert "The kernel killed wk-node1 because it ran out of memory (OOM)." in texts
+    assert not any("OOM" in r["text"] for r in verdicts["restart1"]["reasons"])
 
 
 def test_client_limit_gates_the_servers(verdicts: dict[str, dict[str, Any]]) -> None:

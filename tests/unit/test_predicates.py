@@ -144,7 +144,7 @@ def test_two_signals_compare() -> None:
 @pytest.mark.parametrize(
     ("raw", "place"),
     [
-        ({"signal": "aa", "op": ">", "value": 1}, "did you mean a?"),
+        ({"signal": "aa", "op": ">", "value": 1}, "did you mean 'a'?"),
         ({"all": [{"signal": "a", "op": "=>", "value": 1}]}, "f.yml/all/0/op"),
         ({"signal": "n", "op": ">", "value": 1}, "any_node"),
         ({"all": []}, "non-empty list"),

@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from wktriage.bundle.bundle import Bundle
-from wktriage.core.errors import UsageError
+from wktriage.core import categories
+from wktriage.core.errors import UnknownSignalError, UsageError
 from wktriage.core.model import Signal, SignalSet, Tri
 from wktriage.judging import confidence, eligibility, next_experiment, rules, signals
 from wktriage.judging.decision import decide
 from wktriage.judging.predicates import Evaluation
 from wktriage.judging.verdict import judge, verdict_of
 from wktriage.judging.verdict_files import dump, write_verdict
-from wktriage.judging.wording import Shown, clean, join, render, show
+from wktriage.judging.wording import Names, Shown, agree, clean, join, render, show
 from wktriage.request import knobs, scenarios
 
 NODES = ("wk-node1", "wk-node2", "wk-node3")
@@ -387,6 +388,30 @@ def test_evidence_is_text_and_never_a_template() -> None:
 )
 def test_values_are_shown_with_their_unit(value: Any, unit: str, text: str) -> None:
     assert show(value, unit) == text
+
+
+def test_words_agree_with_their_number() -> None:
+    one, two = Names(["wk-node1"]), Names(["wk-node1", "wk-node2"])
+    assert f"{one} {agree(one, 'does', 'do')}" == "wk-node1 does"
+    assert f"{two} {agree(two, 'does', 'do')}" == "wk-node1 and wk-node2 do"
+    assert agree("a node", "does", "do") == "does"
+    shown = Shown(found({"send_errors": 1, "recv_errors": 2, "sim_restarts": 1}))
+    assert shown.count("send_errors", "send") == "1 send"
+    assert shown.count("recv_errors", "push", "pushes") == "2 pushes"
+    assert (shown.times("sim_restarts"), shown.times("recv_errors")) == ("once", "twice")
+
+
+def test_a_template_that_names_no_signal_of_the_catalogue_is_a_mistake() -> None:
+    with pytest.raises(UnknownSignalError, match="did you mean send_errors"):
+        render("{{ s.send_erors }}", {"s": Shown(found())})
+
+
+def test_a_run_is_blamed_on_whom_its_category_says() -> None:
+    assert set(categories.CATEGORIES[3:-1]) == categories.CAUSES
+    assert {
+        *("cold_start", "delivery_path", "send_path", "distributed_lag", "server_hot_path")
+    } == categories.SERVERS
+    assert {"insufficient_evidence", "baseline_health", "healthy"} == categories.NOT_ABOUT_TRAFFIC
 
 
 def test_names_are_joined_and_lines_cleaned() -> None:

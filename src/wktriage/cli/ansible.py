@@ -16,6 +16,7 @@ from ansible_runner.interface import init_command_config
 
 from wktriage.cli import inventories
 from wktriage.core.errors import InfraError, TriageError
+from wktriage.core.json_files import read_object
 from wktriage.core.paths import PROJECT, cache_dir
 
 RESULT_FILE = "WKTRIAGE_RESULT_FILE"
@@ -59,7 +60,7 @@ def report_failure(exc: TriageError) -> None:
 
 
 def _facts(where: Path) -> dict[str, Any]:
-    return dict(json.loads(where.read_text())) if where.exists() else {}
+    return read_object(where) or {}
 
 
 def run_playbook(

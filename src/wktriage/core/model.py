@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from wktriage.core.errors import UnknownSignalError
+from wktriage.core.suggestions import did_you_mean
 
 Value = float | int | bool | str | None
 
@@ -90,6 +90,7 @@ class SignalSet:
     nodes: tuple[str, ...] = ()
     signals: list[Signal] = field(default_factory=list)
     _index: dict[tuple[str, str | None], Signal] = field(default_factory=dict, repr=False)
+    _by_node: dict[str, dict[str, Signal]] = field(default_factory=dict, repr=False)
 
     def add(self, signal: Signal) -> None:
         """Add one signal. Raises ValueError when the (name, node) pair is there already."""
@@ -99,6 +100,8 @@ class SignalSet:
             raise ValueError(f"signal {key} computed twice")
         self._index[key] = signal
         self.signals.append(signal)
+        if signal.node is not None:
+            self._by_node.setdefault(signal.name, {})[signal.node] = signal
 
     def get(self, name: str, node: str | None = None) -> Signal | None:
         """Return the signal, or None when nothing computed it (which rules treat as unknown)."""
@@ -113,14 +116,14 @@ class SignalSet:
     def require(self, name: str) -> None:
         """Raise UnknownSignalError for a name that is not among those that there are."""
         if name not in self.names:
-            near = difflib.get_close_matches(name, self.names, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise UnknownSignalError(f"no signal is called {name!r}{hint}")
+            raise UnknownSignalError(
+                f"no signal is called {name!r}{did_you_mean(name, self.names)}"
+            )
 
     def per_node(self, name: str) -> Mapping[str, Signal]:
         """Return the node-scoped signals of that name by node name."""
         self.require(name)
-        return {s.node: s for s in self.signals if s.name == name and s.node is not None}
+        return self._by_node.get(name, {})
 
     def __iter__(self) -> Iterator[Signal]:
         return iter(self.signals)

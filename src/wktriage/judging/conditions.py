@@ -72,16 +72,16 @@ def _obstacle(
 def _node_obstacle(predicate: Predicate, signal_set: SignalSet, needed: Tri) -> Obstacle | None:
     child = predicate.children[0]
     failing = [n for n in signal_set.nodes if child.on_node(signal_set, n) is ~needed]
-    found = [o for n in failing if (o := _obstacle(child, signal_set, n, needed)) is not None]
-    if not found:
+    obstacles = [o for n in failing if (o := _obstacle(child, signal_set, n, needed)) is not None]
+    if not obstacles:
         return None
-    first = found[0]
+    first = obstacles[0]
     if (predicate.form == "any_node") != (needed is Tri.YES):
         return first
     # No node met it: the one that came closest says most.
     alike = [
         o
-        for o in found
+        for o in obstacles
         if (o.signal, o.op, o.threshold) == (first.signal, first.op, first.threshold)
     ]
     numbers = [o for o in alike if isinstance(o.value, int | float)]
@@ -136,11 +136,11 @@ def explain(clause: str, missing: Obstacle) -> str:
 
 
 def _of_bool(name: str, missing: Obstacle) -> tuple[str, str]:
-    wanted = (missing.threshold is True) == (missing.op == "==")
+    needed = (missing.threshold is True) == (missing.op == "==")
     where = f" on {missing.node}" if missing.node else ""
     return (
         (f"with {name}", f"there was none{where}")
-        if wanted
+        if needed
         else (
             f"without {name}",
             f"there was one{where}" if not where else f"{missing.node} was one",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wktriage.judging.categories import SERVERS
+from wktriage.core.categories import SERVERS
+from wktriage.judging.wording import join
 
 SURE_ENOUGH = 0.6
 FAULT_COMPONENTS = frozenset({"node_process", "transport", "host"})
@@ -39,18 +40,13 @@ def assess(
     "semantics", "verification") whether files prove them: True, False, or absent for unknown.
     """
     case = case or {}
-    where = f" on {', '.join(nodes)}" if nodes else ""
+    where = f" on {join(nodes)}" if nodes else ""
     named = category in SERVERS and component != "none" and confidence >= SURE_ENOUGH
     conditions = [
         {
             "id": "named_failure_mode",
             "met": "yes" if named else "no",
-            "text": (
-                f"Evidence points to {component}{where} as {category}."
-                if named
-                else f"No server subsystem is named as the cause ({category}, {component}, "
-                f"confidence {confidence:.2f})."
-            ),
+            "text": _named(category, component, where) if named else _unnamed(category, confidence),
         },
         _from_case(
             case,
@@ -74,7 +70,7 @@ def assess(
             case,
             "verification",
             "The target scenario, smoke-default and sampled-correctness are planned to verify it.",
-            "No verification by target scenario, smoke-default and sampled-correctness is planned.",
+            "No run of the target scenario, smoke-default and sampled-correctness is planned.",
         ),
     ]
     unmet = next((c for c in conditions if c["met"] != "yes"), None)
@@ -86,6 +82,19 @@ def assess(
         "conditions": conditions,
         "required_regression_test": _test(category, component, nodes),
     }
+
+
+def _named(category: str, component: str, where: str) -> str:
+    return f"The evidence names {component}{where} as what fails ({category})."
+
+
+def _unnamed(category: str, confidence: float) -> str:
+    if category not in SERVERS:
+        return f"{category} names no server subsystem as the cause."
+    return (
+        f"No server subsystem is named surely enough: the confidence is {confidence:.2f}, and "
+        f"{SURE_ENOUGH:.2f} is needed."
+    )
 
 
 def _from_case(case: Mapping[str, Any], key: str, met: str, unmet: str) -> dict[str, str]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from wktriage.bundle.bundle import Bundle
+from wktriage.core.categories import ABSTAIN, HEALTHY
 from wktriage.core.model import Citation, SignalSet, Tri
-from wktriage.judging.categories import ABSTAIN, HEALTHY
 from wktriage.judging.decision import Decision
 from wktriage.judging.predicates import Leaf
 from wktriage.judging.rules import Outcome
@@ -35,7 +35,11 @@ def reasons(bundle: Bundle, decision: Decision, signal_set: SignalSet) -> list[d
     category = decision.category
     # What speaks against it is worth more to a reader than what agrees.
     roles = ("decides", "against", "supports")
-    stated = [_of_rule(o, signal_set) for role in roles for o in decision.fired(category, role)]
+    stated = [
+        _reason(o.rule.id, text_of(o, signal_set), _citations(o))
+        for role in roles
+        for o in decision.fired(category, role)
+    ]
     if category == "baseline_health":
         stated = [*_refused_starts(signal_set), *stated, *_of_baseline(bundle)]
     if category != HEALTHY:
@@ -51,7 +55,8 @@ def _reason(rule: str, text: str, citations: Sequence[Citation]) -> dict[str, An
     return {"rule": rule, "text": text, "citations": [c.as_dict() for c in kept]}
 
 
-def _of_rule(outcome: Outcome, signal_set: SignalSet) -> dict[str, Any]:
+def text_of(outcome: Outcome, signal_set: SignalSet) -> str:
+    """Return what a rule that fired says, in words."""
     everywhere = outcome.everywhere
     nodes = Names(outcome.nodes) if outcome.nodes else "every node" if everywhere else "a node"
     values = {
@@ -62,7 +67,7 @@ def _of_rule(outcome: Outcome, signal_set: SignalSet) -> dict[str, Any]:
         "named": bool(outcome.nodes),
         "everywhere": everywhere,
     }
-    return _reason(outcome.rule.id, render(outcome.rule.message, values), _citations(outcome))
+    return render(outcome.rule.message, values)
 
 
 def _citations(outcome: Outcome) -> list[Citation]:

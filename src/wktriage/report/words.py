@@ -25,10 +25,11 @@ FIRST_SIGNS = {
     "connections_lost": "the first connections are lost",
     "corrupt_state_logged": "a log speaks of corrupt state",
     "disk_full_logged": "a log speaks of a full disk",
+    "incomplete_deliveries_logged": "the first incomplete delivery in the logs",
+    "intervals_below_offer_ratio": "the first 10 s below the offered rate",
     "last_error_seen": "the simulator reports its first error",
     "log_errors": "the first error in the logs",
     "log_warns": "the first warning in the logs",
-    "incomplete_deliveries_logged": "the first incomplete delivery in the logs",
     "presence_failed_logged": "the first presence failure in the logs",
     "raft_leader_lost_logged": "the first loss of a Raft leader in the logs",
     "raft_quorum_lost_logged": "the first loss of a Raft quorum in the logs",
@@ -38,7 +39,6 @@ FIRST_SIGNS = {
     "send_errors": "the first failed send",
     "send_failed_logged": "the first failed send in the logs",
     "session_errors_logged": "the first session error in the logs",
-    "intervals_below_offer_ratio": "the first 10 s below the offered rate",
     "sim_restarts": "the simulator restarts",
 }
 """What happens at the moment that a signal names; any other signal is said by its title."""

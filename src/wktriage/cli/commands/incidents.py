@@ -49,7 +49,7 @@ def list_command(*, as_json: bool = False) -> None:
     known = library.list_incidents(INCIDENTS)
     if as_json:
         for incident in known:
-            click.echo(json.dumps(incident.row(), ensure_ascii=False))
+            click.echo(json.dumps(incident.as_label().as_dict(), ensure_ascii=False))
         return
     rows = []
     for incident in known:
@@ -78,7 +78,7 @@ def show_command(incident_id: str) -> None:
         "what happened": incident.fault,
         "checked": "; ".join(incident.checks) or "nothing",
         "class": " or ".join([incident.label, *incident.also_ok]),
-        "nodes": ", ".join(incident.must_cite) or "no single node",
+        "nodes": ", ".join(incident.nodes) or "no single node",
         "recorded on": incident.recorded_on or "unknown",
         "baseline": incident.baseline or "none",
         "scenario": f"{recording.scenario} ({recording.mode}), window of {recording.duration_s} s",

@@ -17,6 +17,7 @@ from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.citations import verify_citation
 from wktriage.cli import console, exit_codes
 from wktriage.core.errors import UsageError
+from wktriage.core.json_files import read_object
 from wktriage.core.model import Citation
 from wktriage.core.paths import PROJECT
 from wktriage.core.suggestions import did_you_mean
@@ -189,10 +190,10 @@ def _written(directory: Path) -> dict[str, Any] | None:
     file = directory / "verdict.json"
     if not file.is_file():
         return None
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as exc:
-        raise UsageError(f"{file} is not a JSON object: delete it or classify again") from exc
+    verdict = read_object(file)
+    if verdict is None:
+        raise UsageError(f"{file} is not a JSON object: delete it or classify again")
+    return verdict
 
 
 def citations(value: Any) -> Iterator[Citation]:
@@ -234,10 +235,10 @@ def score_command(directories: tuple[Path, ...], labels: Path | None, beside: Pa
         raise UsageError("--labels needs exactly one directory")
     others: dict[str, dict[str, str]] = {}
     if beside is not None:
-        try:
-            others = json.loads(beside.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as exc:
-            raise UsageError(f"{beside}: not usable JSON ({exc})") from exc
+        said = read_object(beside)
+        if said is None:
+            raise UsageError(f"{beside} is no JSON object")
+        others = said
     # Reading archives and counting is of no use to judging one bundle.
     from wktriage.evaluation import score
 

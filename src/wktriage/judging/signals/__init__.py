@@ -76,9 +76,9 @@ def compute(bundle: Bundle, *, strict: bool = False) -> SignalSet:
     default = "; ".join(reasons.values()) or "nothing in this bundle tells it"
     for name, entry in catalogue().items():
         scope = entry["scope"]
-        wanted: list[str | None] = [None] if scope in ("cluster", "both") else []
-        wanted += list(bundle.nodes) if scope in ("node", "both") else []
-        for node in wanted:
+        scopes: list[str | None] = [None] if scope in ("cluster", "both") else []
+        scopes += list(bundle.nodes) if scope in ("node", "both") else []
+        for node in scopes:
             if ctx.signals.get(name, node) is None:
                 ctx.put(name, None, node=node, why=default)
     return ctx.signals

@@ -92,8 +92,8 @@ def _connections(ctx: Context) -> None:
     total = sum(numbers.values()) if numbers else None
     ctx.put("connections_lost", total, cites, why=why)
     for node in ctx.nodes:
-        value, found = ratios.get(node, (None, []))
-        ctx.put("connections_lost_ratio", value, found, node=node, why=why)
+        value, ratio_cites = ratios.get(node, (None, []))
+        ctx.put("connections_lost_ratio", value, ratio_cites, node=node, why=why)
     users = number(ctx.config.get("total_users", ctx.bundle.workload.get("users")))
     ctx.put(
         "connections_lost_ratio",

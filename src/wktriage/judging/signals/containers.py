@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wktriage.core.model import Citation
 from wktriage.judging.signals.context import Context, PerNode
-from wktriage.judging.signals.evidence import GONE_STATES, Found, cite_states, state_event
+from wktriage.judging.signals.evidence import GONE_STATES, Evidence, cite_states, state_event
 
 GONE_S = 10.0
 """Seconds without a docker stats row (they come every 4-5 s), after which a container is gone."""
@@ -33,31 +33,31 @@ def _containers(ctx: Context) -> None:
         if gone:
             before = [s.time for s in states if s.time < gone[0].time]
             evidence.append(
-                Found(
+                Evidence(
                     cite_states(ctx, node, gone[:2]), gone[0].time, before[-1] if before else None
                 )
             )
         died = [e for e in events if e.data.get("action") == "die"]
         exits = evidence + [
-            Found([ctx.cite_row("events.jsonl", e, "/action")], e.time, e.time) for e in died[:2]
+            Evidence([ctx.cite_row("events.jsonl", e, "/action")], e.time, e.time) for e in died[:2]
         ]
         known += cite_states(ctx, node, states[:1])
         state_event(ctx, "node_exited", node, exits, known, why)
         killed = (
             exits
             + [
-                Found([ctx.cite_row("events.jsonl", e, "/action")], e.time, e.time)
+                Evidence([ctx.cite_row("events.jsonl", e, "/action")], e.time, e.time)
                 for e in events
                 if str(e.data.get("action", "")) in GONE_ACTIONS
             ][:3]
         )
         state_event(ctx, "node_killed", node, killed, known, why)
         oom = [s for s in (usage.samples if usage else []) if s.oom_killed]
-        said = [s for s in (usage.samples if usage else []) if s.oom_killed is not None]
+        recorded = [s for s in (usage.samples if usage else []) if s.oom_killed is not None]
         evidence = []
         if oom and usage is not None:
             evidence.append(
-                Found(
+                Evidence(
                     [
                         ctx.bundle.cite(
                             usage.file, line=oom[0].line, pointer="/oom_killed", value=True
@@ -67,14 +67,14 @@ def _containers(ctx: Context) -> None:
                 )
             )
         evidence += [
-            Found([ctx.cite_row("events.jsonl", e, "/action")], e.time, e.time)
+            Evidence([ctx.cite_row("events.jsonl", e, "/action")], e.time, e.time)
             for e in events
             if e.data.get("action") == "oom"
         ]
-        state_event(ctx, "node_oom_killed", node, evidence, ctx.cite_usage(node, said[:1]), why)
+        state_event(ctx, "node_oom_killed", node, evidence, ctx.cite_usage(node, recorded[:1]), why)
 
 
-def _vanished(ctx: Context, node: str) -> tuple[list[Found], list[Citation]]:
+def _vanished(ctx: Context, node: str) -> tuple[list[Evidence], list[Citation]]:
     """Return (evidence that the container went away, evidence that it stayed) of docker stats.
 
     It lists running containers alone: one that is no longer listed while others are has ended.
@@ -94,7 +94,7 @@ def _vanished(ctx: Context, node: str) -> tuple[list[Found], list[Citation]]:
         return [], ctx.cite_usage(node, inside[-1:])
     later = min((s for s in others if s.time > last + 1.0), key=lambda s: s.time, default=newest)
     cites = [*ctx.cite_usage(node, inside[-1:]), ctx.bundle.cite(usage.file, line=newest.line)]
-    return [Found(cites, later.time, last)], []
+    return [Evidence(cites, later.time, last)], []
 
 
 def _memory(ctx: Context) -> None:

@@ -70,21 +70,21 @@ class Context:
     @cached_property
     def events(self) -> dict[str, list[jsonl.Row]]:
         """Container events that have a time, by node name and wk-sim."""
-        found: dict[str, list[jsonl.Row]] = {}
+        by_name: dict[str, list[jsonl.Row]] = {}
         for row in jsonl.rows(self.bundle, "events.jsonl"):
             name = usage.owner(row.data.get("name"), (*self.nodes, usage.SIM))
             if row.time is not None and name is not None:
-                found.setdefault(name, []).append(row)
-        return found
+                by_name.setdefault(name, []).append(row)
+        return by_name
 
     @cached_property
     def log_starts(self) -> dict[str, list[tuple[float, str, int]]]:
         """(time, file, line) of the nodes' start-up lines, in UTC."""
-        found = {}
+        starts = {}
         for node in self.nodes:
             offset = self.utc_offsets.get(node, 0.0)
-            found[node] = [(t - offset, f, n) for t, f, n in self._raw_starts[node]]
-        return found
+            starts[node] = [(t - offset, f, n) for t, f, n in self._raw_starts[node]]
+        return starts
 
     @cached_property
     def _raw_starts(self) -> dict[str, list[tuple[float, str, int]]]:
@@ -96,15 +96,15 @@ class Context:
 
         Zones differ from UTC in steps of 15 minutes, so that rounding removes start-up delay.
         """
-        found: dict[str, float] = {}
+        offsets: dict[str, float] = {}
         for node in self.nodes:
             begun = self.metrics.start_times(node)
             written = [t for t, _, _ in self._raw_starts[node]]
             if begun and written:
                 offset = round((written[-1] - begun[-1]) / 900.0) * 900.0
                 if offset and abs(offset) <= 14 * 3600:
-                    found[node] = offset
-        return found
+                    offsets[node] = offset
+        return offsets
 
     def _scan_logs(self) -> dict[str, logs.NodeLogs]:
         return {
@@ -205,7 +205,7 @@ class Context:
             return
         numbers = [n for n, _ in known]
         known.sort(key=lambda k: -k[0])
-        cites = [c for _, found in known for c in found[:2]]
+        cites = [c for _, node_cites in known for c in node_cites[:2]]
         if how == "any":
             self.put(name, any(numbers), known[0][1])
         elif how == "min":

@@ -71,13 +71,13 @@ def throttled(ctx: Context, entity: str) -> tuple[float | None, list[Citation]]:
 def ncpu(ctx: Context) -> tuple[float | None, list[Citation]]:
     """Return the host's logical CPUs; None when not recorded."""
     for row in rows(ctx.bundle, "host.jsonl"):
-        found = number(row.data.get("ncpu"))
-        if found:
-            return found, [ctx.cite_row("host.jsonl", row, "/ncpu")]
+        cpus = number(row.data.get("ncpu"))
+        if cpus:
+            return cpus, [ctx.cite_row("host.jsonl", row, "/ncpu")]
     observed = (ctx.bundle.read_json("fingerprint.json") or {}).get("observed")
-    found = number(observed.get("ncpu")) if isinstance(observed, dict) else None
-    if found:
-        return found, [ctx.bundle.cite("fingerprint.json", pointer="/observed/ncpu", value=found)]
+    cpus = number(observed.get("ncpu")) if isinstance(observed, dict) else None
+    if cpus:
+        return cpus, [ctx.bundle.cite("fingerprint.json", pointer="/observed/ncpu", value=cpus)]
     return _most_processors(ctx)
 
 
@@ -107,9 +107,9 @@ def _most_processors(ctx: Context) -> tuple[float | None, list[Citation]]:
             known = [p for p in points if p is not None]
             if len(known) < len(points):
                 continue
-            found = gomaxprocs(known[0].value, known[1].value)
-            if found and found > (best[0] or 0):
-                best = float(found), [ctx.metrics.cite(scrape, p) for p in known]
+            processors = gomaxprocs(known[0].value, known[1].value)
+            if processors and processors > (best[0] or 0):
+                best = float(processors), [ctx.metrics.cite(scrape, p) for p in known]
     return best
 
 
@@ -243,12 +243,12 @@ def _host(ctx: Context, hosts: list[HostSamples]) -> None:
 def _extreme(
     ctx: Context, name: str, hosts: list[HostSamples], of: Any, pointer: str, *, low: bool = False
 ) -> None:
-    found = [(v, r) for h in hosts for r in h.rows if (v := of(r)) is not None]
-    if not found:
+    readings = [(v, r) for h in hosts for r in h.rows if (v := of(r)) is not None]
+    if not readings:
         ctx.put(name, None, why=NO_HOST)
         return
     value, row = (min if low else max)(
-        found, key=lambda f: (f[0], -f[1].line if low else f[1].line)
+        readings, key=lambda f: (f[0], -f[1].line if low else f[1].line)
     )
     ctx.put(name, value, [ctx.cite_row("host.jsonl", row, pointer)])
 
@@ -279,7 +279,7 @@ def _foreign(ctx: Context, hosts: list[HostSamples]) -> None:
     entities = [*ctx.nodes, SIM]
     means = {e: cpu_mean(ctx, e) for e in entities}
     known = {e: m for e, m in means.items() if m[0] is not None}
-    cites = [c for _, found in known.values() for c in found[:1]]
+    cites = [c for _, mean_cites in known.values() for c in mean_cites[:1]]
     total = sum(m[0] or 0.0 for m in known.values()) if known else None
     ctx.put("containers_cpu_cores", total, cites, why=NO_CPU)
     rounds: dict[int, float] = {}

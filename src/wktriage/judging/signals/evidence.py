@@ -13,7 +13,7 @@ GONE_STATES = ("exited", "dead", "missing", "removing")
 
 
 @dataclass(frozen=True)
-class Found:
+class Evidence:
     """One piece of evidence, with its bounds in time (epoch seconds)."""
 
     cites: list[Citation]
@@ -37,7 +37,7 @@ def state_event(
     ctx: Context,
     name: str,
     node: str,
-    evidence: list[Found],
+    evidence: list[Evidence],
     known: list[Citation],
     why: str,
 ) -> None:

@@ -53,11 +53,11 @@ def _latency(ctx: Context, spec: Latency) -> None:
     pooled_cites: list[Citation] = []
     reasons: list[str] = []
     for node in ctx.nodes:
-        found = ctx.metrics.histogram(node, spec.family, spec.labels)
-        if isinstance(found, str):
-            reasons.append(found)
+        observed = ctx.metrics.histogram(node, spec.family, spec.labels)
+        if isinstance(observed, str):
+            reasons.append(observed)
             for name in filter(None, (spec.p99, spec.mean)):
-                ctx.put(name, None, node=node, why=found)
+                ctx.put(name, None, node=node, why=observed)
             continue
         cites = ctx.metrics.cite_histogram(node, spec.family, spec.labels)
         waited = ctx.metrics.histogram(node, spec.behind, {}) if spec.behind else EMPTY
@@ -65,9 +65,9 @@ def _latency(ctx: Context, spec: Latency) -> None:
             waited = EMPTY
         if waited.count:
             cites = [*cites[:1], *ctx.metrics.cite_histogram(node, spec.behind, {})[:1], *cites[1:]]
-        _state_latency(ctx, spec, found, waited, cites, node)
-        pooled, waits = pooled + found, waits + waited
-        pooled_cites += cites[:2] if found.count else []
+        _state_latency(ctx, spec, observed, waited, cites, node)
+        pooled, waits = pooled + observed, waits + waited
+        pooled_cites += cites[:2] if observed.count else []
     if pooled.count == 0 and reasons:
         for name in filter(None, (spec.p99, spec.mean)):
             ctx.put(name, None, why=reasons[0])
@@ -78,7 +78,7 @@ def _latency(ctx: Context, spec: Latency) -> None:
 def _state_latency(
     ctx: Context,
     spec: Latency,
-    found: Histogram,
+    observed: Histogram,
     waited: Histogram,
     cites: list[Citation],
     node: str | None,
@@ -86,13 +86,13 @@ def _state_latency(
     """State one latency. Means of wait and work add up; the larger of their p99s is the least."""
     none = "no observations in the window"
     if spec.mean:
-        mean = found.mean
+        mean = observed.mean
         if mean is not None:
             mean += waited.mean or 0.0
         ctx.put(spec.mean, mean, cites, node=node, why=none)
     if not spec.p99:
         return
-    p99 = found.quantile(0.99)
+    p99 = observed.quantile(0.99)
     if p99 is not None:
         p99 = max(p99, waited.quantile(0.99) or 0.0)
     ctx.put(
@@ -100,12 +100,14 @@ def _state_latency(
         p99,
         cites,
         node=node,
-        why=none if not found.count else f"{found.count:g} observations are too few for a p99",
+        why=none
+        if not observed.count
+        else f"{observed.count:g} observations are too few for a p99",
     )
     if spec.p99 == "send_server_latency_p99":
         ctx.put(
             "send_server_latency_off_scale",
-            found.saturated(0.99) if found.count else None,
+            observed.saturated(0.99) if observed.count else None,
             cites,
             node=node,
             why=none,
@@ -113,8 +115,8 @@ def _state_latency(
 
 
 def _mean_of(ctx: Context, node: str, family: str, labels: Labels) -> float | None:
-    found = ctx.metrics.histogram(node, family, labels)
-    return None if isinstance(found, str) else found.mean
+    observed = ctx.metrics.histogram(node, family, labels)
+    return None if isinstance(observed, str) else observed.mean
 
 
 def _count(ctx: Context, spec: Count) -> None:
@@ -179,8 +181,8 @@ def _sendacks(ctx: Context) -> None:
             "sendack_error_class", most_frequent(bad), ctx.cites("sendack_errors", node), node=node
         )
     for node in ctx.nodes:
-        ratio, found = ratios.get(node, (None, []))
-        ctx.put("sendack_error_ratio", ratio, found, node=node, why=why.get(node))
+        ratio, ratio_cites = ratios.get(node, (None, []))
+        ctx.put("sendack_error_ratio", ratio, ratio_cites, node=node, why=why.get(node))
     reason = next(iter(why.values()), "no sendacks in the window")
     ctx.put("sendack_error_ratio", failed / total if total else None, cites, why=reason)
     ctx.put(
@@ -209,12 +211,12 @@ def by_label(ctx: Context, node: str, family: str, label: str) -> dict[str, floa
         return {}
     before, after = ends
     old = {p.series: p.value for p in before.families.get(family, ())} if before else {}
-    found: dict[str, float] = {}
+    grown_by: dict[str, float] = {}
     for point in after.families.get(family, ()):
         grown = point.value - old.get(point.series, 0.0)
         key = point.labels.get(label, "")
-        found[key] = found.get(key, 0.0) + (grown if grown >= 0 else point.value)
-    return found
+        grown_by[key] = grown_by.get(key, 0.0) + (grown if grown >= 0 else point.value)
+    return grown_by
 
 
 def most_frequent(counts: Mapping[str, float]) -> str:
@@ -275,7 +277,7 @@ def _quorum(ctx: Context) -> None:
         pooled = pooled + task
         if mean_wait is not None:
             waits.append((mean_wait, task.count, cites))
-    all_cites = [c for _, _, found in waits for c in found[:2]]
+    all_cites = [c for _, _, wait_cites in waits for c in wait_cites[:2]]
     why = "no quorum commits in the window, or no scrapes"
     ctx.put("quorum_wait_p99", pooled.quantile(0.99), all_cites, why=why)
     weight = sum(n for _, n, _ in waits)
@@ -343,15 +345,15 @@ def _storage(ctx: Context) -> None:
     busy: PerNode = {}
     why: dict[str, str] = {}
     for node in ctx.nodes:
-        found = ctx.metrics.histogram(node, COMMIT, {"stage": "commit"})
+        commits = ctx.metrics.histogram(node, COMMIT, {"stage": "commit"})
         total = ctx.metrics.histogram(node, COMMIT, {"stage": "total"})
-        if isinstance(found, str) or isinstance(total, str) or ctx.window is None:
-            why[node] = found if isinstance(found, str) else "no measured window"
+        if isinstance(commits, str) or isinstance(total, str) or ctx.window is None:
+            why[node] = commits if isinstance(commits, str) else "no measured window"
             continue
         seconds = ctx.window[1] - ctx.window[0]
         cites = ctx.metrics.cite_histogram(node, COMMIT, {"stage": "commit"})
-        rates[node] = (found.count / seconds, cites)
-        busy[node] = (min(1.0, (total.total or found.total) / seconds), cites)
+        rates[node] = (commits.count / seconds, cites)
+        busy[node] = (min(1.0, (total.total or commits.total) / seconds), cites)
     ctx.gather("storage_commit_rate", per_node=rates, why=why)
     ctx.gather("storage_commit_busy", "max", per_node=busy, why=why)
 
@@ -365,8 +367,8 @@ def _worst_steps(ctx: Context) -> None:
         for node in ctx.nodes:
             best: tuple[float, Scrape] | None = None
             for _, _, earlier, later in ctx.metrics.steps(node, family):
-                found = prom.histogram(earlier, later, family, labels)
-                p99 = found.quantile(0.99) if found else None
+                observed = prom.histogram(earlier, later, family, labels)
+                p99 = observed.quantile(0.99) if observed else None
                 if p99 is not None and (best is None or p99 > best[0]):
                     best = (p99, later)
             if best is not None:

@@ -197,12 +197,12 @@ def _starts(ctx: Context) -> None:
 
 def templates(ctx: Context) -> list[dict[str, Value]]:
     """Return every WARN and ERROR template by node: counts, first occurrence, place."""
-    found: list[dict[str, Value]] = []
+    rows: list[dict[str, Value]] = []
     for node in (*ctx.nodes, SIM):
         for template in ctx.logs[node].templates.values():
             if template.level in ("INFO", "DEBUG"):
                 continue
-            found.append(
+            rows.append(
                 {
                     "node": node,
                     "template": template.key,
@@ -215,5 +215,5 @@ def templates(ctx: Context) -> list[dict[str, Value]]:
                     "excerpt": template.excerpt,
                 }
             )
-    found.sort(key=lambda t: (-int(t["count"] or 0), str(t["node"]), str(t["template"])))
-    return found
+    rows.sort(key=lambda t: (-int(t["count"] or 0), str(t["node"]), str(t["template"])))
+    return rows

@@ -133,9 +133,9 @@ def is_not(label: str, *good: str) -> Where:
     return lambda labels: labels.get(label, "") not in good
 
 
-def is_one_of(label: str, *wanted: str) -> Where:
+def is_one_of(label: str, *values: str) -> Where:
     """Select the series whose label has one of the values."""
-    return lambda labels: labels.get(label, "") in wanted
+    return lambda labels: labels.get(label, "") in values
 
 
 COUNTS = (

@@ -130,11 +130,11 @@ class Metrics:
         window = bundle.window
         by_key = {bundle.metrics_key(n): n for n in bundle.nodes}
         for rel in bundle.files:
-            found = _SERIES.match(rel)
-            node = by_key.get(found.group(1), found.group(1)) if found else None
-            if found is None or node not in bundle.nodes:
+            named = _SERIES.match(rel)
+            node = by_key.get(named.group(1), named.group(1)) if named else None
+            if named is None or node not in bundle.nodes:
                 continue
-            time = int(found.group(2)) / 1000
+            time = int(named.group(2)) / 1000
             if window is None or window[0] - 1 <= time <= window[1] + 1:
                 self._series_files.setdefault(str(node), []).append((time, rel))
         self.before = cache(self._before)
@@ -175,10 +175,10 @@ class Metrics:
     def failed_scrapes(self, node: str) -> list[str]:
         """Return the .err files of the node's scrapes."""
         key = self.bundle.metrics_key(node)
-        wanted = (f"metrics/{key}.prom.err", f"metrics/{key}-before.prom.err")
-        found = [rel for rel in wanted if self.bundle.exists(rel)]
+        ends = (f"metrics/{key}.prom.err", f"metrics/{key}-before.prom.err")
+        failed = [rel for rel in ends if self.bundle.exists(rel)]
         prefix = f"metrics/series/{key}/"
-        return found + [
+        return failed + [
             rel for rel in self.bundle.files if rel.startswith(prefix) and rel.endswith(".err")
         ]
 
@@ -258,15 +258,15 @@ class Metrics:
         if isinstance(ends, str):
             return []
         before, after = ends
-        found: list[Citation] = []
+        citations: list[Citation] = []
         for point in points[:2] or after.families.get(family, [])[:1]:
-            found.append(self.cite(after, point))
+            citations.append(self.cite(after, point))
             old = _same_series(before, family, point)
             if before is not None and old is not None:
-                found.append(self.cite(before, old))
-        if not found:
-            found.append(self.bundle.cite(after.file))
-        return found
+                citations.append(self.cite(before, old))
+        if not citations:
+            citations.append(self.bundle.cite(after.file))
+        return citations
 
     def cite_histogram(self, node: str, family: str, labels: Labels) -> list[Citation]:
         """Cite the count (and sum) of the largest matching series at both ends."""
@@ -283,15 +283,15 @@ class Metrics:
         total = next(
             (p for p in points if p.name.endswith("_sum") and p.labels == counts[0].labels), None
         )
-        found: list[Citation] = []
+        citations: list[Citation] = []
         for point in (counts[0], total):
             if point is None:
                 continue
-            found.append(self.cite(after, point))
+            citations.append(self.cite(after, point))
             old = _same_series(before, family, point)
             if before is not None and old is not None:
-                found.append(self.cite(before, old))
-        return found
+                citations.append(self.cite(before, old))
+        return citations
 
 
 def _same_series(scrape: Scrape | None, family: str, point: Point) -> Point | None:

@@ -9,7 +9,7 @@ from wktriage.core.model import Citation
 from wktriage.judging.signals.context import Context, PerNode
 from wktriage.judging.signals.evidence import (
     GONE_STATES,
-    Found,
+    Evidence,
     cite_probe,
     probes_of,
     state_event,
@@ -137,7 +137,7 @@ def _reachability(ctx: Context) -> None:
     seconds: PerNode = {}
     ratios: PerNode = {}
     for node in ctx.nodes:
-        evidence: list[Found] = []
+        evidence: list[Evidence] = []
         known: list[Citation] = []
         inside = probes_of(ctx, node, "healthz")
         failed = [p for p in inside if not p.ok]
@@ -150,7 +150,7 @@ def _reachability(ctx: Context) -> None:
         if failed and (len(failed) >= 0.05 * len(inside) or _in_a_row(inside)):
             good = [p.time for p in inside if p.ok and p.time < failed[0].time]
             evidence.append(
-                Found(
+                Evidence(
                     [cite_probe(ctx, p) for p in failed[:2]],
                     failed[0].time,
                     good[-1] if good else (ctx.window or (None,))[0],
@@ -165,7 +165,7 @@ def _reachability(ctx: Context) -> None:
             known += cites[:1]
             if lost and not (inside and not failed):
                 window = ctx.window or (None, None)
-                evidence.append(Found(cites, window[1], window[0]))
+                evidence.append(Evidence(cites, window[1], window[0]))
         state_event(
             ctx,
             "node_unreachable",

@@ -137,10 +137,10 @@ def _slow_targets(ctx: Context) -> None:
         for peer in ctx.nodes:
             if peer == node:
                 continue
-            found = ctx.metrics.histogram(peer, PUSH, {"target_node": number_})
-            if isinstance(found, str) or not found.count:
+            pushed = ctx.metrics.histogram(peer, PUSH, {"target_node": number_})
+            if isinstance(pushed, str) or not pushed.count:
                 continue
-            pooled = pooled + found
+            pooled = pooled + pushed
             here += ctx.metrics.cite_histogram(peer, PUSH, {"target_node": number_})[:4]
         why = "no pushes from peers to this node in the window, or no scrapes"
         ctx.put("push_rpc_latency_to_mean", pooled.mean, here, node=node, why=why)

@@ -45,9 +45,9 @@ def _highest(
             scrapes = scrapes[:1]
         best: tuple[float, Scrape, list[prom.Point]] | None = None
         for scrape in scrapes:
-            found = of(scrape)
-            if found is not None and (best is None or found[0] > best[0]):
-                best = (found[0], scrape, found[1])
+            reading = of(scrape)
+            if reading is not None and (best is None or reading[0] > best[0]):
+                best = (reading[0], scrape, reading[1])
         if best is None:
             why[node] = f"no scrape of {node} holds {families[0]}"
             continue
@@ -207,9 +207,9 @@ def _pools(ctx: Context) -> None:
     workers = P + "runtime_pool_workers"
     depth, capacity = P + "runtime_pool_queue_depth", P + "runtime_pool_queue_capacity"
     for node in ctx.nodes:
-        found = _busy_share(ctx, node, tasks, workers)
-        if found is not None:
-            saturation[node] = found
+        busiest = _busy_share(ctx, node, tasks, workers)
+        if busiest is not None:
+            saturation[node] = busiest
         for scrape in ctx.metrics.scrapes(node, depth):
             limits = {_pool_key(p.labels, True): p for p in scrape.points(capacity)}
             for point in scrape.points(depth):
@@ -274,10 +274,10 @@ def _busy_share(
             "component": point.labels.get("component", ""),
             "pool": point.labels.get("pool", ""),
         }
-        found = ctx.metrics.histogram(node, tasks, labels)
-        if isinstance(found, str) or not found.count:
+        ran = ctx.metrics.histogram(node, tasks, labels)
+        if isinstance(ran, str) or not ran.count:
             continue
-        share = found.total / (seconds * point.value)
+        share = ran.total / (seconds * point.value)
         if best is None or share > best[0]:
             cites = ctx.metrics.cite_histogram(node, tasks, labels)
             best = (
@@ -326,8 +326,8 @@ def _meta(ctx: Context) -> None:
         }
         best: tuple[float, str] | None = None
         for stage in sorted(stages):
-            found = ctx.metrics.histogram(node, APPEND_STAGE, {"stage": stage})
-            p99 = None if isinstance(found, str) else found.quantile(0.99)
+            creation = ctx.metrics.histogram(node, APPEND_STAGE, {"stage": stage})
+            p99 = None if isinstance(creation, str) else creation.quantile(0.99)
             if p99 is not None and (best is None or p99 > best[0]):
                 best = (p99, stage)
         if best is not None:

@@ -91,14 +91,14 @@ def _goroutines(ctx: Context) -> None:
     for node in ctx.nodes:
         rel = f"pprof/{ctx.bundle.metrics_key(node)}-goroutine.txt"
         everything = goroutines.groups(ctx.bundle, rel)
-        found = [
+        waiting = [
             g
             for g in everything
             if g.state not in ("running", "runnable") and not IDLE.search(g.where)
         ]
         if not everything:
             continue
-        top = found[0] if found else None
+        top = waiting[0] if waiting else None
         cites = [ctx.cite_line(rel, (top or everything[0]).line)]
         counts[node] = (top.count if top else 0, cites)
         places[node] = (f"{top.where} [{top.state}]" if top else "none", cites)

@@ -9,7 +9,7 @@ from wktriage.bundle.readers.health import Probe
 from wktriage.core.model import Citation, Value
 from wktriage.core.times import parse_time
 from wktriage.judging.signals.context import Context, PerNode
-from wktriage.judging.signals.evidence import Found, cite_probe, in_window, state_event, total_of
+from wktriage.judging.signals.evidence import Evidence, cite_probe, in_window, state_event, total_of
 from wktriage.judging.signals.metrics import P
 
 
@@ -23,7 +23,7 @@ def _restarts(ctx: Context) -> None:
     counts: PerNode = {}
     resets: PerNode = {}
     for node in ctx.nodes:
-        moments: list[Found] = []
+        moments: list[Evidence] = []
         known: list[Citation] = []
         window = ctx.window
         begun = ctx.metrics.start_times(node)
@@ -37,16 +37,20 @@ def _restarts(ctx: Context) -> None:
             if point is None or window is None:
                 continue
             if window[0] - 1 < point.value <= window[1] + 1:
-                moments.append(Found([ctx.metrics.cite(scrape, point)], point.value, point.value))
+                moments.append(
+                    Evidence([ctx.metrics.cite(scrape, point)], point.value, point.value)
+                )
         if len(begun) > 1 and not moments:
             point = scrapes[-1].first("process_start_time_seconds")
             if point is not None:
-                moments.append(Found([ctx.metrics.cite(scrapes[-1], point)], begun[-1], begun[-1]))
+                moments.append(
+                    Evidence([ctx.metrics.cite(scrapes[-1], point)], begun[-1], begun[-1])
+                )
         moments += _boot_changes(ctx, node, known)
         moments += _container_starts(ctx, node, known)
         for time, file, line in ctx.log_starts.get(node, []):
             if window is not None and window[0] < time <= window[1]:
-                moments.append(Found([ctx.cite_line(file, line)], time, time))
+                moments.append(Evidence([ctx.cite_line(file, line)], time, time))
             elif not known:
                 known.append(ctx.cite_line(file, line))
         distinct = _distinct(moments)
@@ -63,17 +67,17 @@ def _restarts(ctx: Context) -> None:
     _uptime_at_start(ctx)
 
 
-def _distinct(moments: list[Found], apart: float = 5.0) -> list[float]:
+def _distinct(moments: list[Evidence], apart: float = 5.0) -> list[float]:
     """Return the moments that are further apart than sources disagree on one restart."""
-    found: list[float] = []
+    distinct: list[float] = []
     for time in sorted(f.since for f in moments if f.since is not None):
-        if not found or time - found[-1] > apart:
-            found.append(time)
-    return found
+        if not distinct or time - distinct[-1] > apart:
+            distinct.append(time)
+    return distinct
 
 
-def _boot_changes(ctx: Context, node: str, known: list[Citation]) -> list[Found]:
-    found: list[Found] = []
+def _boot_changes(ctx: Context, node: str, known: list[Citation]) -> list[Evidence]:
+    changes: list[Evidence] = []
     last: tuple[str, Probe] | None = None
     for probe in ctx.health.get(node, []):
         if probe.kind != "goroutines" or not probe.ok:
@@ -84,20 +88,20 @@ def _boot_changes(ctx: Context, node: str, known: list[Citation]) -> list[Found]
         known.append(cite_probe(ctx, probe)) if last is None else None
         if last is not None and boot != last[0] and in_window(ctx, probe.time):
             start = parse_time(probes.summary(probe).get("process_started_at"))
-            found.append(
-                Found(
+            changes.append(
+                Evidence(
                     [cite_probe(ctx, last[1]), cite_probe(ctx, probe)],
                     start or probe.time,
                     start or last[1].time,
                 )
             )
         last = (boot, probe)
-    return found
+    return changes
 
 
-def _container_starts(ctx: Context, node: str, known: list[Citation]) -> list[Found]:
+def _container_starts(ctx: Context, node: str, known: list[Citation]) -> list[Evidence]:
     usage = ctx.usage.get(node)
-    found: list[Found] = []
+    starts: list[Evidence] = []
     samples = [s for s in (usage.samples if usage else []) if s.started_at]
     if samples and usage is not None:
         known.append(
@@ -108,8 +112,8 @@ def _container_starts(ctx: Context, node: str, known: list[Citation]) -> list[Fo
     for a, b in pairwise(samples):
         if a.started_at != b.started_at and in_window(ctx, b.time) and usage is not None:
             start = parse_time(b.started_at)
-            found.append(
-                Found(
+            starts.append(
+                Evidence(
                     [
                         ctx.bundle.cite(
                             usage.file, line=s.line, pointer="/started_at", value=s.started_at
@@ -120,7 +124,7 @@ def _container_starts(ctx: Context, node: str, known: list[Citation]) -> list[Fo
                     start or a.time,
                 )
             )
-    return found
+    return starts
 
 
 def _counter_resets(ctx: Context, node: str) -> tuple[Value, list[Citation]]:

@@ -11,7 +11,7 @@ from wktriage.core.model import Citation
 from wktriage.judging.signals.context import Context, PerNode, quantile
 from wktriage.judging.signals.cpu import cpu_samples
 from wktriage.judging.signals.evidence import (
-    Found,
+    Evidence,
     cite_probe,
     cite_states,
     probes_of,
@@ -61,7 +61,7 @@ def _frozen(ctx: Context) -> None:
                 node=node,
                 why="no healthz answers in the window",
             )
-        evidence: list[Found] = []
+        evidence: list[Evidence] = []
         known: list[Citation] = []
         still = 0.0
         idle = _idle(ctx, node)
@@ -78,7 +78,7 @@ def _frozen(ctx: Context) -> None:
             others = max((len(slow_by_node[n]) for n in ctx.nodes if n != node), default=0)
             if len(stood) >= FROZEN_STALLS and len(stood) >= 3 * others:
                 cites = [cite_probe(ctx, p) for p in stood[:2]]
-                evidence.append(Found(cites, stood[0].time, _good_before(inside, stood[0])))
+                evidence.append(Evidence(cites, stood[0].time, _good_before(inside, stood[0])))
         paused = _paused(ctx, node)
         if paused is None:
             ctx.put("node_paused", None, node=node, why="container states are not recorded")
@@ -98,18 +98,18 @@ def _frozen(ctx: Context) -> None:
         if idle is None:
             ctx.put("node_standstill_ratio", None, node=node, why="no CPU samples of the nodes")
         else:
-            ratio, found = idle
+            ratio, standstill = idle
             ctx.put(
                 "node_standstill_ratio",
                 ratio,
-                found.cites,
+                standstill.cites,
                 node=node,
-                since=found.since,
-                not_before=found.not_before,
+                since=standstill.since,
+                not_before=standstill.not_before,
             )
-            known += found.cites[:1]
+            known += standstill.cites[:1]
             if ratio >= IDLE_SHARE and ctx.value("node_exited", node) is not True:
-                evidence.append(found)
+                evidence.append(standstill)
         state_event(
             ctx,
             "node_frozen",
@@ -128,7 +128,7 @@ def _good_before(inside: list[Probe], probe: Probe) -> float | None:
     return good[-1] if good else None
 
 
-def _paused(ctx: Context, node: str) -> tuple[bool, Found, float] | None:
+def _paused(ctx: Context, node: str) -> tuple[bool, Evidence, float] | None:
     """Return (was paused, evidence, seconds), None when no states are recorded."""
     usage = ctx.usage.get(node)
     if ctx.span is None:
@@ -145,7 +145,7 @@ def _paused(ctx: Context, node: str) -> tuple[bool, Found, float] | None:
         time = events[0].time
         return (
             True,
-            Found([*cites, *ctx.cite_usage(node, paused[:1])], time, time),
+            Evidence([*cites, *ctx.cite_usage(node, paused[:1])], time, time),
             _spans(states, paused),
         )
     if paused:
@@ -153,10 +153,10 @@ def _paused(ctx: Context, node: str) -> tuple[bool, Found, float] | None:
         cites = cite_states(ctx, node, paused[:2])
         return (
             True,
-            Found(cites, paused[0].time, before[-1] if before else None),
+            Evidence(cites, paused[0].time, before[-1] if before else None),
             _spans(states, paused),
         )
-    return (False, Found(cite_states(ctx, node, states[:1])), 0.0) if states else None
+    return (False, Evidence(cite_states(ctx, node, states[:1])), 0.0) if states else None
 
 
 def _spans(states: list[UsageSample], chosen: list[UsageSample]) -> float:
@@ -164,7 +164,7 @@ def _spans(states: list[UsageSample], chosen: list[UsageSample]) -> float:
     return sum(b.time - a.time for a, b in pairwise(states) if a.line in lines)
 
 
-def _idle(ctx: Context, node: str) -> tuple[float, Found] | None:
+def _idle(ctx: Context, node: str) -> tuple[float, Evidence] | None:
     """Return how often the node took no CPU while a peer did."""
     mine = cpu_samples(ctx, node)
     peers = [s for n in ctx.nodes if n != node for s in cpu_samples(ctx, n)]
@@ -173,7 +173,7 @@ def _idle(ctx: Context, node: str) -> tuple[float, Found] | None:
     busy_at = sorted(s.time for s in peers if (s.cpu_cores or 0.0) > BUSY_CORES)
     still = [s for s in mine if (s.cpu_cores or 0.0) < IDLE_CORES and _near(busy_at, s.time)]
     before = [s.time for s in mine if still and s.time < still[0].time]
-    return len(still) / len(mine), Found(
+    return len(still) / len(mine), Evidence(
         ctx.cite_usage(node, still or mine),
         still[0].time if still else None,
         before[-1] if before else (ctx.span or (None,))[0] if still else None,

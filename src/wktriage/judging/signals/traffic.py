@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wktriage.bundle.readers import status
 from wktriage.bundle.readers.status import Sample
+from wktriage.core.durations import parse_rate
 from wktriage.core.model import Citation
 from wktriage.judging.signals.context import Context
 
@@ -55,7 +55,7 @@ def steps(samples: list[Sample], window: tuple[float, float] | None) -> list[Ste
     """
     if window is None:
         return []
-    found: list[Step] = []
+    counted: list[Step] = []
     mark: Sample | None = None
     last: Sample | None = None
     for sample in samples:
@@ -71,13 +71,13 @@ def steps(samples: list[Sample], window: tuple[float, float] | None) -> list[Ste
                 mark = sample
             continue
         if sample.total > mark.total:
-            found.append(Step(mark, sample))
+            counted.append(Step(mark, sample))
             mark = sample
     if mark is not None and last is not None and last.time - mark.time >= STALL_S:
-        found.append(Step(mark, last))
+        counted.append(Step(mark, last))
     start, end = window
     return [
-        s for s in found if start <= (s.first.time + s.last.time) / 2 and s.last.time <= end + 1
+        s for s in counted if start <= (s.first.time + s.last.time) / 2 and s.last.time <= end + 1
     ]
 
 
@@ -100,10 +100,10 @@ def before_window(ctx: Context) -> tuple[Sample, Sample] | None:
 
 def offered_rate(ctx: Context) -> float | None:
     """Return the offered messages per second, from the simulator's own configuration first."""
-    found = 0.0
+    offered = 0.0
     for kind in ("person", "group"):
         channels = ctx.config.get(f"{kind}_channels", ctx.bundle.workload.get(f"{kind}_channels"))
-        rate = status.parse_rate(
+        rate = parse_rate(
             ctx.config.get(f"{kind}_rate_per_channel", ctx.bundle.workload.get("rate"))
         )
         if isinstance(channels, bool) or not isinstance(channels, int | float):
@@ -112,13 +112,13 @@ def offered_rate(ctx: Context) -> float | None:
             continue
         if rate is None:
             return None
-        found += rate * channels
-    return found if found > 0 else None
+        offered += rate * channels
+    return offered if offered > 0 else None
 
 
 def compute(ctx: Context) -> None:
     """State rates, errors and when they began."""
-    found = steps(ctx.samples, ctx.window)
+    in_window = steps(ctx.samples, ctx.window)
     _workload_ran(ctx)
     offered = offered_rate(ctx)
     cites = [
@@ -138,10 +138,10 @@ def compute(ctx: Context) -> None:
     elif not cites and ctx.bundle.exists("env.txt"):
         cites = [ctx.bundle.cite("env.txt")]
     ctx.put("offered_rate", offered, cites, why="the workload is not recorded")
-    _rates(ctx, found, offered)
-    _errors(ctx, found)
+    _rates(ctx, in_window, offered)
+    _errors(ctx, in_window)
     _ahead(ctx)
-    _timing(ctx, found)
+    _timing(ctx, in_window)
     _run_failed(ctx)
 
 
@@ -157,7 +157,7 @@ def _workload_ran(ctx: Context) -> None:
         ctx.put("workload_ran", None, why="status.jsonl holds no sample")
 
 
-def _rates(ctx: Context, found: list[Step], offered: float | None) -> None:
+def _rates(ctx: Context, in_window: list[Step], offered: float | None) -> None:
     names = ("sent_rate", "attempted_rate", "messages_sent", "counter_intervals")
     derived = (
         "achieved_rate_ratio",
@@ -165,18 +165,18 @@ def _rates(ctx: Context, found: list[Step], offered: float | None) -> None:
         "worst_achieved_rate_ratio",
         "intervals_below_offer_ratio",
     )
-    seconds = sum(s.seconds for s in found)
-    if not found or seconds <= 0:
+    seconds = sum(s.seconds for s in in_window)
+    if not in_window or seconds <= 0:
         for name in (*names[:3], *derived, "sent_rate_trend"):
             ctx.put(name, None, why=NO_STEPS)
         cites = [ctx.cite_status(ctx.samples[-1], "messages_sent")] if ctx.samples else []
         ctx.put("counter_intervals", 0 if cites else None, cites, why=NO_STEPS)
         return
-    ends = [ctx.cite_status(s, "messages_sent") for s in (found[0].first, found[-1].last)]
-    errors = [ctx.cite_status(s, "send_errors") for s in (found[0].first, found[-1].last)]
-    sent = sum(s.sent for s in found)
-    attempted = sent + sum(s.send_errors for s in found)
-    ctx.put("counter_intervals", len(found), ends)
+    ends = [ctx.cite_status(s, "messages_sent") for s in (in_window[0].first, in_window[-1].last)]
+    errors = [ctx.cite_status(s, "send_errors") for s in (in_window[0].first, in_window[-1].last)]
+    sent = sum(s.sent for s in in_window)
+    attempted = sent + sum(s.send_errors for s in in_window)
+    ctx.put("counter_intervals", len(in_window), ends)
     ctx.put("messages_sent", sent, ends)
     ctx.put("sent_rate", sent / seconds, ends)
     ctx.put("attempted_rate", attempted / seconds, ends + errors)
@@ -187,7 +187,7 @@ def _rates(ctx: Context, found: list[Step], offered: float | None) -> None:
         basis = [*ctx.cites("offered_rate")[:2], *ends]
         ctx.put("achieved_rate_ratio", _share_of(offered, sent, seconds), basis)
         ctx.put("attempted_rate_ratio", _share_of(offered, attempted, seconds), basis)
-        worst = min(found, key=lambda s: s.sent / s.seconds)
+        worst = min(in_window, key=lambda s: s.sent / s.seconds)
         ctx.put(
             "worst_achieved_rate_ratio",
             _share_of(offered, worst.sent, worst.seconds),
@@ -195,7 +195,7 @@ def _rates(ctx: Context, found: list[Step], offered: float | None) -> None:
             since=worst.last.time,
             not_before=worst.first.time,
         )
-        short = [s for s in found if s.sent < SHORT * offered * s.seconds]
+        short = [s for s in in_window if s.sent < SHORT * offered * s.seconds]
         ctx.put(
             "intervals_below_offer_ratio",
             sum(s.seconds for s in short) / seconds,
@@ -205,8 +205,8 @@ def _rates(ctx: Context, found: list[Step], offered: float | None) -> None:
             since=short[0].last.time if short else None,
             not_before=short[0].first.time if short else None,
         )
-    third = len(found) // 3
-    head, tail = found[:third], found[len(found) - third :]
+    third = len(in_window) // 3
+    head, tail = in_window[:third], in_window[len(in_window) - third :]
     before = sum(s.sent for s in head) / sum(s.seconds for s in head) if head else 0.0
     ctx.put(
         "sent_rate_trend",
@@ -224,7 +224,7 @@ def _share_of(offered: float, messages: float, seconds: float) -> float:
     return min(1.0, messages / (offered * seconds))
 
 
-def _errors(ctx: Context, found: list[Step]) -> None:
+def _errors(ctx: Context, in_window: list[Step]) -> None:
     names = (
         "send_errors",
         "recv_errors",
@@ -233,23 +233,23 @@ def _errors(ctx: Context, found: list[Step]) -> None:
         "recv_share_of_errors",
         "worst_send_error_ratio",
     )
-    if not found:
+    if not in_window:
         for name in names:
             ctx.put(name, None, why=NO_STEPS)
         return
-    sent = sum(s.sent for s in found)
+    sent = sum(s.sent for s in in_window)
     totals = {
-        "send_errors": sum(s.send_errors for s in found),
-        "recv_errors": sum(s.recv_errors for s in found),
+        "send_errors": sum(s.send_errors for s in in_window),
+        "recv_errors": sum(s.recv_errors for s in in_window),
     }
     for name, total in totals.items():
-        failing = [s for s in found if getattr(s, name) > 0]
+        failing = [s for s in in_window if getattr(s, name) > 0]
         ends = (
-            (failing[0].first, failing[0].last, found[-1].last)
+            (failing[0].first, failing[0].last, in_window[-1].last)
             if failing
             else (
-                found[0].first,
-                found[-1].last,
+                in_window[0].first,
+                in_window[-1].last,
             )
         )
         cites = [ctx.cite_status(s, name) for s in ends]
@@ -275,7 +275,7 @@ def _errors(ctx: Context, found: list[Step]) -> None:
         [*ctx.cites("recv_errors"), *ctx.cites("send_errors")],
         why="there were no errors",
     )
-    worst = max(found, key=lambda s: s.send_errors / max(1.0, s.sent + s.send_errors))
+    worst = max(in_window, key=lambda s: s.send_errors / max(1.0, s.sent + s.send_errors))
     ctx.put(
         "worst_send_error_ratio",
         worst.send_errors / max(1.0, worst.sent + worst.send_errors),
@@ -316,20 +316,20 @@ def _ahead(ctx: Context) -> None:
     )
 
 
-def _timing(ctx: Context, found: list[Step]) -> None:
+def _timing(ctx: Context, in_window: list[Step]) -> None:
     names = ("errors_early_share", "error_free_tail", "error_free_head", "error_intervals_ratio")
-    if not found or ctx.window is None:
+    if not in_window or ctx.window is None:
         for name in names:
             ctx.put(name, None, why=NO_STEPS)
         return
-    start, end = found[0].first.time, found[-1].last.time
-    failing = [s for s in found if s.send_errors + s.recv_errors > 0]
+    start, end = in_window[0].first.time, in_window[-1].last.time
+    failing = [s for s in in_window if s.send_errors + s.recv_errors > 0]
     cites = [
         ctx.cite_status(s, "send_errors")
         for s in (
             (failing[0].first, failing[0].last, failing[-1].last)
             if failing
-            else (found[0].first, found[-1].last)
+            else (in_window[0].first, in_window[-1].last)
         )
     ]
     ahead = ctx.number("errors_before_window") or 0.0
@@ -345,7 +345,7 @@ def _timing(ctx: Context, found: list[Step]) -> None:
     ctx.put("error_free_head", failing[0].first.time - start if failing else end - start, cites)
     ctx.put(
         "error_intervals_ratio",
-        sum(s.seconds for s in failing) / sum(s.seconds for s in found),
+        sum(s.seconds for s in failing) / sum(s.seconds for s in in_window),
         cites,
     )
 
