@@ -300,8 +300,7 @@ def test_ids_of_rules_and_signals_stand_in_the_engineers_part_only(
         verdict = judge(bundle)
         before, _, after = page.render(bundle, verdict).partition('<section id="rules"')
         body, _, _ = before[before.index("<body") :].partition('<section id="evidence"')
-        # The place in a cited file is the evidence's own word for it.
-        body = re.sub(r'title="[^"]*"', "", body)
+        body = re.sub(r'title="[^"]*"', "", body)  # a citation quotes its evidence
         ids = {r["id"] for r in verdict["rules"]} | {s for s in verdict["signals"] if "_" in s}
         assert not [i for i in ids if re.search(rf"\b{re.escape(i)}\b", body)]
         assert after.index("<details><summary>For engineers") < after.index("<table")

@@ -58,10 +58,10 @@ def cause_lines(result: Mapping[str, Any], chain: Iterable[str] = ()) -> list[st
     Args:
         result: the task's result.
         chain: messages of the exception and its causes, outermost first; one that the result
-            already told is not told twice.
+            gave is not repeated.
     """
     lines: list[str] = []
-    told = ""
+    shown = ""
     for key in (*CAUSE_KEYS, *CAUSE_KEYS_LAST):
         value = result.get(key)
         if value is None or value in ("", [], {}):
@@ -69,14 +69,14 @@ def cause_lines(result: Mapping[str, Any], chain: Iterable[str] = ()) -> list[st
         text = visible(_text(value)).strip("\n")
         if key == "rc" and value == 0:
             continue
-        told += text + "\n"
+        shown += text + "\n"
         first, *rest = text.splitlines() or [""]
         lines.append(f"{key}: {first}" if not rest else f"{key}:")
         lines += [f"  {line}" for line in ([first, *rest] if rest else [])]
     for message in chain:
         text = visible(message).strip().rstrip(".")
-        if text and text not in GENERIC_CAUSES and text not in told:
-            told += text + "\n"
+        if text and text not in GENERIC_CAUSES and text not in shown:
+            shown += text + "\n"
             lines += ["cause:", *(f"  {line}" for line in text.splitlines())]
     return lines or ["the task gave no reason: run again with -vvv"]
 

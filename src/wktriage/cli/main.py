@@ -26,7 +26,7 @@ def group() -> None:
 def main() -> None:
     """Run the command; an error of ours is one line on stderr, never a traceback."""
     try:
-        code = group.main(standalone_mode=False)
+        code = group.main(prog_name="wktriage", standalone_mode=False)
     except click.exceptions.Abort:
         say("interrupted", err=True)
         sys.exit(130)

@@ -20,18 +20,18 @@ def parse_extra_vars(values: tuple[str, ...]) -> dict[str, Any]:
 
     Later ones win. Raises UsageError for anything else.
     """
-    found: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
     for value in values:
         if value.startswith("@"):
-            found.update(_mapping(_read(Path(value[1:])), value))
+            variables.update(_mapping(_read(Path(value[1:])), value))
         elif value.lstrip().startswith("{"):
-            found.update(_mapping(value, value))
+            variables.update(_mapping(value, value))
         else:
             key, sep, text = value.partition("=")
             if not sep or not key.isidentifier():
                 raise UsageError(f"-e {value!r}: write key=value, a JSON mapping, or @file")
-            found[key] = text
-    return found
+            variables[key] = text
+    return variables
 
 
 def _read(path: Path) -> str:
@@ -51,8 +51,8 @@ def _mapping(text: str, shown: str) -> dict[str, Any]:
     return {str(k): v for k, v in value.items()}
 
 
-def _run(playbook: str, given: dict[str, Any], inventory: str | None) -> Outcome:
-    ended = run_playbook(playbook, given, inventory=inventory)
+def _run(playbook: str, extra: dict[str, Any], inventory: str | None) -> Outcome:
+    ended = run_playbook(playbook, extra, inventory=inventory)
     if ended.interrupted:
         if ended.bundle is not None:
             recovery.finalise_all(ended.bundle.parent, reason=interruption.BY_USER)
