@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the generated pages: role READMEs and docs/reference, from the data they describe.
+"""Write what is generated: role READMEs, docs/reference and the schemas of the data files.
 
 ``gen_docs.py`` writes them, ``gen_docs.py --check`` says which are stale and exits 1.
 """
@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,7 +16,12 @@ from typing import Any
 import click
 import yaml
 
-from wktriage.incidents import library
+from wktriage.core import topology
+from wktriage.core.declarations import schema
+from wktriage.incidents import labels, library
+from wktriage.judging import confidence, rules
+from wktriage.lab import faults
+from wktriage.request import knobs, scenarios, workload
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTE = "<!-- Written by `make docs`; edit the source it names, not this page. -->\n"
@@ -149,7 +155,7 @@ def signal_page() -> str:
 
 def categories() -> list[str]:
     """Return the categories in the order in which they are decided."""
-    from wktriage.judging.categories import CATEGORIES
+    from wktriage.core.categories import CATEGORIES
 
     return list(CATEGORIES)
 
@@ -188,23 +194,20 @@ def knob_page() -> str:
     """Return the page of knobs."""
     text = f"# Knobs\n\n{NOTE}\nWhat an experiment may change, one at a time. "
     text += "Workload before configuration before code.\n"
-    for path in sorted((ROOT / "knobs").glob("*.yml"), reverse=True):
-        doc = load(path)
-        if "knobs" not in doc:
-            continue
+    header = ("knob", "variable", "type", "default", "affects")
+    for kind in ("workload", "config"):
         rows = (
-            [
-                f"`{k['name']}`",
-                f"`{k['env']}`",
-                k["type"],
-                f"`{k.get('default', '')}`",
-                k["affects"],
-            ]
-            for k in doc["knobs"]
+            [f"`{k.name}`", f"`{k.env}`", k.type, f"`{shown(k.default)}`", k.affects]
+            for k in knobs.load().values()
+            if k.kind == kind
         )
-        header = ("knob", "variable", "type", "default", "affects")
-        text += f"\n## {str(doc['kind']).capitalize()}\n\n{table(header, rows)}"
+        text += f"\n## {kind.capitalize()}\n\n{table(header, rows)}"
     return text
+
+
+def shown(value: object) -> str:
+    """Return a value as YAML has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def fault_page() -> str:
@@ -248,7 +251,7 @@ def incident_row(one: library.Incident) -> list[str]:
     undone = one.fault_at_s is None or one.fault == "nothing"
     row = [f"`{one.bundle}`", one.title, one.fault, "; ".join(one.checks)]
     row += ["" if undone else f"{one.fault_at_s:g} s", f"`{one.scenario}`", f"`{one.label}`"]
-    row += [", ".join(f"`{c}`" for c in one.also_ok), ", ".join(one.must_cite)]
+    row += [", ".join(f"`{c}`" for c in one.also_ok), ", ".join(one.nodes)]
     row.append(f"`{one.baseline}`" if one.baseline else "")
     return [value or "-" for value in row]
 
@@ -273,9 +276,30 @@ def command_page() -> str:
     return text + describe(group, "wktriage", None)
 
 
+def schema_files() -> dict[Path, str]:
+    """Return the schemas of the data files, made from their declarations."""
+    kinds: dict[str, tuple[Any, str]] = {
+        "scenario": (scenarios.Scenario, "scenarios/<name>.yml"),
+        "rule": (rules.RuleFile, "rules/<category>.yml"),
+        "facts": (rules.FactFile, "rules/facts.yml"),
+        "support": (confidence.SupportFile, "rules/support.yml"),
+        "knob": (knobs.WorkloadKnobs | knobs.NodeKnobs, "knobs/workload.yml and knobs/node.yml"),
+        "hypotheses": (knobs.Hypotheses, "knobs/hypotheses.yml"),
+        "fault": (faults.FaultFile, "faults/<name>.yml, its parameters filled in"),
+        "label": (labels.Label, "A row of incidents/**/labels.jsonl"),
+        "topology": (topology.Topology, "topology.json of a run and of a bundle"),
+        "workload": (workload.Document, "config/workload.json of a bundle"),
+    }
+    folder = Path("schemas")
+    return {
+        folder / f"{name}.schema.json": json.dumps(schema(kind, title), indent=2) + "\n"
+        for name, (kind, title) in kinds.items()
+    }
+
+
 def pages() -> dict[Path, str]:
     """Return every generated page, by its path under the project."""
-    found = {}
+    found = schema_files()
     for role in sorted(ROOT.glob("roles/*/meta/argument_specs.yml")):
         found[role.parents[1].relative_to(ROOT) / "README.md"] = role_page(role.parents[1])
     reference = Path("docs") / "reference"

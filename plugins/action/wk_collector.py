@@ -15,6 +15,7 @@ from ansible.errors import AnsibleActionFail
 
 from wktriage.cli.action_base import TriageAction
 from wktriage.core import topology, zipapps
+from wktriage.core.json_files import parse_object
 from wktriage.run import collector_spec
 
 STOP_SECONDS = 90.0
@@ -69,7 +70,7 @@ class ActionModule(TriageAction):
         python = arguments["python"]
         deadline = time.monotonic() + STOP_SECONDS
         while time.monotonic() < deadline:
-            state = collector_spec.parse_state(self._collector(python, out, "poll", out)) or {}
+            state = parse_object(self._collector(python, out, "poll", out)) or {}
             if state.get("done") or not state.get("alive"):
                 break
             self._collector(python, out, "stop", out, "--reason", arguments["reason"])

@@ -8,9 +8,9 @@ import os
 from typing import Any
 
 from wktriage.cli.action_base import TriageAction
+from wktriage.core.times import utc_now
 from wktriage.request.request import from_dict
 from wktriage.run import lock
-from wktriage.run.record import utc_now
 
 
 class ActionModule(TriageAction):

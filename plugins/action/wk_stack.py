@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.cli.action_base import TriageAction
+from wktriage.core.json_files import write_object
 from wktriage.request.request import Request, from_dict
-from wktriage.run.record import write_json
 from wktriage.stack import drivers
 from wktriage.stack.driver import Driver, Site
 
@@ -25,6 +25,7 @@ class ActionModule(TriageAction):
             sim_env=arguments["sim_env"],
             address=arguments["address"],
             held_ports=arguments["held_ports"],
+            reports=arguments["reports"],
         )
         if state == "placed":
             return {"changed": False, "placement": driver.place(request, site)}
@@ -44,7 +45,7 @@ class ActionModule(TriageAction):
     ) -> dict[str, Any]:
         stack = driver.create(request, site) if create else driver.identify(request, site)
         stack["cannot_tell"] = list(driver.cannot_tell)
-        write_json(site.work_dir / "stack.json", stack)
+        write_object(site.work_dir / "stack.json", stack)
         measured = stack.get("mode_measured")
         if create and measured not in {None, request.mode}:
             self._display.warning(

@@ -15,6 +15,7 @@ from ansible.utils.display import Display
 
 from wktriage.cli import console, progress
 from wktriage.cli.action_base import TriageAction
+from wktriage.core.json_files import parse_object
 from wktriage.run import collector_spec, interruption
 
 display = Display()
@@ -53,9 +54,7 @@ class ActionModule(TriageAction):
         while True:
             answer = self._low_level_execute_command(command)
             now = time.monotonic()
-            watch.update(
-                collector_spec.parse_state(answer["stdout"]) if answer["rc"] == 0 else None, now
-            )
+            watch.update(parse_object(answer["stdout"]) if answer["rc"] == 0 else None, now)
             if show and PLAIN and (line := watch.line(now)) is not None:
                 display.display(f"        {line}")
             elif show and not PLAIN and watch.state:

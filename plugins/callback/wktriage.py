@@ -23,7 +23,6 @@ requirements:
 """
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -41,6 +40,7 @@ from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 from wktriage.cli import console, inventories
 from wktriage.cli.ansible import report_failure
 from wktriage.core.errors import UsageError
+from wktriage.core.json_files import read_object
 from wktriage.run import interruption
 from wktriage.run.record import RunPaths
 
@@ -286,7 +286,7 @@ class CallbackModule(DefaultCallback):
         path = self._outputs.get("verdict_file")
         if not path or not Path(path).is_file():
             return
-        verdict = json.loads(Path(path).read_text(encoding="utf-8", errors="replace"))
+        verdict = read_object(Path(path)) or {}
         width = max(40, min(100, shutil.get_terminal_size((100, 24)).columns - 4))
         lines = console.verdict_lines(verdict, width)
         if self._plain:

@@ -22,6 +22,12 @@ options:
     type: list
     elements: int
     default: []
+  own_directory:
+    description:
+      - Directory of the harness's own processes on the host. Ports that these hold do not count as
+        taken.
+    type: path
+    default: ''
 author:
   - WuKongIM triage harness authors (@wktriage)
 attributes:
@@ -51,8 +57,6 @@ probe:
     taken: {"15001": "pid 812 (nginx)"}
 """
 
-import contextlib
-import errno
 import os
 import platform
 import socket
@@ -61,6 +65,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.wk_ports import own_processes, taken
 
 
 def read(path: str) -> str | None:
@@ -122,71 +127,18 @@ def read_mounts() -> list[tuple[str, str]]:
     return [(row[1].replace("\\040", " "), row[2]) for row in rows if len(row) > 2]
 
 
-def taken(port: int) -> str | None:
-    """Return None when the port is free, else who holds it as far as that can be told."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-            # Bound alone is not free: two reusing sockets may bind, only one may listen.
-            probe.listen(1)
-        except OSError as exc:
-            if exc.errno == errno.EACCES:
-                return "reserved for root"
-            return holder(port) or "an unknown process"
-    return None
-
-
-def holder(port: int) -> str | None:
-    """Name the process that listens on the port, or None where that can't be seen."""
-    inodes: set[str] = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in (read_long(table) or "").splitlines()[1:]:
-            row = line.split()
-            if len(row) > 9 and row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port:
-                inodes.add("socket:[%s]" % row[9])
-    if not inodes:
-        return None
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        if inodes.intersection(open_files(pid)):
-            return "pid %s (%s)" % (pid, read("/proc/%s/comm" % pid) or "?")
-    return None
-
-
-def open_files(pid: str) -> set[str]:
-    """Return what the process has open, as far as that can be seen."""
-    folder = "/proc/%s/fd" % pid
-    found: set[str] = set()
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return found
-    for name in names:
-        # Files come and go while we look.
-        with contextlib.suppress(OSError):
-            found.add(os.readlink(os.path.join(folder, name)))
-    return found
-
-
-def read_long(path: str) -> str | None:
-    """Return a whole /proc table, or None."""
-    try:
-        with open(path, encoding="ascii", errors="replace") as handle:
-            return handle.read()
-    except OSError:
-        return None
-
-
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "required": True},
             "ports": {"type": "list", "elements": "int", "default": []},
+            "own_directory": {"type": "path", "default": ""},
         },
         supports_check_mode=True,
     )
-    found = {str(port): taken(port) for port in module.params["ports"]}
+    own = own_processes(module.params["own_directory"])
+    found = {str(port): taken(port, own) for port in module.params["ports"]}
     module.exit_json(
         changed=False,
         probe={

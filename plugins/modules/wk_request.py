@@ -27,6 +27,11 @@ options:
     description: Whether a stack will be brought up; tearing down needs no checkout.
     type: bool
     default: true
+  hosts:
+    description: Inventory names of the stack's hosts.
+    type: list
+    elements: str
+    default: []
 author:
   - WuKongIM triage harness authors (@wktriage)
 attributes:

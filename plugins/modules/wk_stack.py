@@ -50,6 +50,10 @@ options:
     description: For each host the ports that its processes hold, by name of the process.
     type: dict
     default: {}
+  reports:
+    description: For each host what the driver's own module told of it.
+    type: dict
+    default: {}
 author:
   - WuKongIM triage harness authors (@wktriage)
 attributes:

@@ -9,16 +9,15 @@ from typing import Any
 import pytest
 import yaml
 
-from wktriage.core import schemas
+from wktriage.core.categories import CATEGORIES
 from wktriage.core.model import Signal, SignalSet, Tri
 from wktriage.judging import rules, signals
-from wktriage.judging.categories import CATEGORIES
 from wktriage.request import knobs, scenarios
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests" / "fixtures" / "rules"
 NODES = ("wk-node1", "wk-node2", "wk-node3")
-RULES = rules.load(signals.catalogue(), scenarios.load(scenarios.CUSTOM).success, validate=True)
+RULES = rules.load(signals.catalogue(), scenarios.load(scenarios.CUSTOM).success)
 EXPECTED = {"fires": Tri.YES, "not_fires": Tri.NO, "unknown": Tri.UNKNOWN}
 
 
@@ -50,10 +49,9 @@ def test_no_fixture_without_rule() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.id)
-def test_rule_belongs_to_its_category_and_knows_its_hypotheses(rule: rules.Rule) -> None:
+def test_rule_belongs_to_its_category(rule: rules.Rule) -> None:
     prefix = rule.id.partition(".")[0]
     assert prefix == rule.category
-    assert set(rule.hypotheses) <= set(knobs.hypotheses())
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
@@ -66,25 +64,6 @@ def test_category_can_be_decided_and_has_a_page(category: str) -> None:
     assert [r for r in mentioned if r.split(".")[1] not in page] == []
 
 
-def test_every_hypothesis_is_used_and_names_a_knob_of_the_catalogue() -> None:
+def test_every_hypothesis_is_used() -> None:
     used = {h for r in RULES for h in r.hypotheses} | {"unexplained"}
     assert set(knobs.hypotheses()) == used
-    for name, entry in knobs.hypotheses().items():
-        plan = entry["experiment"]
-        if plan["kind"] in ("workload", "config"):
-            assert knobs.load(validate=True)[plan["knob"]].kind == plan["kind"], name
-
-
-@pytest.mark.parametrize("name", scenarios.names())
-def test_scenario_fits_its_schema(name: str) -> None:
-    raw = yaml.safe_load((ROOT / "scenarios" / f"{name}.yml").read_text("utf-8"))
-    schemas.validate("scenario", raw)
-    assert raw["name"] == name
-    assert set(raw["isolates"]) <= set(scenarios.names())
-
-
-def test_support_counts_are_of_rules_that_exist() -> None:
-    raw = yaml.safe_load((ROOT / "rules" / "support.yml").read_text("utf-8"))
-    assert set(raw["support"]) <= {r.id for r in RULES if r.role == "decides"}
-    for counts in raw["support"].values():
-        assert 0 <= counts["right"] <= counts["fired"]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from wktriage.core.categories import CATEGORIES
 from wktriage.core.model import Signal, SignalSet, Tri
 from wktriage.judging import next_experiment, reasons, rules, signals
-from wktriage.judging.categories import CATEGORIES
 from wktriage.judging.wording import Names, Shown
 from wktriage.request import knobs, scenarios
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from wktriage.core import categories
+from wktriage.core.categories import ABSTAIN
 from wktriage.core.model import Signal, SignalSet, Tri
-from wktriage.judging import categories, rules, signals
-from wktriage.judging.categories import ABSTAIN
+from wktriage.judging import signals
 from wktriage.judging.decision import Decision
 from wktriage.judging.decision import decide as decide_signals
 from wktriage.request import scenarios
@@ -109,6 +110,6 @@ def test_finding_is_well_formed(finding: dict[str, Any]) -> None:
     assert {finding["category"], *finding.get("also_ok", ()), *finding.get("never", ())} <= set(
         categories.CATEGORIES
     )
-    assert finding.get("component", "none") in rules.COMPONENTS
+    assert finding.get("component", "none") in categories.COMPONENTS
     assert ("also_ok" in finding) == ("room" in finding)
     assert ("abstains" in finding) == ("missing" in finding)

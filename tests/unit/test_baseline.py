@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from wktriage.core.errors import UsageError
@@ -219,7 +219,8 @@ def test_other_success_criteria_make_no_twin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clean = scenarios.load("smoke-default")
-    stricter = replace(clean, success={"signal": "send_errors", "op": "==", "value": 0})
+    criterion = {"signal": "send_errors", "op": "==", "value": 0}
+    stricter = msgspec.structs.replace(clean, success=criterion)
     named = {"smoke-default": clean, "accumulated-data": stricter}
     monkeypatch.setattr(scenarios, "load", lambda name: named[name])
     made = twin(tmp_path)

@@ -104,7 +104,7 @@ def test_plain_lines_tell_every_cause_and_the_verdict(playbook: Path) -> None:
     assert "Quiet task" not in out
     assert "'never_set' is undefined" in out
     assert f"at {playbook}:" in out
-    assert "VERDICT category     send_path" in out
+    assert "VERDICT category   send_path" in out
     assert "/there/report.html" in out
     assert out.rstrip().endswith("failed on localhost")
 

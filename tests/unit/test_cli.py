@@ -130,23 +130,6 @@ def test_an_unknown_inventory_is_refused_with_the_known_ones(name: str, hint: st
         inventories.resolve(name)
 
 
-def test_the_inventory_reaches_ansible_resolved(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    asked: list[object] = []
-
-    def playbook(_name: str, _given: dict[str, Any], *, inventory: object) -> Outcome:
-        asked.append(inventory)
-        return Outcome(rc=0)
-
-    monkeypatch.setattr(triage, "run_playbook", playbook)
-    monkeypatch.chdir(tmp_path)
-    for words in (["-i", "replay"], []):
-        ended = CliRunner().invoke(triage.collect, words, standalone_mode=False)
-        assert ended.return_value == 0
-    assert asked == [str(inventories.DIRECTORY / "replay"), None]
-
-
 @pytest.mark.parametrize("words", [["--json"], ["list", "--json"]])
 def test_incidents_are_listed_as_json_either_way(words: list[str]) -> None:
     ended = CliRunner().invoke(main.group, ["incidents", *words])
@@ -160,6 +143,29 @@ def test_the_list_of_incidents_says_what_happened() -> None:
     assert "* paused-node" in text
     assert "Inject nothing" not in text
     assert "triage -i replay -e incident=ID" in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("wktriage inc", "incidents"),
+        ("wktriage triage -i re", "replay"),
+        ("wktriage incidents show paused", "paused-node"),
+    ],
+)
+def test_a_shell_completes_names(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    typed: str,
+    offered: str,
+) -> None:
+    monkeypatch.setattr("sys.argv", ["wktriage"])
+    monkeypatch.setenv("_WKTRIAGE_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+    with pytest.raises(SystemExit):
+        main.main()
+    assert f"plain,{offered}" in capsys.readouterr().out
 
 
 def test_our_errors_are_one_line(

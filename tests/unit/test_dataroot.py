@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ansible.module_utils import wk_data_root
 
 from wktriage.core.errors import UsageError
 from wktriage.stack import data_root
@@ -74,3 +77,84 @@ def test_what_cannot_be_read_is_unknown(tmp_path: Path, monkeypatch: pytest.Monk
     total = data_root.data_bytes(tmp_path, ["node1"])
     assert total is None
     assert data_root.measured_mode(total) is None
+
+
+# --- the same guard on a host ---------------------------------------------------------------
+
+
+def empty(root: Path) -> None:
+    root.mkdir()
+
+
+def ours(root: Path) -> None:
+    data_root.prepare(root, ["node1", "node2"], project="p")
+    (root / "node1" / "000001.log").write_text("12345")
+    (root / "node1" / "logs").mkdir()
+    (root / "node1" / "logs" / "app.log").write_text("not counted")
+    (root / "stray").symlink_to("/")
+
+
+def theirs(root: Path) -> None:
+    (root / "node1").mkdir(parents=True)
+    (root / "node1" / "precious").write_text("123")
+
+
+def marked_by_a_link(root: Path) -> None:
+    theirs(root)
+    (root / "elsewhere").touch()
+    (root / data_root.MARKER).symlink_to(root / "elsewhere")
+
+
+def linked(root: Path) -> None:
+    ours(root.with_name("real"))
+    root.symlink_to(root.with_name("real"))
+
+
+def a_file(root: Path) -> None:
+    root.touch()
+
+
+def tree(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+
+
+@pytest.mark.parametrize("make", [None, empty, ours, theirs, marked_by_a_link, linked, a_file])
+def test_host_and_controller_guard_alike(
+    tmp_path: Path, make: Callable[[Path], None] | None
+) -> None:
+    roots = [tmp_path / side / "data" for side in ("controller", "host")]
+    for root in roots:
+        root.parent.mkdir()
+        if make is not None:
+            make(root)
+    here, there = roots
+    answers: list[list[object]] = [[], []]
+    for wipe in (False, True):
+        for root, answer, check, error in (
+            (here, answers[0], data_root.check, UsageError),
+            (there, answers[1], wk_data_root.check, wk_data_root.DataRootError),
+        ):
+            try:
+                check(root if check is data_root.check else str(root), wipe=wipe)
+                answer.append("may")
+            except error as exc:
+                answer.append(str(exc).replace(str(root), "ROOT"))
+    if answers[0][1] == "may":
+        answers[0].append(data_root.data_bytes(here, ["node1", "node2"]))
+        answers[1].append(wk_data_root.data_bytes(str(there), ["node1", "node2"]))
+        answers[0].append(data_root.wipe(here, as_root=None))
+        answers[1].append(wk_data_root.wipe(str(there)))
+        data_root.prepare(here, ["node1"], project="p")
+        wk_data_root.prepare(str(there), ["node1"], "p")
+        markers = [json.loads((root / data_root.MARKER).read_text()) for root in roots]
+        assert markers[0] == markers[1]
+    assert answers[0] == answers[1]
+    if here.is_dir():
+        assert tree(here) == tree(there)
+
+
+def test_a_host_refuses_slash_and_home_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for path in ("/", str(tmp_path)):
+        with pytest.raises(wk_data_root.DataRootError, match="home directory"):
+            wk_data_root.check(path, wipe=False)

@@ -15,7 +15,8 @@ from wktriage.experiments import design, private_files
 from wktriage.experiments.case import Case, CaseError
 from wktriage.experiments.design import RunRecord, Side
 from wktriage.experiments.effects import Outcome
-from wktriage.experiments.judge import ExperimentOutcome, JudgedRun, judge
+from wktriage.experiments.judge import JudgedRun, judge
+from wktriage.experiments.outcomes import ExperimentOutcome
 from wktriage.experiments.registration import BundleRef, Registration, TamperedError
 
 VALUES = {Side.CONTROL: [0.20, 0.21, 0.19, 0.205, 0.2, 0.21],

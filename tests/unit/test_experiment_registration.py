@@ -61,7 +61,7 @@ class TestExpectations:
             return
 
     def test_unknown_signals_get_a_suggestion(self) -> None:
-        with pytest.raises(UsageError, match="did you mean achieved_rate_ratio"):
+        with pytest.raises(UsageError, match="did you mean 'achieved_rate_ratio'"):
             expectations.parse("achieved_rate_ration >= 1", "expected", CATALOGUE)
 
     @given(st.floats(0, 1), st.booleans())

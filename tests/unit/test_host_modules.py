@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -83,3 +88,110 @@ def test_a_refused_connection_is_not_ready(listening: int) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     assert "refused" in module("wk_ready").ask(f"http://127.0.0.1:{port}")
+
+
+# --- wk_processes ---------------------------------------------------------------------------
+
+
+def plan(tmp_path: Path, **values: Any) -> dict[str, Any]:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    digest = hashlib.sha256(program.read_bytes()).hexdigest()
+    entry = {
+        "name": "wk-node1",
+        "program": {"file": str(program), "sha256": digest},
+        "argv": [str(program)],
+        "env": {"WK_X": "secret"},
+        "files": {"wukongim.toml": "# secret"},
+        "ports": [],
+        "data": "node1",
+        "stop_seconds": 1,
+    }
+    entry |= {key: values.pop(key) for key in list(values) if key in entry}
+    base = {"project": "p", "data_root": str(tmp_path / "data"), "mode": "clean"}
+    return {**base, "benchmark_host": True, "processes": [entry], **values}
+
+
+def test_processes_are_made_started_and_removed(tmp_path: Path) -> None:
+    processes, top = module("wk_processes"), str(tmp_path / "stack")
+    told = processes.create(top, plan(tmp_path))
+    try:
+        assert told["data_bytes_at_start"] == 0
+        assert told["python"] == sys.executable
+        assert (
+            Path(told["program"]).read_text() == Path(processes.wk_supervisor.__file__).read_text()
+        )
+        for name in ("process.json", "wukongim.toml"):
+            assert (tmp_path / "stack" / "wk-node1" / name).stat().st_mode & 0o077 == 0
+        assert processes.start(top, ["wk-node1"], check_mode=True)
+        assert processes.start(top, ["wk-node1"], check_mode=False)
+        assert not processes.start(top, ["wk-node1"], check_mode=False)
+        assert not processes.start(top, ["wk-node1"], check_mode=True)
+        # Created anew: what was left is stopped first, and its data measured and kept.
+        (tmp_path / "data" / "node1" / "log").write_text("1234")
+        told = processes.create(top, plan(tmp_path, mode="accumulated"))
+        assert told["data_bytes_at_start"] == 4
+        assert processes.start(top, ["wk-node1"], check_mode=True)
+    finally:
+        assert processes.wk_supervisor.remove(top)
+
+
+def test_a_host_without_the_flag_is_left_alone(tmp_path: Path) -> None:
+    processes = module("wk_processes")
+    with pytest.raises(processes.RefusedError, match="set wk_benchmark_host: true there"):
+        processes.create(str(tmp_path / "stack"), plan(tmp_path, benchmark_host=False))
+    assert not (tmp_path / "stack").exists()
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_port_that_somebody_else_holds_is_named(tmp_path: Path, listening: int) -> None:
+    processes = module("wk_processes")
+    with pytest.raises(processes.RefusedError, match=rf"port {listening} of wk-node1 is held by"):
+        processes.create(str(tmp_path / "stack"), plan(tmp_path, ports=[listening]))
+    assert not (tmp_path / "data").exists()
+
+
+def test_data_without_a_marker_is_not_emptied(tmp_path: Path) -> None:
+    processes = module("wk_processes")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "precious").touch()
+    with pytest.raises(processes.wk_data_root.DataRootError, match="mode=clean will not empty"):
+        processes.create(str(tmp_path / "stack"), plan(tmp_path))
+    assert (tmp_path / "data" / "precious").exists()
+
+
+def test_another_program_than_the_one_asked_for_is_not_run(tmp_path: Path) -> None:
+    processes, top = module("wk_processes"), str(tmp_path / "stack")
+    processes.create(top, plan(tmp_path))
+    (tmp_path / "program").write_text("#!/bin/sh\n# another\n")
+    with pytest.raises(processes.RefusedError, match="another sha256"):
+        processes.start(top, ["wk-node1"], check_mode=False)
+    (tmp_path / "program").chmod(0o644)
+    if os.geteuid():  # root may run what nobody may
+        with pytest.raises(processes.RefusedError, match=r"chmod \+x"):
+            processes.start(top, ["wk-node1"], check_mode=False)
+    (tmp_path / "program").unlink()
+    with pytest.raises(processes.RefusedError, match="there is no file"):
+        processes.start(top, ["wk-node1"], check_mode=False)
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells who holds a port")
+def test_a_port_of_our_own_process_counts_as_free(tmp_path: Path) -> None:
+    probe = module("wk_host_probe")
+    code = (
+        "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen();"
+        "print(s.getsockname()[1], flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        assert probe.taken(port).startswith(f"pid {process.pid} (")
+        assert probe.taken(port, probe.own_processes(str(tmp_path / "other"))) is not None
+        assert probe.taken(port, probe.own_processes(str(tmp_path))) is None
+        process.kill()

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from msgspec.structs import replace
 from tests.unit.labfakes import topology
 
 from wktriage.lab import faults, injector
@@ -39,8 +40,7 @@ def test_fault_is_injected_once_the_load_runs_and_healed_when_the_run_ends(
 ) -> None:
     monkeypatch.setattr("wktriage.lab.actions.commands.inspect", lambda *_: "paused")
     monkeypatch.setattr(injector, "CHECK_AFTER_SECONDS", 0.01)
-    fault = faults.load("pause-node")
-    object.__setattr__(fault, "after_s", 0.01)
+    fault = replace(faults.load("pause-node"), after_s=0.01)
     thread = Injector(fault, topology(tmp_path, simulator), hold_s=0.3, node="wk-node2", seed=1)
     thread.start()
     thread.join(timeout=10)
@@ -54,8 +54,7 @@ def test_a_fault_that_did_not_take_hold_is_said_and_healed(
 ) -> None:
     monkeypatch.setattr("wktriage.lab.actions.commands.inspect", lambda *_: "running")
     monkeypatch.setattr(injector, "CHECK_AFTER_SECONDS", 0.01)
-    fault = faults.load("pause-node")
-    object.__setattr__(fault, "after_s", 0.01)
+    fault = replace(faults.load("pause-node"), after_s=0.01)
     thread = Injector(fault, topology(tmp_path, simulator), hold_s=0.05, node=None, seed=1)
     thread.start()
     thread.join(timeout=10)

@@ -70,13 +70,13 @@ def test_a_labelled_run_becomes_an_incident_that_names_its_targets(tmp_path: Pat
     run = label_run(faults.load("pause-node"), record(injected_at=start), FIXTURE)
     summary = run.summary()
     assert summary["label"] == "send_path"
-    assert summary["must_cite"] == ["wk-node2", "wk-node3"]
+    assert summary["label_nodes"] == ["wk-node2", "wk-node3"]
     assert summary["bundle"] == "full"
     archive = run.store("made-up", tmp_path, None)
     row = json.loads((tmp_path / "labels.jsonl").read_text())
     assert archive.is_file()
     assert row["label"] == "send_path"
-    assert row["must_cite"] == ["wk-node2", "wk-node3"]
+    assert row["nodes"] == ["wk-node2", "wk-node3"]
     assert row["fault"] == "pause-node on wk-node3, wk-node2"
     assert row["fault_at_s"] == 0.0
     assert row["checks"] == ["state equals=paused on wk-node3, wk-node2"]

@@ -30,7 +30,7 @@ def incident(root: Path, name: str = "made-up") -> library.Incident:
         scenario="sampled-correctness",
         title="Two nodes gone",
         archive=root / f"{name}.tar.xz",
-        must_cite=("wk-node2", "wk-node3"),
+        nodes=("wk-node2", "wk-node3"),
         fault_at_s=26.0,
         baseline=name,
         recorded_on="2026-11-01",
@@ -144,7 +144,7 @@ def test_shared_incidents_get_title_and_baseline_from_beside(tmp_path: Path) -> 
 
 def test_odd_label_row_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "labels.jsonl").write_text('{"bundle": "../x"}\n')
-    with pytest.raises(UsageError, match=r"labels\.jsonl:1 is not a usable label"):
+    with pytest.raises(UsageError, match=r"labels\.jsonl:1: at /bundle: '\.\./x' is not"):
         library.list_incidents(tmp_path)
 
 

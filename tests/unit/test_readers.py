@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from wktriage.bundle.bundle import Bundle
-from wktriage.bundle.readers import goroutines, health, logs, pprof, prom, status, usage
+from wktriage.bundle.readers import goroutines, health, logs, pprof, prom, usage
+from wktriage.core.durations import parse_duration, parse_rate
 from wktriage.core.text import LINE_CAP, AnyOf, grep
 from wktriage.core.times import iso, parse_time
 
@@ -298,16 +299,32 @@ def test_probes_without_verdict_are_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("10s", 10.0), ("1m30s", 90.0), ("250us", 0.00025), ("0", 0.0), ("soon", None), (None, None)],
+    [
+        ("10s", 10.0),
+        ("1m30s", 90.0),
+        ("250us", 0.00025),
+        ("0", 0.0),
+        (2, 2.0),
+        ("soon", None),
+        ("10", None),
+        ("10s later", None),
+        ("9" * 400 + "s", None),
+        (10**400, None),
+        (float("nan"), None),
+        (True, None),
+        (None, None),
+    ],
 )
 def test_go_durations(text: object, seconds: float | None) -> None:
-    assert status.parse_duration(text) == seconds
+    assert parse_duration(text) == seconds
 
 
 def test_rates_need_their_unit() -> None:
-    assert status.parse_rate("0.25/s") == 0.25
-    assert status.parse_rate("0.25") is None
-    assert status.parse_rate(3) is None
+    assert parse_rate("0.25/s") == 0.25
+    assert parse_rate("0.25") is None
+    assert parse_rate("inf/s") is None
+    assert parse_rate("9" * 400 + "/s") is None
+    assert parse_rate(3) is None
 
 
 def test_times_survive_the_round_trip_and_reject_the_rest() -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from wktriage.core.errors import UsageError
-from wktriage.run.record import RunPaths, begin, end, interrupted, mark, utc_now
+from wktriage.core.times import utc_now
+from wktriage.run.record import RunPaths, begin, end, interrupted, mark
 
 RUN = {"schema_version": 1, "driver": "compose", "project": "wktriage", "wall": {}}
 

@@ -73,7 +73,10 @@ def test_strings_of_the_command_line_become_values(tmp_path: Path, checkout: Pat
 @pytest.mark.parametrize(
     ("raw", "says"),
     [
-        ({"scenario": "mixed-hirate"}, r"unknown scenario 'mixed-hirate': known are .*mixed-high"),
+        (
+            {"scenario": "mixed-hirate"},
+            r"unknown scenario 'mixed-hirate'; did you mean 'mixed-highrate'",
+        ),
         ({"scenario": "../secrets"}, "unknown scenario"),
         ({"duration": "-1"}, r"duration=-1: must be a whole number from 5 to 86000"),
         ({"duration": "4"}, "from 5"),
@@ -168,9 +171,9 @@ def test_accumulated_data_is_accumulated_unless_said_otherwise(
 
 
 def test_unknown_names_are_typing_errors() -> None:
-    with pytest.raises(UsageError, match="Did you mean duration"):
+    with pytest.raises(UsageError, match="did you mean 'duration'"):
         check_names(["durations"])
-    with pytest.raises(UsageError, match="Known:"):
+    with pytest.raises(UsageError, match="known are"):
         check_names(["zzz"])
     check_names(["scenario", "ansible_user", "evidence_settle", "users"])
 

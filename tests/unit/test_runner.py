@@ -22,6 +22,22 @@ def test_a_plugins_error_comes_back_with_its_exit_code(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("asked", ["replay", "inventory/replay"])
+def test_an_inventory_goes_by_its_name_from_anywhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = ansible.run_playbook(
+        "triage.yml", {"incident": "nope", "runs_dir": "runs"}, inventory=asked
+    )
+    assert "'nope'" in str(ended.message)
+
+
+def test_an_unknown_inventory_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match=r"no inventory 'nope': .*known are compose, .*replay"):
+        ansible.run_playbook("triage.yml", {}, inventory="nope")
+
+
 def test_without_the_command_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ansible.RESULT_FILE, raising=False)
     ansible.report_failure(UsageError("x"))

@@ -6,6 +6,7 @@ import pytest
 
 from wktriage.core.errors import UsageError
 from wktriage.request import scenarios
+from wktriage.request import workload as workloads
 
 CUSTOM: dict[str, Any] = {"users": 40, "person_channels": 10, "rate": "0.5/s"}
 
@@ -46,7 +47,7 @@ def test_unknown_scenario_lists_those_there_are() -> None:
         ({"rate": "1"}, "and /s"),
         ({"rate": "0/s"}, "positive"),
         ({"rate": "inf/s"}, "positive"),
-        ({"concurrency": -1}, "not be negative"),
+        ({"concurrency": -1}, "at least 0"),
         ({"warmup": "10"}, "duration such as"),
         ({"verify_recv": "all"}, "must be one of"),
         ({"person_channels": 0}, "no channels"),
@@ -59,8 +60,20 @@ def test_what_the_simulator_refuses_is_refused_before(change: dict[str, Any], to
 
 def test_workload_becomes_the_simulators_variables() -> None:
     workload = scenarios.effective_workload("custom", CUSTOM) | {"uid_prefix": "x"}
-    env = scenarios.workload_env(workload)
+    env = workloads.environment(workload)
     assert env["WK_SIM_USERS"] == "40"
     assert env["WK_SIM_TRAFFIC_CONCURRENCY"] == "128"
     assert env["WK_SIM_UID_PREFIX"] == "x"
     assert len(env) == 9
+
+
+def test_the_table_of_keys_has_one_row_a_name_of_the_simulator() -> None:
+    table = workloads.TABLE
+    assert tuple(table)[: len(workloads.KEYS)] == workloads.KEYS
+    assert set(table) - set(workloads.KEYS) == {"uid_prefix", "connect_rate"}
+    assert len(workloads.STATUS_NAMES) == len(table)
+    assert len(workloads.VARIABLES) == len(table) - 1
+    assert table["connect_rate"].variable is None
+    assert (table["rate"].kind, table["warmup"].kind) == ("rate", "duration")
+    assert (table["users"].kind, table["users"].minimum) == ("integer", 1)
+    assert table["verify_recv"].choices == ("none", "sampled", "full")

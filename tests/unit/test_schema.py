@@ -37,4 +37,4 @@ def test_rows_are_checked_first_and_last_included(tmp_path: Path) -> None:
     path.write_text("\n".join([*lines, "{}"]) + "\n")
     assert (schemas.check_rows(path, "event_row") or "").startswith("line 2001 at the top")
     path.write_text("\n".join(["nope", *lines]) + "\n")
-    assert schemas.check_rows(path, "event_row") == "line 1 is no JSON"
+    assert schemas.check_rows(path, "event_row") == "line 1 is no JSON object"

@@ -80,7 +80,8 @@ def test_intervals_hold_their_value_and_repeat() -> None:
 def test_labels_that_do_not_fit_are_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--labels"):
         score.cases(tmp_path)
-    (tmp_path / "labels.jsonl").write_text(json.dumps({"bundle": "x9", "label": "healthy"}))
+    row = {"bundle": "x9", "label": "healthy", "fault": "nothing", "scenario": "x"}
+    (tmp_path / "labels.jsonl").write_text(json.dumps(row))
     with pytest.raises(UsageError, match=r"x9\.tar\.xz"):
         score.cases(tmp_path)
 
@@ -182,7 +183,7 @@ def test_changed_evidence_fails_the_citations_of_a_written_verdict(tmp_path: Pat
 
 def test_score_takes_a_directory_and_what_others_said(tmp_path: Path) -> None:
     unpacked("b01", tmp_path / "b01")
-    row = {"bundle": "b01", "label": "baseline_health", "also_ok": [], "must_cite": []}
+    row = {"bundle": "b01", "label": "baseline_health", "fault": "one node", "scenario": "x"}
     (tmp_path / "labels.jsonl").write_text(json.dumps(row))
     (tmp_path / "beside.json").write_text(json.dumps({"wkbench": {"b01": "no_pressure"}}))
     _, text = run("score", tmp_path, "--beside", tmp_path / "beside.json")

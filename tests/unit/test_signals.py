@@ -15,7 +15,7 @@ import pytest
 
 from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.citations import verify_citation
-from wktriage.core.model import Signal, SignalSet
+from wktriage.core.model import Signal, SignalSet, UnknownSignalError
 from wktriage.core.times import iso
 from wktriage.judging.signals import catalogue, compute
 from wktriage.judging.signals.cpu import gomaxprocs
@@ -868,3 +868,12 @@ def test_an_area_that_trips_leaves_the_others_standing(
     signals = compute(Bundle.open(tmp_path))
     assert value(signals, "sent_rate") is not None
     assert "KeyError" in str(get(signals, "host_cpu_busy").why_unknown)
+
+
+def test_a_signal_that_the_catalogue_lacks_is_a_mistake_in_the_code(tmp_path: Path) -> None:
+    found = Scenario(tmp_path).signals()
+    for read in (found.get, found.per_node):
+        with pytest.raises(UnknownSignalError, match="did you mean 'send_errors'"):
+            read("send_eror")
+    with pytest.raises(UnknownSignalError):
+        found.add(Signal("send_eror", "count", 1))

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from wktriage.bundle.bundle import Bundle
+from wktriage.core import categories
 from wktriage.core.errors import UnknownSignalError, UsageError
 from wktriage.core.model import Signal, SignalSet, Tri
-from wktriage.judging import categories, confidence, eligibility, next_experiment, rules, signals
+from wktriage.judging import confidence, eligibility, next_experiment, rules, signals
 from wktriage.judging.decision import decide
 from wktriage.judging.predicates import Evaluation
 from wktriage.judging.verdict import judge, verdict_of
@@ -401,7 +402,7 @@ def test_words_agree_with_their_number() -> None:
 
 
 def test_a_template_that_names_no_signal_of_the_catalogue_is_a_mistake() -> None:
-    with pytest.raises(UnknownSignalError, match="did you mean send_errors"):
+    with pytest.raises(UnknownSignalError, match="did you mean 'send_errors'"):
         render("{{ s.send_erors }}", {"s": Shown(found())})
 
 

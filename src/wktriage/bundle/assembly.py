@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,10 @@ from wktriage.bundle.controller_files import ControllerFiles
 from wktriage.bundle.host_evidence import HostEvidence
 from wktriage.bundle.merge import WINDOW, merge, merged_window
 from wktriage.core import schemas
+from wktriage.core import topology as topologies
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.core.json_files import read_object, write_object
-from wktriage.core.times import iso
+from wktriage.core.times import utc_now
 
 
 def assemble(
@@ -47,7 +47,7 @@ def assemble(
         raise UsageError(f"{bundle_dir} is a finished bundle: a bundle is written once")
     run = _input(run_file, "run")
     topology = _input(topology_file, "topology")
-    schemas.validate("topology", topology)
+    topologies.check(topology, topology_file.name)
     known_secrets = [*secrets, *(str(s) for s in run.get("secrets") or [])]
     recorded = {name: Path(path) for name, path in (run.get("references") or {}).items()}
     references = {**recorded, **(references or {})}
@@ -112,7 +112,7 @@ def _fill(
     interruption = _interruption(interrupted, window, run, secrets)
     identity = {
         "bundle_id": run["bundle_id"],
-        "created": iso(datetime.now(UTC).timestamp()),
+        "created": utc_now(),
         "scenario": run.get("scenario"),
         "mode": run.get("mode_measured") or run.get("mode"),
         "driver": topology["driver"],

@@ -10,9 +10,10 @@ from typing import Any
 
 from wktriage.bundle.layout import COMPOSE_CONFIG, CONTROLLER
 from wktriage.core import schemas
+from wktriage.core.declarations import convert
 from wktriage.core.errors import UsageError
 from wktriage.core.json_files import object_text
-from wktriage.request import scenarios
+from wktriage.request import workload as workloads
 
 
 class ControllerFiles:
@@ -33,7 +34,7 @@ class ControllerFiles:
         self.text("env", "env.txt", _env_text(run))
         self.text("git", "git.txt", _git_text(run))
         workload = _workload(run)
-        schemas.validate("workload", workload)
+        convert(workload, workloads.Document, "config/workload.json")
         self.text("config", "config/workload.json", object_text(workload))
         if COMPOSE_CONFIG not in (run.get("cannot_tell") or ()):
             self.copy("config", COMPOSE_CONFIG, run.get("compose_config"))
@@ -41,7 +42,7 @@ class ControllerFiles:
         for node in topology["nodes"]:
             self.copy("config", f"config/node{node['id']}.toml", configs.get(node["name"]))
         self.copy("config", "config/dev-sim.yaml", run.get("sim_config"))
-        self.document("topology", topology)
+        self._write("topology", topology)
         for name, source in sorted(references.items()):
             if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
                 raise UsageError(
@@ -52,6 +53,9 @@ class ControllerFiles:
     def document(self, name: str, document: Mapping[str, Any]) -> None:
         """Write the document ``name``.json, checked against the schema of that name."""
         schemas.validate(name, document)
+        self._write(name, document)
+
+    def _write(self, name: str, document: Mapping[str, Any]) -> None:
         file = f"{name}.json"
         (self._stage / file).write_text(object_text(document), encoding="utf-8")
         self._note(name, file)
@@ -123,7 +127,7 @@ def _env_text(run: Mapping[str, Any]) -> str:
     env = run.get("env")
     if not isinstance(env, Mapping):
         try:
-            env = scenarios.workload_env(run["workload"])
+            env = workloads.environment(run["workload"])
         except (KeyError, TypeError):
             env = {}
     variables = {**dict(run.get("node_env") or {}), **dict(env)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import zlib
 from collections.abc import Callable, Iterator
@@ -11,12 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wktriage.bundle.layout import DERIVED
+from wktriage.core import json_files
 from wktriage.core.text import LINE_CAP, iter_lines
 
 T = TypeVar("T")
-
-JSON_CAP = 16 * 1024 * 1024
-"""Bytes read of a JSON document; a larger one counts as unreadable."""
 
 READ_CAP = 64 * 1024 * 1024
 """Bytes read of any other file that is read whole, after decompression."""
@@ -93,14 +90,8 @@ class EvidenceFiles:
 
     def read_json(self, rel: str) -> dict[str, Any] | None:
         """Return a JSON object; None when absent, too large, damaged or no object."""
-        text = self.read_text(rel, JSON_CAP)
-        if text is None:
-            return None
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            return None
-        return value if isinstance(value, dict) else None
+        data = self.read_bytes(rel, json_files.CAP)
+        return None if data is None else json_files.parse_object(data)
 
     def lines(self, rel: str, cap: int = LINE_CAP) -> Iterator[tuple[int, bytes]]:
         """Stream (1-based line number, line without newline cut at ``cap`` bytes)."""

@@ -16,12 +16,9 @@ from wktriage.bundle.readers import host_cpu
 from wktriage.bundle.readers.jsonl import number, rows
 from wktriage.core import schemas
 from wktriage.core.times import parse_time
+from wktriage.request.workload import KEYS
 
 SCHEMA_VERSION = 1
-WORKLOAD_KEYS = (
-    "users", "person_channels", "group_channels", "group_members", "rate", "concurrency", "warmup",
-    "verify_recv",
-)  # fmt: skip
 
 
 def build(
@@ -69,7 +66,7 @@ def inputs_of(run: Mapping[str, Any], topology: Mapping[str, Any]) -> dict[str, 
     hosts = run.get("hosts") or [n["host"] for n in topology["nodes"]]
     return {
         "scenario": run.get("scenario"),
-        "workload": {k: workload.get(k) for k in WORKLOAD_KEYS},
+        "workload": {k: workload.get(k) for k in KEYS},
         "node_env": dict(run.get("node_env") or {}),
         "node_config_sha256": run.get("node_config_sha256"),
         # What it is, measured from the data, not what was asked for.

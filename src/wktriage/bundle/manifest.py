@@ -11,6 +11,7 @@ from typing import Any
 
 from wktriage.bundle.layout import DERIVED, MANIFEST
 from wktriage.core import schemas
+from wktriage.core.json_files import read_object
 
 SCHEMA_VERSION = 1
 _BLOCK = 1 << 20
@@ -97,13 +98,11 @@ def read(root: Path) -> dict[str, Any] | None:
     path = root / MANIFEST
     if not path.is_file():
         return None
-    try:
-        document = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-    except ValueError as exc:
-        raise schemas.SchemaError(f"{path} is no JSON: {exc}") from exc
+    document = read_object(path)
+    if document is None:
+        raise schemas.SchemaError(f"{path} is no JSON object")
     schemas.validate("manifest", document)
-    result: dict[str, Any] = document
-    return result
+    return document
 
 
 def verify(root: Path) -> list[str]:

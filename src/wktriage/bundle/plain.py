@@ -8,22 +8,12 @@ from typing import Any
 
 from wktriage.bundle.files import EXCERPT_CAP, EvidenceFiles
 from wktriage.bundle.readers import status as status_reader
+from wktriage.request import workload as workloads
 
 _NODE_FILE = re.compile(r"^metrics/node(\d+)(?:-before)?\.prom(?:\.err)?$")
 _LOG_FILE = re.compile(r"^logs/[^/]+/([A-Za-z0-9][\w.-]*)\.log(?:\.err)?$")
 _DIGITS = re.compile(r"(\d+)$")
 _ENV_CAP = 64 * 1024
-_VARIABLES = {
-    "WK_SIM_USERS": "users",
-    "WK_SIM_PERSON_CHANNELS": "person_channels",
-    "WK_SIM_GROUP_CHANNELS": "group_channels",
-    "WK_SIM_GROUP_MEMBERS": "group_members",
-    "WK_SIM_RATE": "rate",
-    "WK_SIM_TRAFFIC_CONCURRENCY": "concurrency",
-    "WK_SIM_WARMUP": "warmup",
-    "WK_SIM_VERIFY_RECV": "verify_recv",
-    "WK_SIM_UID_PREFIX": "uid_prefix",
-}
 
 
 def nodes(evidence: EvidenceFiles) -> tuple[str, ...]:
@@ -54,12 +44,12 @@ def env(evidence: EvidenceFiles) -> dict[str, str]:
 def workload(evidence: EvidenceFiles, variables: Mapping[str, str]) -> dict[str, Any]:
     """Return the workload that env.txt and the simulator's status tell."""
     values: dict[str, Any] = {}
-    for variable, name in _VARIABLES.items():
+    for variable, name in workloads.VARIABLES.items():
         if variable in variables:
             text = variables[variable]
             values[name] = int(text) if text.isascii() and text.isdigit() else text
     config = status_reader.effective_config(evidence)
-    for theirs, name in status_reader.CONFIG_NAMES.items():
+    for theirs, name in workloads.STATUS_NAMES.items():
         if theirs in config and name not in values:
             values[name] = config[theirs]
     return values

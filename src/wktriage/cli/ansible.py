@@ -14,7 +14,9 @@ from typing import Any
 
 from ansible_runner.interface import init_command_config
 
+from wktriage.cli import inventories
 from wktriage.core.errors import InfraError, TriageError
+from wktriage.core.json_files import read_object
 from wktriage.core.paths import PROJECT, cache_dir
 
 RESULT_FILE = "WKTRIAGE_RESULT_FILE"
@@ -58,7 +60,7 @@ def report_failure(exc: TriageError) -> None:
 
 
 def _told(where: Path) -> dict[str, Any]:
-    return dict(json.loads(where.read_text())) if where.exists() else {}
+    return read_object(where) or {}
 
 
 def run_playbook(
@@ -66,7 +68,8 @@ def run_playbook(
 ) -> Outcome:
     """Run a playbook of the project with the terminal passed through, and wait for it.
 
-    ``inventory`` is what Ansible takes for one; None means the project's default.
+    ``inventory`` is a folder of the project's ``inventory/`` by its name, or a path. Raises
+    UsageError when there is no such inventory.
     """
     # ansible-runner silently takes env/extravars of an earlier run in the same directory.
     with tempfile.TemporaryDirectory(prefix="wktriage-") as private:
@@ -75,7 +78,7 @@ def run_playbook(
         extra_file.write_text(json.dumps(dict(extra_vars)))
         argv = [str(PROJECT / playbook), "--extra-vars", f"@{extra_file}"]
         if inventory is not None:
-            argv += ["--inventory", inventory]
+            argv += ["--inventory", inventories.resolve(inventory)]
         runner = init_command_config(
             str(Path(sys.executable).with_name("ansible-playbook")),
             cmdline_args=argv,

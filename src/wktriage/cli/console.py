@@ -104,7 +104,7 @@ def verdict_lines(verdict: Mapping[str, Any], width: int = 100) -> list[str]:
         lines += textwrap.wrap(
             visible(text).replace("\n", " "),
             max(40, width),
-            initial_indent=f"{label:<{LABEL_WIDTH}}",
+            initial_indent="" if label is None else f"{label:<{LABEL_WIDTH}}",
             subsequent_indent=" " * LABEL_WIDTH,
             break_on_hyphens=False,
         )
@@ -119,7 +119,7 @@ def command_lines(verdict: Mapping[str, Any]) -> list[str]:
     command = visible(step.command).replace("\n", " ")
     if command.startswith("wktriage "):
         command = program() + command.removeprefix("wktriage")
-    return ["Next step:", f"  {command}", *([f"  {step.note}"] if step.note else [])]
+    return ["Command of the next step:", f"  {command}", *([f"  {step.note}"] if step.note else [])]
 
 
 def program() -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from wktriage.core.errors import InfraError
+from wktriage.core.json_files import read_object
 from wktriage.report import words
 
 HEALTHY, CLASSIFIED, INCONCLUSIVE, HARD_STOP = 0, 3, 4, 5
@@ -35,11 +35,10 @@ def exit_code(verdict: Mapping[str, Any]) -> int:
 def read(bundle: Path) -> Outcome:
     """Return how the triage of that bundle ended. Raises InfraError without a verdict."""
     path = bundle / "verdict.json"
-    try:
-        verdict = json.loads(path.read_text(encoding="utf-8"))
-        code = exit_code(verdict)
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise InfraError(f"{bundle} has no verdict: {exc}") from exc
+    verdict = read_object(path)
+    if verdict is None or "category" not in verdict:
+        raise InfraError(f"{bundle} has no verdict")
+    code = exit_code(verdict)
     report = bundle / "report.html"
     page = report if report.exists() else bundle / "summary.md"
     return Outcome(code, f"{words.headline(verdict)}: see {page}")

@@ -1,28 +1,70 @@
-"""JSON objects in files: read without raising, written readable and always in the same form."""
+"""JSON objects: read leniently as evidence, strictly as a declared type, and written one way."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from wktriage.core.declarations import convert, shown
+from wktriage.core.errors import TriageError, UsageError
+
+T = TypeVar("T")
+
+CAP = 16 * 1024 * 1024
+"""Bytes read of a JSON document; a larger one counts as unreadable."""
 
 
-def read_object(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object that a file holds; None when it is absent, damaged or no object."""
+def parse_object(text: str | bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a text is; None when it is damaged or no object.
+
+    Bytes that are no UTF-8 are replaced: what came over a wire or from a killed writer may be
+    anything.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", errors="replace")
     try:
-        value = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-    except (OSError, ValueError, RecursionError):
+        value = json.loads(text)
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
 
+def read_object(path: Path, cap: int = CAP) -> dict[str, Any] | None:
+    """Return the JSON object in a file.
+
+    None when the file is absent, unreadable, larger than ``cap`` bytes, damaged or no object.
+    """
+    try:
+        with path.open("rb") as handle:
+            data = handle.read(cap + 1)
+    except OSError:
+        return None
+    return None if len(data) > cap else parse_object(data)
+
+
+def load_typed(path: Path, kind: type[T], error: type[TriageError] = UsageError) -> T:
+    """Return a JSON file as its declared type.
+
+    Raises ``error`` with file, place and a suggestion when it is unreadable or not as declared.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    except (OSError, ValueError, RecursionError) as exc:
+        raise error(f"{shown(path)}: cannot be read: {exc}") from exc
+    return convert(raw, kind, shown(path), error)
+
+
 def object_text(document: Mapping[str, Any]) -> str:
-    """Return an object as text: indented, keys sorted, ending in a newline."""
+    """Return the one form in which this project writes JSON documents."""
     return json.dumps(document, indent=2, sort_keys=True) + "\n"
 
 
 def write_object(path: Path, document: Mapping[str, Any]) -> None:
-    """Write an object to a file; directories are made as needed."""
+    """Write an object to a file; a reader never sees half of it. Directories are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(object_text(document), encoding="utf-8")
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(object_text(document), encoding="utf-8")
+    fresh.replace(path)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from wktriage.core.errors import UnknownSignalError
+from wktriage.core.suggestions import did_you_mean
 
 Value = float | int | bool | str | None
 
@@ -116,9 +116,9 @@ class SignalSet:
     def require(self, name: str) -> None:
         """Raise UnknownSignalError for a name that is not among those that there are."""
         if name not in self.names:
-            near = difflib.get_close_matches(name, self.names, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise UnknownSignalError(f"no signal is called {name!r}{hint}")
+            raise UnknownSignalError(
+                f"no signal is called {name!r}{did_you_mean(name, self.names)}"
+            )
 
     def per_node(self, name: str) -> Mapping[str, Signal]:
         """Return the node-scoped signals of that name by node name."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wktriage.core.errors import TriageError
+from wktriage.core.json_files import parse_object
 from wktriage.core.paths import PROJECT
 
 # Imported where it is used: judging validates nothing, and a tenth of a second is much of it.
@@ -93,10 +94,9 @@ def check_rows(path: Path, name: str) -> str | None:
         for number, line in enumerate(handle, 1):
             if number % step and number not in (1, total):
                 continue
-            try:
-                row = json.loads(line[:ROW_CAP].decode("utf-8", errors="replace"))
-            except (ValueError, RecursionError):
-                return f"line {number} is no JSON"
+            row = parse_object(line[:ROW_CAP])
+            if row is None:
+                return f"line {number} is no JSON object"
             found = problem(name, row)
             if found is not None:
                 return f"line {number} {found}"

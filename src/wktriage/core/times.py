@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from datetime import UTC, datetime
 
 _FRACTION = re.compile(r"\.(\d{6})\d+")
@@ -23,6 +24,11 @@ def parse_time(value: object) -> float | None:
         return parsed.timestamp()
     except (OverflowError, ValueError):
         return None
+
+
+def utc_now() -> str:
+    """Return the time as ISO 8601 UTC with milliseconds and Z."""
+    return str(iso(time.time()))
 
 
 def iso(epoch: float | None) -> str | None:

@@ -5,113 +5,86 @@ Everything after ``roles/stack`` reads this and nothing else about the stack.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
+import msgspec
+from msgspec import Meta
+
+from wktriage.core import json_files
+from wktriage.core.declarations import Declared, convert
 from wktriage.core.errors import InfraError
 
-SCHEMA_VERSION = 1
-
+Verb = Literal["pause", "unpause", "kill", "stop", "start", "restart", "logs"]
 Verbs = dict[str, list[str]]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Url = Annotated[str, Meta(pattern="^http://")]
 
 
-@dataclass(frozen=True)
-class Node:
+class Handle(Declared, frozen=True, omit_defaults=True):
+    """What acts on a process: a container, a process of the host, or stand-ins behind URLs."""
+
+    kind: Literal["container", "process", "http"]
+    id: str | None = None
+    name: str | None = None
+    pid: int | None = None
+    pid_file: str | None = None
+    log_file: str | None = None
+    resource_url: str | None = None
+    logs_url: str | None = None
+    host_url: str | None = None
+    events_url: str | None = None
+    bundle_url: str | None = None
+
+
+class Node(Declared, frozen=True):
     """One WuKongIM node: name, numeric id, inventory host, API address, handle, directories."""
 
-    name: str
-    id: int
+    name: Name
+    id: Annotated[int, Meta(ge=0)]
     host: str
-    api_url: str
-    handle: Mapping[str, Any]
+    api_url: Url
+    handle: Handle
     data_dir: str | None
     log_dir: str | None
-    verbs: Verbs = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {
-            "name": self.name,
-            "id": self.id,
-            "host": self.host,
-            "api_url": self.api_url,
-            "handle": dict(self.handle),
-            "data_dir": self.data_dir,
-            "log_dir": self.log_dir,
-            "verbs": self.verbs,
-        }
+    verbs: Verbs = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Sim:
+class Sim(Declared, frozen=True):
     """The simulator: where its /status is and how to act on it."""
 
-    name: str
+    name: Name
     host: str
-    status_url: str
-    handle: Mapping[str, Any]
+    status_url: Url
+    handle: Handle
     log_dir: str | None = None
-    verbs: Verbs = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {
-            "name": self.name,
-            "host": self.host,
-            "status_url": self.status_url,
-            "handle": dict(self.handle),
-            "log_dir": self.log_dir,
-            "verbs": self.verbs,
-        }
+    verbs: Verbs = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Topology:
-    """A stack as exported by its driver."""
+class Topology(Declared, frozen=True):
+    """A stack as exported by its driver. ``replay_of`` is the incident that is played."""
 
-    driver: str
+    driver: Name
     project: str
     data_root: str | None
     nodes: tuple[Node, ...]
     sim: Sim
     replay_of: str | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form written to topology.json."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "driver": self.driver,
-            "project": self.project,
-            "data_root": self.data_root,
-            "replay_of": self.replay_of,
-            "nodes": [n.as_dict() for n in self.nodes],
-            "sim": self.sim.as_dict(),
-        }
+    schema_version: Literal[1] = 1
 
     def write(self, path: Path) -> None:
         """Write topology.json."""
-        path.write_text(json.dumps(self.as_dict(), indent=2, sort_keys=True) + "\n")
+        json_files.write_object(path, self.as_dict())
 
 
 def load(path: Path) -> Topology:
-    """Read a topology.json. Raises InfraError when it is missing or not one."""
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-        if raw["schema_version"] != SCHEMA_VERSION:
-            raise ValueError("unknown schema_version")
-        return Topology(
-            driver=raw["driver"],
-            project=raw["project"],
-            data_root=raw["data_root"],
-            nodes=tuple(Node(**n) for n in raw["nodes"]),
-            sim=Sim(**raw["sim"]),
-            replay_of=raw["replay_of"],
-        )
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise InfraError(f"{path} is no topology this version can read: {exc}") from exc
+    """Read a topology.json. Raises InfraError with file, key and a suggestion when it is none."""
+    return json_files.load_typed(path, Topology, InfraError)
+
+
+def check(document: object, where: str) -> None:
+    """Raise InfraError when a parsed document is no topology; ``where`` names its file."""
+    convert(document, Topology, where, InfraError)
 
 
 def container_verbs(container_id: str) -> Verbs:

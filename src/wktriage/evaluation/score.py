@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.bundle import archive
+from wktriage.core import categories
 from wktriage.core.errors import UsageError
 from wktriage.core.tables import aligned
 from wktriage.incidents import labels
-from wktriage.judging import categories
 from wktriage.judging.verdict import verdict_of
 
 ABSTAIN = categories.ABSTAIN
@@ -93,21 +93,18 @@ def cases(directory: Path, label_file: Path | None = None) -> list[Case]:
     Each row's ``bundle`` is ``<bundle>.tar.xz`` or a directory of that name. Raises UsageError
     when labels are missing or broken, or a bundle is not there.
     """
-
-    def case(row: dict[str, Any]) -> Case:
-        name = str(row["bundle"])
+    file = label_file or directory / labels.LABELS
+    if not file.is_file():
+        raise UsageError(f"{file} is missing: name the labels with --labels")
+    labelled = []
+    for label in labels.read(file):
+        name = label.bundle
         places = [directory / f"{name}.tar.xz", directory / name]
         path = next((p for p in places if p.exists()), None)
         if path is None:
             raise UsageError(f"{directory}: holds neither {name}.tar.xz nor {name}/")
-        also_ok, nodes = tuple(row.get("also_ok") or ()), tuple(row.get("must_cite") or ())
-        return Case(name, path, str(row["label"]), also_ok, nodes)
-
-    file = label_file or directory / labels.LABELS
-    try:
-        return labels.read(file, case)
-    except OSError as exc:
-        raise UsageError(f"{file}: no usable labels ({exc}); name them with --labels") from exc
+        labelled.append(Case(name, path, label.label, label.also_ok, label.nodes))
+    return labelled
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from wktriage.experiments import belief, design, private_files, registration
 from wktriage.experiments.design import RunRecord, Stop
 from wktriage.experiments.eligibility import Eligibility
 from wktriage.experiments.finding import Finding
-from wktriage.experiments.judge import ExperimentOutcome
+from wktriage.experiments.outcomes import ExperimentOutcome
 from wktriage.experiments.registration import BundleRef, Registration, TamperedError
 from wktriage.experiments.verification import Verification
 

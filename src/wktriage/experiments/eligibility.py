@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from wktriage.core import categories
 from wktriage.core.errors import UsageError
 from wktriage.core.text import iter_lines
 from wktriage.experiments.effects import Outcome
 from wktriage.experiments.registration import Kind
 from wktriage.experiments.regression import Ran, TestRun
-from wktriage.judging import categories
 from wktriage.judging.eligibility import SURE_ENOUGH
 
 VERDICT = "evidence/verdict.json"

@@ -19,7 +19,7 @@ from wktriage.bundle.bundle import Bundle
 from wktriage.core.errors import TriageError, UsageError
 from wktriage.core.model import SignalSet
 from wktriage.core.times import parse_time
-from wktriage.experiments import expectations, ranks
+from wktriage.experiments import expectations, looks
 from wktriage.experiments.effects import MinEffect
 from wktriage.judging import signals
 from wktriage.judging.predicates import Catalogue
@@ -144,7 +144,7 @@ class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def remarks(self) -> Sequence[str]:
         """Return what a person should know before the first run."""
-        fewest = ranks.fewest_repeats(self.alpha)
+        fewest = looks.fewest_repeats(self.alpha)
         notes = []
         if self.repeats < fewest:
             notes.append(

@@ -1,53 +1,82 @@
-"""``labels.jsonl``: what really happened in each of the bundles beside it, one row a bundle."""
+"""labels.jsonl: what really happened in each recorded run, one JSON object a line."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated
 
+from msgspec import Meta
+
+from wktriage.core.categories import CategoryName
+from wktriage.core.declarations import Declared, convert, shown
 from wktriage.core.errors import UsageError
 
 LABELS = "labels.jsonl"
+ID = r"^[a-z0-9][a-z0-9-]{0,60}$"
 
-T = TypeVar("T")
+# Recordings that were handed over before the key was renamed still say it.
+_FORMER = {"must_cite": "nodes"}
 
 
-def read(path: Path, parse: Callable[[dict[str, Any]], T]) -> list[T]:
-    """Return what ``parse`` makes of each row.
+class Label(Declared, frozen=True):
+    """What happened in one run.
 
-    Raises UsageError, naming file and line, for a row that is no JSON object or that ``parse``
-    refuses with a ValueError, KeyError or TypeError; OSError when the file can't be read.
+    ``also_ok`` are other categories that describe it as well, ``nodes`` those that a verdict must
+    name. ``fault_at_s`` counts from the first status sample, None when nothing was injected.
+    ``checks`` are the lab's own that the fault took hold.
+    """
+
+    bundle: Annotated[str, Meta(pattern=ID)]
+    label: CategoryName
+    fault: str
+    scenario: str
+    title: str | None = None
+    also_ok: tuple[CategoryName, ...] = ()
+    nodes: tuple[str, ...] = ()
+    fault_at_s: float | None = None
+    baseline: str | None = None
+    recorded_on: str | None = None
+    checks: tuple[str, ...] = ()
+
+
+def read(path: Path) -> list[Label]:
+    """Return the labels in a file.
+
+    Raises UsageError with file, line, key and a suggestion for a row that is not as declared.
     """
     try:
-        text = path.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text: {error}") from error
-    parsed = []
-    for number, line in enumerate(text.splitlines(), 1):
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"{shown(path)}: cannot be read: {exc}") from exc
+    found = []
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
+        where = f"{shown(path)}:{number}"
         try:
             row = json.loads(line)
-            if not isinstance(row, dict):
-                raise TypeError("no JSON object")
-            parsed.append(parse(row))
-        except KeyError as error:
-            raise UsageError(f"{path}:{number} is not a usable label: it lacks {error}") from error
-        except (ValueError, TypeError) as error:
-            raise UsageError(f"{path}:{number} is not a usable label: {error}") from error
-    return parsed
+        except (ValueError, RecursionError) as exc:
+            raise UsageError(f"{where}: is no JSON: {exc}") from exc
+        if isinstance(row, dict):
+            row = {_FORMER.get(key, key): value for key, value in row.items()}
+        found.append(convert(row, Label, where))
+    return found
 
 
-def write(path: Path, row: Mapping[str, Any]) -> None:
-    """Write a bundle's row, in place of the one that it may have; rows are sorted by bundle."""
-    rows = read(path, dict) if path.is_file() else []
-    rows = [other for other in rows if other.get("bundle") != row["bundle"]] + [dict(row)]
-    rows.sort(key=lambda each: str(each["bundle"]))
-    text = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in rows)
-    replace_file(path, text.encode("utf-8"))
+def text(labels: Iterable[Label]) -> str:
+    """Return the content of a file with these labels, in the order of their bundles."""
+    rows = sorted((label.as_dict() for label in labels), key=lambda row: row["bundle"])
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def write(path: Path, label: Label) -> None:
+    """Write a bundle's label, in place of the one that it may have."""
+    others = read(path) if path.is_file() else []
+    kept = [other for other in others if other.bundle != label.bundle]
+    replace_file(path, text([*kept, label]).encode("utf-8"))
 
 
 def replace_file(path: Path, data: bytes) -> None:

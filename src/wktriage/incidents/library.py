@@ -13,11 +13,11 @@ import math
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+import msgspec
 
 from wktriage.bundle import manifest
 from wktriage.bundle.archive import unpack_bundle
@@ -25,20 +25,19 @@ from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.readers import status
 from wktriage.bundle.readers.jsonl import number
 from wktriage.bundle.readers.usage import SIM
+from wktriage.core.declarations import Declared
+from wktriage.core.durations import parse_rate
 from wktriage.core.errors import UsageError
 from wktriage.core.paths import cache_dir
 from wktriage.core.suggestions import did_you_mean
 from wktriage.core.times import parse_time
+from wktriage.core.yaml_files import load_typed
 from wktriage.incidents import archive, labels
 from wktriage.incidents.labels import replace_file
+from wktriage.request.workload import KEYS
 
-ID = re.compile(r"[a-z0-9][a-z0-9-]{0,60}\Z")
 MAX_ARCHIVE_BYTES = 4 << 20
 DEFAULT = "paused-node"
-# What of the simulator's reported configuration is the workload.
-_WORKLOAD = tuple(
-    name for name in status.CONFIG_NAMES.values() if name not in ("uid_prefix", "connect_rate")
-)
 
 
 @dataclass(frozen=True)
@@ -52,18 +51,24 @@ class Incident:
     title: str
     archive: Path = field(compare=False)
     also_ok: tuple[str, ...] = ()
-    must_cite: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
     fault_at_s: float | None = None
     baseline: str | None = None
     recorded_on: str | None = None
     checks: tuple[str, ...] = ()
     shared: bool = False
 
-    def row(self) -> dict[str, Any]:
-        """Return the row of labels.jsonl."""
-        skipped = {"archive", "shared"}
-        row = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in skipped}
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in row.items()}
+    def as_label(self) -> labels.Label:
+        """Return what labels.jsonl says of it."""
+        given = {name: getattr(self, name) for name in labels.Label.__struct_fields__}
+        return labels.Label(**given)
+
+
+class Shared(Declared, frozen=True):
+    """incidents/shared.yml: what the labels of the given incidents do not say."""
+
+    baseline: str | None = None
+    titles: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,13 +98,10 @@ def list_incidents(root: Path) -> list[Incident]:
     incidents = _read_labels(root, shared=False, baseline=None, titles={})
     shared = root / "shared"
     if (shared / labels.LABELS).is_file():
-        extra: Any = {}
+        extra = Shared()
         if (root / "shared.yml").is_file():
-            extra = yaml.safe_load((root / "shared.yml").read_text("utf-8")) or {}
-        titles = extra.get("titles") or {}
-        incidents += _read_labels(
-            shared, shared=True, baseline=extra.get("baseline"), titles=titles
-        )
+            extra = load_typed(root / "shared.yml", Shared)
+        incidents += _read_labels(shared, shared=True, baseline=extra.baseline, titles=extra.titles)
     return incidents
 
 
@@ -109,28 +111,24 @@ def _read_labels(
     path = directory / labels.LABELS
     if not path.is_file():
         return []
-
-    def incident(row: dict[str, Any]) -> Incident:
-        name = str(row["bundle"])
-        if not ID.match(name):
-            raise ValueError(f"{name!r} is not an incident id")
-        return Incident(
-            bundle=name,
-            label=str(row["label"]),
-            fault=str(row["fault"]),
-            scenario=str(row["scenario"]),
-            title=str(row.get("title") or titles.get(name) or row["fault"]),
-            archive=directory / f"{name}.tar.xz",
-            also_ok=tuple(row.get("also_ok") or ()),
-            must_cite=tuple(row.get("must_cite") or ()),
-            fault_at_s=row.get("fault_at_s"),
-            baseline=row.get("baseline") or baseline,
-            recorded_on=row.get("recorded_on"),
-            checks=tuple(row.get("checks") or ()),
+    return [
+        Incident(
+            bundle=label.bundle,
+            label=label.label,
+            fault=label.fault,
+            scenario=label.scenario,
+            title=label.title or titles.get(label.bundle) or label.fault,
+            archive=directory / f"{label.bundle}.tar.xz",
+            also_ok=label.also_ok,
+            nodes=label.nodes,
+            fault_at_s=label.fault_at_s,
+            baseline=label.baseline or baseline,
+            recorded_on=label.recorded_on,
+            checks=label.checks,
             shared=shared,
         )
-
-    return labels.read(path, incident)
+        for label in labels.read(path)
+    ]
 
 
 def find_incident(root: Path, name: str) -> Incident:
@@ -178,20 +176,20 @@ def recorded(bundle_dir: Path) -> Recorded:
         raise UsageError(f"nothing to replay: {bundle_dir.name} has no readable status.jsonl")
     inputs = (bundle.read_json("fingerprint.json") or {}).get("inputs") or {}
     start, end = replayed_window(bundle, samples)
-    rate = re.fullmatch(r"(\d+)/s", str(status.effective_config(bundle).get("connect_rate", "")))
+    rate = parse_rate(status.effective_config(bundle).get("connect_rate"))
     sim = (bundle.read_json("topology.json") or {}).get("sim") or {}
     # Shown in the order of the file; what had to be inferred has none of its own.
     written = bundle.exists("config/workload.json")
-    keys = list(bundle.workload) if written else [k for k in _WORKLOAD if k in bundle.workload]
+    keys = list(bundle.workload) if written else [k for k in KEYS if k in bundle.workload]
     scenario = bundle.scenario if bundle.scenario != "unknown" else inputs.get("scenario")
     return Recorded(
         scenario=str(scenario or "custom"),
         mode=str(inputs.get("mode") or bundle.env.get("MODE") or "clean"),
         # A window that ended a status sample early still is the one that was asked for.
         duration_s=round(end - start),
-        workload={key: bundle.workload[key] for key in keys if key in _WORKLOAD},
+        workload={key: bundle.workload[key] for key in keys if key in KEYS},
         node_env={str(k): str(v) for k, v in (inputs.get("node_env") or {}).items()},
-        connect_rate=int(rate[1]) if rate else None,
+        connect_rate=int(rate) if rate else None,
         node_ids={n: int(bundle.metrics_key(n).removeprefix("node")) for n in bundle.nodes},
         sim=str(sim.get("name") or SIM),
         plain=not bundle.exists("manifest.json"),
@@ -278,7 +276,7 @@ def check_request(incident: Incident, held: Recorded, asked: Mapping[str, Any]) 
     same("scenario", held.scenario)
     same("mode", held.mode)
     same("connect_rate", held.connect_rate)
-    for key in _WORKLOAD:
+    for key in KEYS:
         same(key, held.workload.get(key))
     node_env = asked.get("node_env", held.node_env)
     if dict(node_env) != dict(held.node_env):
@@ -368,7 +366,7 @@ def pack(bundle_dir: Path, incident: Incident) -> Path:
 
     The bundle itself is not touched. Raises UsageError when it cannot be replayed or is too large.
     """
-    if not ID.match(incident.bundle):
+    if not re.match(labels.ID, incident.bundle):
         raise UsageError(f"{incident.bundle!r}: use lower-case letters, digits and '-' only")
     recorded(bundle_dir)
     data = archive.packed(bundle_dir, incident.bundle)
@@ -379,5 +377,5 @@ def pack(bundle_dir: Path, incident: Incident) -> Path:
         )
     incident.archive.parent.mkdir(parents=True, exist_ok=True)
     replace_file(incident.archive, data)
-    labels.write(incident.archive.parent / labels.LABELS, incident.row())
+    labels.write(incident.archive.parent / labels.LABELS, incident.as_label())
     return incident.archive

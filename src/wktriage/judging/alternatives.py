@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from wktriage.core.categories import ABSTAIN, CATEGORIES, HEALTHY
 from wktriage.core.model import SignalSet, Tri
-from wktriage.judging.categories import ABSTAIN, CATEGORIES, HEALTHY
 from wktriage.judging.conditions import explain, obstacle
 from wktriage.judging.decision import Decision
 from wktriage.judging.rules import Outcome

@@ -18,9 +18,13 @@ import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Annotated, Literal
 
+from msgspec import Meta
+
+from wktriage.core.declarations import Declared
 from wktriage.core.model import Tri
-from wktriage.core.yaml_files import read_mapping
+from wktriage.core.yaml_files import load_typed
 from wktriage.judging.rules import DIRECTORY, Outcome
 
 PRIOR = 0.0
@@ -32,14 +36,32 @@ STRENGTH_COUNT = 6
 LOWEST = 0.05
 
 
+class Count(Declared, frozen=True):
+    """In how many recorded incidents a rule decided the verdict, and how often rightly so."""
+
+    fired: Annotated[int, Meta(ge=0)]
+    right: Annotated[int, Meta(ge=0)]
+
+    def __post_init__(self) -> None:
+        if self.right > self.fired:
+            raise ValueError("right must not exceed fired")
+
+
+class SupportFile(Declared, frozen=True):
+    """Incidents in which each rule decided the verdict: rules/support.yml."""
+
+    schema_version: Literal[1]
+    support: dict[str, Count]
+
+
 @cache
 def support(directory: Path = DIRECTORY) -> dict[str, tuple[int, int]]:
     """Return (fired, right) by rule id from support.yml; rules not in it were never tried."""
     path = directory / "support.yml"
     if not path.is_file():
         return {}
-    raw = read_mapping(path)["support"]
-    return {str(k): (int(v["fired"]), int(v["right"])) for k, v in raw.items()}
+    counts = load_typed(path, SupportFile).support
+    return {rule: (count.fired, count.right) for rule, count in counts.items()}
 
 
 def cap(rule_id: str, strength: float, seen: dict[str, tuple[int, int]] | None = None) -> float:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from wktriage.core.categories import ABSTAIN, CATEGORIES
 from wktriage.core.model import SignalSet, Tri
 from wktriage.judging import rules, signals
-from wktriage.judging.categories import ABSTAIN, CATEGORIES
 from wktriage.judging.predicates import kleene_or
 from wktriage.judging.rules import Outcome
 

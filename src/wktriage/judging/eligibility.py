@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wktriage.judging.categories import SERVERS
+from wktriage.core.categories import SERVERS
 from wktriage.judging.wording import join
 
 SURE_ENOUGH = 0.6

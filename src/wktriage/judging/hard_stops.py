@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from wktriage.core.categories import HEALTHY
 from wktriage.core.model import SignalSet, Tri
 from wktriage.judging import next_experiment
-from wktriage.judging.categories import HEALTHY
 from wktriage.judging.decision import Decision
 from wktriage.judging.signals import history
 

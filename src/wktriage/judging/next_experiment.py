@@ -13,10 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from wktriage.core.categories import NOT_ABOUT_TRAFFIC
+from wktriage.core.durations import parse_rate
 from wktriage.core.errors import UsageError
-from wktriage.judging.categories import NOT_ABOUT_TRAFFIC
 from wktriage.judging.wording import render
 from wktriage.request import knobs, scenarios
+from wktriage.request.workload import KEYS
 
 UNEXPLAINED = "unexplained"
 BASELINES = frozenset({"smoke-default", "accumulated-data"})
@@ -68,9 +70,9 @@ def propose(
     values = {**values, "setting": run.refused[0] if run.refused else ""}
     experiment = _experiment(entry, run, values)
     hypothesis = {
-        "statement": render(entry["statement"], values),
-        "expected_observation": render(entry["expected_observation"], values),
-        "falsification_test": render(entry["falsification_test"], values),
+        "statement": render(entry.statement, values),
+        "expected_observation": render(entry.expected_observation, values),
+        "falsification_test": render(entry.falsification_test, values),
         "variable": experiment["variable"],
     }
     if must_isolate(category, run):
@@ -83,34 +85,34 @@ def must_isolate(category: str, run: Run) -> bool:
     return run.mixed and category not in NOT_ABOUT_TRAFFIC and run.scenario not in BASELINES
 
 
-def _choose(ids: Sequence[str], run: Run, *, nodes_named: bool) -> Mapping[str, Any]:
+def _choose(ids: Sequence[str], run: Run, *, nodes_named: bool) -> knobs.Hypothesis:
     known = knobs.hypotheses()
     for name in (*ids, UNEXPLAINED):
         entry = known[name]
-        if entry.get("needs_nodes") and not nodes_named:
+        if entry.needs_nodes and not nodes_named:
             continue
-        if entry.get("needs_refused_setting") and not run.refused:
+        if entry.needs_refused_setting and not run.refused:
             continue
         return entry
     raise UsageError(f"hypotheses.yml: {UNEXPLAINED} must not need nodes")
 
 
-def _experiment(entry: Mapping[str, Any], run: Run, values: Mapping[str, Any]) -> dict[str, Any]:
-    plan = entry["experiment"]
+def _experiment(entry: knobs.Hypothesis, run: Run, values: Mapping[str, Any]) -> dict[str, Any]:
+    plan = entry.experiment
     common = {
-        "expected_result": render(entry["expected_result"], values),
-        "stop_condition": render(entry["stop_condition"], values),
+        "expected_result": render(entry.expected_result, values),
+        "stop_condition": render(entry.stop_condition, values),
     }
-    if plan["kind"] == "none":
+    if isinstance(plan, knobs.NoChange):
         return {
             "kind": "none",
-            "variable": plan["variable"],
-            "from": plan["from"],
-            "to": plan["to"],
+            "variable": plan.variable,
+            "from": plan.from_,
+            "to": plan.to,
             "command": None,
             **common,
         }
-    if plan["kind"] == "unset":
+    if isinstance(plan, knobs.Unset):
         setting = run.refused[0]
         return {
             "kind": "config",
@@ -120,28 +122,25 @@ def _experiment(entry: Mapping[str, Any], run: Run, values: Mapping[str, Any]) -
             "command": _command(run, unset=setting),
             **common,
         }
-    if plan["kind"] == "state":
+    if isinstance(plan, knobs.StateChange):
         return {
             "kind": "config",
-            "variable": render(str(plan["variable"]), values),
-            "from": render(str(plan["from"]), values),
-            "to": render(str(plan["to"]), values),
+            "variable": render(plan.variable, values),
+            "from": render(plan.from_, values),
+            "to": render(plan.to, values),
             "command": _command(
-                run,
-                scenario=plan.get("scenario"),
-                mode=plan.get("mode"),
-                duration=plan.get("duration"),
+                run, scenario=plan.scenario, mode=plan.mode, duration=plan.duration
             ),
             **common,
         }
-    knob = knobs.load()[plan["knob"]]
-    if knob.kind == "config":
+    knob = knobs.load()[plan.knob]
+    if isinstance(plan, knobs.ConfigChange):
         return {
             "kind": "config",
             "variable": knob.env,
             "from": knob.default,
-            "to": plan["to"],
-            "command": _command(run, node_env={knob.env: str(plan["to"])}),
+            "to": plan.to,
+            "command": _command(run, node_env={knob.env: str(plan.to)}),
             **common,
         }
     before = run.workload.get(knob.name, knob.default)
@@ -156,26 +155,21 @@ def _experiment(entry: Mapping[str, Any], run: Run, values: Mapping[str, Any]) -
     }
 
 
-def _changed(before: Any, plan: Mapping[str, Any], knob: knobs.Knob) -> Any:
+def _changed(before: Any, plan: knobs.WorkloadChange, knob: knobs.Knob) -> Any:
     """Return the new value of a workload knob, inside the knob's range."""
-    if "to" in plan:
-        return plan["to"]
-    text = str(before)
-    try:
-        value = float(text.removesuffix("/s")) * plan["factor"]
-    except ValueError:
-        value = float(str(knob.default).removesuffix("/s")) * plan["factor"]
-    value = max(value, plan.get("least", value))
+    if plan.factor is None:
+        return plan.to
+    start = next((n for n in map(_amount, (before, knob.default)) if n is not None), 0.0)
+    value = start * plan.factor
+    value = max(value, value if plan.least is None else plan.least)
     value = min(max(value, knob.minimum or 0.0), knob.maximum or value)
     return f"{value:g}/s" if knob.type == "rate" else round(value)
 
 
 def _isolate(run: Run) -> dict[str, Any]:
     """Return the first isolated run of a mix; its other half is named as the step after it."""
-    try:
-        isolates = scenarios.load(run.scenario).isolates
-    except UsageError:
-        isolates = ()
+    known = run.scenario in scenarios.names()
+    isolates = scenarios.load(run.scenario).isolates if known else ()
     person, group = _count(run.workload, "person_channels"), _count(run.workload, "group_channels")
     if isolates:
         to = " first, then ".join(isolates)
@@ -217,9 +211,7 @@ def _command(
         workload = {**dict(run.workload), **(change or {})}
         # Values may come from evidence, and Ansible templates extra vars: plain ones only.
         extra = [
-            f"{key}={workload[key]}"
-            for key in scenarios.KEYS
-            if _PLAIN.match(str(workload.get(key, "")))
+            f"{key}={workload[key]}" for key in KEYS if _PLAIN.match(str(workload.get(key, "")))
         ]
     words.append(f"scenario={name}")
     for item in extra:
@@ -238,6 +230,12 @@ def _command(
     if environment := {**kept, **(node_env or {})}:
         words += ["-e", json.dumps({"node_env": environment}, sort_keys=True)]
     return f"{shlex.join(words)} -e wukongim_checkout={CHECKOUT}"
+
+
+def _amount(value: Any) -> float | None:
+    """Return the number that a knob's value is: a count, or the number a second of a rate."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number else parse_rate(value)
 
 
 def _count(workload: Mapping[str, Any], key: str) -> int:

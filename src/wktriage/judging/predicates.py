@@ -14,7 +14,6 @@ UNKNOWN and stays so under ``not``; only ``known`` turns it into yes or no.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from typing import Any
 
 from wktriage.core.errors import UsageError
 from wktriage.core.model import Citation, Signal, SignalSet, Tri, Value
+from wktriage.core.suggestions import did_you_mean
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": lambda a, b: a > b,
@@ -178,8 +178,7 @@ def _operator(raw: Mapping[str, Any], where: str) -> str:
 
 def _signal(name: Any, where: str, scope: Mapping[str, str], *, in_node: bool) -> str:
     if not isinstance(name, str) or name not in scope:
-        near = difflib.get_close_matches(str(name), scope, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(name, scope)
         raise UsageError(f"{where}: no signal {name!r} in the catalogue{hint}")
     if scope[name] == "node" and not in_node:
         raise UsageError(f"{where}: {name} is a node's signal: use any_node, all_nodes, …")

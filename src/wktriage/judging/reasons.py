@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from wktriage.bundle.bundle import Bundle
+from wktriage.core.categories import ABSTAIN, HEALTHY
 from wktriage.core.model import Citation, SignalSet, Tri
-from wktriage.judging.categories import ABSTAIN, HEALTHY
 from wktriage.judging.decision import Decision
 from wktriage.judging.predicates import Leaf
 from wktriage.judging.rules import Outcome

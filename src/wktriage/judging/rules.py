@@ -7,42 +7,71 @@ One file a category in ``rules/``; ``facts.yml`` there names predicates that rul
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from wktriage.core import schemas
+import msgspec
+from msgspec import Meta
+
+from wktriage.core.categories import CATEGORIES, CategoryName, ComponentName
+from wktriage.core.declarations import Declared, PredicateTree, Purpose, shown
 from wktriage.core.errors import UsageError
 from wktriage.core.model import SignalSet, Tri
 from wktriage.core.paths import PROJECT
-from wktriage.core.yaml_files import read_mapping
+from wktriage.core.suggestions import did_you_mean
+from wktriage.core.yaml_files import load_typed
 from wktriage.judging import predicates
-from wktriage.judging.categories import CATEGORIES
 from wktriage.judging.predicates import Catalogue, Evaluation, Predicate
+from wktriage.request import knobs
 
 DIRECTORY = PROJECT / "rules"
-
-COMPONENTS = (
-    "none",
-    "client",
-    "gateway",
-    "channel_append",
-    "storage_commit",
-    "replication",
-    "slot_raft",
-    "controller",
-    "transport",
-    "delivery",
-    "presence",
-    "connections",
-    "node_process",
-    "host",
-    "stack",
-    "history",
-)
 SUCCESS = "success"
 """The fact that stands for the success criteria of the scenario being judged."""
+
+
+class RuleEntry(Declared, frozen=True):
+    """One rule as its file states it; see :class:`Rule`."""
+
+    id: Annotated[str, Meta(pattern=r"^[a-z_]+\.[a-z_]+$")]
+    role: Literal["decides", "supports", "against"]
+    weight: Annotated[float, Meta(gt=0, le=5)]
+    component: ComponentName
+    when: PredicateTree
+    message: Purpose
+    strength: Annotated[float, Meta(ge=0.5, le=0.99)] | None = None
+    needs: tuple[str, ...] = ()
+    nodes: Annotated[tuple[PredicateTree, ...], Meta(min_length=1)] | None = None
+    hypotheses: tuple[str, ...] = ()
+    title: Annotated[str, Meta(min_length=5)] | None = None
+
+    def __post_init__(self) -> None:
+        needed = (self.title, self.strength, self.hypotheses or None)
+        if self.role == "decides" and None in needed:
+            raise ValueError("a rule that decides needs title, strength and hypotheses")
+
+
+class RuleFile(Declared, frozen=True):
+    """The rules of one category: rules/<category>.yml."""
+
+    schema_version: Literal[1]
+    category: CategoryName
+    rules: Annotated[tuple[RuleEntry, ...], Meta(min_length=1)]
+
+
+class Fact(Declared, frozen=True):
+    """A named predicate that rules share; one of scope node stands inside a node quantifier."""
+
+    scope: Literal["cluster", "node"]
+    is_: PredicateTree = msgspec.field(name="is")
+
+
+class FactFile(Declared, frozen=True):
+    """rules/facts.yml."""
+
+    schema_version: Literal[1]
+    facts: dict[Annotated[str, Meta(pattern="^[a-z_]+$")], Fact]
 
 
 @dataclass(frozen=True)
@@ -86,85 +115,75 @@ class Outcome:
 
 
 def load(
-    catalogue: Catalogue,
-    success: Mapping[str, Any],
-    directory: Path = DIRECTORY,
-    *,
-    validate: bool = False,
+    catalogue: Catalogue, success: Mapping[str, Any], directory: Path = DIRECTORY
 ) -> list[Rule]:
     """Return all rules in category order, with ``success`` as the success criteria.
 
-    ``validate`` also checks every file against its JSON schema. Raises UsageError naming file and
-    place for anything that is not right.
+    Raises UsageError naming file and place for anything that is not right, with a suggestion for an
+    unknown signal, fact or hypothesis.
     """
-    facts = _facts(directory, validate=validate) | {SUCCESS: {"scope": "cluster", "is": success}}
+    facts = load_facts(directory) | {SUCCESS: success}
     loaded: list[Rule] = []
     seen: set[str] = set()
     for category in CATEGORIES:
         path = directory / f"{category}.yml"
-        raw = read_mapping(path)
-        if validate:
-            _check("rule", raw, path.name)
-        if raw.get("category") != category:
-            raise UsageError(f"{path.name}/category: must be {category}")
-        for i, entry in enumerate(raw["rules"]):
-            rule = _rule(entry, category, f"{path.name}/rules/{i}", facts, catalogue)
-            if rule.id in seen:
-                raise UsageError(f"{path.name}/rules/{i}/id: {rule.id} is there already")
-            seen.add(rule.id)
-            loaded.append(rule)
+        file = load_typed(path, RuleFile)
+        if file.category != category:
+            raise UsageError(f"{shown(path)}: at /category: must be {category}")
+        for position, entry in enumerate(file.rules):
+            where = f"{shown(path)}: at /rules/{position}"
+            if entry.id in seen:
+                raise UsageError(f"{where}/id: there is a rule {entry.id} already")
+            seen.add(entry.id)
+            loaded.append(_rule(entry, category, where, facts, catalogue))
     return loaded
 
 
+def load_facts(directory: Path = DIRECTORY) -> dict[str, dict[str, Any]]:
+    """Return the predicate trees of facts.yml by name. Raises UsageError with file and place."""
+    file = load_typed(directory / "facts.yml", FactFile)
+    return {name: fact.is_ for name, fact in file.facts.items()}
+
+
 def _rule(
-    entry: Mapping[str, Any],
+    entry: RuleEntry,
     category: str,
     where: str,
-    facts: Mapping[str, Any],
+    facts: Mapping[str, Mapping[str, Any]],
     catalogue: Catalogue,
 ) -> Rule:
-    try:
-        where = f"{where} ({entry['id']})"
-        nodes = None
-        if "nodes" in entry:
-            nodes = tuple(
-                predicates.parse_node(
-                    _expand(raw, facts, f"{where}/nodes/{i}"), f"{where}/nodes/{i}", catalogue
-                )
-                for i, raw in enumerate(entry["nodes"])
+    nodes = None
+    if entry.nodes is not None:
+        nodes = tuple(
+            predicates.parse_node(
+                _expand(raw, facts, f"{where}/nodes/{i}"), f"{where}/nodes/{i}", catalogue
             )
-        rule = Rule(
-            id=entry["id"],
-            category=category,
-            role=entry["role"],
-            weight=float(entry["weight"]),
-            strength=float(entry.get("strength", 0.5)),
-            component=entry["component"],
-            when=predicates.parse(
-                _expand(entry["when"], facts, f"{where}/when"), f"{where}/when", catalogue
-            ),
-            needs=tuple(entry.get("needs", ())),
-            nodes=nodes,
-            message=entry["message"],
-            hypotheses=tuple(entry.get("hypotheses", ())),
-            title=entry.get("title", ""),
+            for i, raw in enumerate(entry.nodes)
         )
-    except (KeyError, TypeError, ValueError) as exc:
-        raise UsageError(f"{where}: not a usable rule: {exc!r}") from exc
-    for name in rule.needs:
-        if name not in catalogue:
-            raise UsageError(f"{where}/needs: no signal {name!r} in the catalogue")
-    if rule.component not in COMPONENTS:
-        raise UsageError(f"{where}/component: {rule.component!r} is no component")
-    return rule
+    _check_names(entry.needs, catalogue, f"{where}/needs", "signal")
+    _check_names(entry.hypotheses, knobs.hypotheses(), f"{where}/hypotheses", "hypothesis")
+    return Rule(
+        id=entry.id,
+        category=category,
+        role=entry.role,
+        weight=entry.weight,
+        strength=0.5 if entry.strength is None else entry.strength,
+        component=entry.component,
+        when=predicates.parse(
+            _expand(entry.when, facts, f"{where}/when"), f"{where}/when", catalogue
+        ),
+        needs=entry.needs,
+        nodes=nodes,
+        message=entry.message,
+        hypotheses=entry.hypotheses,
+        title=entry.title or "",
+    )
 
 
-def _facts(directory: Path, *, validate: bool) -> dict[str, Any]:
-    path = directory / "facts.yml"
-    raw = read_mapping(path)
-    if validate:
-        _check("facts", raw, path.name)
-    return dict(raw["facts"])
+def _check_names(names: Sequence[str], known: Iterable[str], where: str, what: str) -> None:
+    for position, name in enumerate(names):
+        if name not in known:
+            raise UsageError(f"{where}/{position}: no {what} {name!r}{did_you_mean(name, known)}")
 
 
 def _expand(raw: Any, facts: Mapping[str, Any], where: str, trail: tuple[str, ...] = ()) -> Any:
@@ -176,11 +195,13 @@ def _expand(raw: Any, facts: Mapping[str, Any], where: str, trail: tuple[str, ..
     if "fact" not in raw:
         return {key: _expand(value, facts, where, trail) for key, value in raw.items()}
     name = raw["fact"]
-    if set(raw) != {"fact"} or name not in facts:
-        raise UsageError(f"{where}: no fact {name!r} in facts.yml")
+    if set(raw) != {"fact"}:
+        raise UsageError(f"{where}: nothing can stand beside fact")
+    if name not in facts:
+        raise UsageError(f"{where}/fact: no fact {name!r}{did_you_mean(name, facts)}")
     if name in trail:
         raise UsageError(f"{where}: fact {name} refers to itself")
-    return _expand(facts[name]["is"], facts, where, (*trail, name))
+    return _expand(facts[name], facts, where, (*trail, name))
 
 
 def evaluate(rule: Rule, signals: SignalSet) -> Outcome:
@@ -209,10 +230,3 @@ def _nodes_of(rule: Rule, evaluation: Evaluation, signals: SignalSet) -> tuple[s
         if nodes:
             return nodes
     return ()
-
-
-def _check(name: str, document: Any, where: str) -> None:
-    try:
-        schemas.validate(name, document)
-    except schemas.SchemaError as exc:
-        raise UsageError(f"{where}: {exc}") from exc

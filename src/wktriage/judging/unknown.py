@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from wktriage.core.categories import ABSTAIN, CATEGORIES
 from wktriage.core.model import SignalSet, Tri
 from wktriage.judging import signals
-from wktriage.judging.categories import ABSTAIN, CATEGORIES
 from wktriage.judging.decision import Decision
 from wktriage.judging.rules import Outcome
 from wktriage.judging.wording import clean

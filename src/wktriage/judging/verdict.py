@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.bundle.bundle import Bundle
-from wktriage.core.errors import UsageError
+from wktriage.core.categories import CATEGORIES, CAUSES, COMPONENTS, HEALTHY
 from wktriage.core.model import Citation, SignalSet, Tri
-from wktriage.judging import confidence, eligibility, next_experiment, rules, signals
+from wktriage.judging import confidence, eligibility, next_experiment, signals
 from wktriage.judging.alternatives import alternatives
-from wktriage.judging.categories import CATEGORIES, CAUSES, HEALTHY
 from wktriage.judging.conditions import criteria
 from wktriage.judging.decision import Decision, decide
 from wktriage.judging.evidence_summary import evidence_lines
@@ -96,11 +95,8 @@ def verdict_of(path: Path) -> dict[str, Any]:
 
 
 def _scenario(name: str) -> scenarios.Scenario:
-    try:
-        return scenarios.load(name)
-    except UsageError:
-        # A workload of someone else's: what is asked of any run is asked of it too.
-        return scenarios.load(scenarios.CUSTOM)
+    # A workload of someone else's: what is asked of any run is asked of it too.
+    return scenarios.load(name if name in scenarios.names() else scenarios.CUSTOM)
 
 
 def _run(
@@ -142,7 +138,7 @@ def _where(bundle: Bundle, decision: Decision) -> tuple[str, tuple[str, ...]]:
             return heaviest.rule.component, heaviest.nodes or nodes
     if fired[0].rule.id == "baseline_health.gate":
         reference = bundle.read_json("references/baseline.json") or {}
-        if reference.get("component") in rules.COMPONENTS:
+        if reference.get("component") in COMPONENTS:
             component = str(reference["component"])
         named = reference.get("nodes")
         if isinstance(named, list):

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
 import urllib.request
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from wktriage.core import topology as topologies
 from wktriage.core.errors import InfraError, TriageError, UsageError
+from wktriage.core.json_files import parse_object
+from wktriage.core.times import utc_now
 from wktriage.lab.actions import commands
 from wktriage.lab.actions.commands import Target
 from wktriage.lab.actions.dispatcher import Actions
-from wktriage.lab.faults import Fault, Step
+from wktriage.lab.faults import Fault
+from wktriage.lab.steps import EndCycle, EndHogs, Step
 
 POLL_SECONDS = 0.5
 CHECK_AFTER_SECONDS = 6  # longer than one cycle and than a counter of the firewall needs
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass
@@ -96,7 +93,7 @@ class Injector(threading.Thread):
     def _inject(self, actions: Actions, targets: list[Target]) -> None:
         if self.fault.check is not None and self.fault.check.do in ("restarted", "oom_killed"):
             actions.remember(targets)
-        self.record.injected_at = _now()
+        self.record.injected_at = utc_now()
         for step in self.fault.inject:
             actions.perform(step.do, step.arguments, targets)
         length = self._hold_s if self.fault.for_s is None else self.fault.for_s
@@ -116,14 +113,14 @@ class Injector(threading.Thread):
         return problems
 
     def _heal(self, actions: Actions, targets: list[Target]) -> None:
-        for step in (*self.fault.heal, Step("end_cycle"), Step("end_hogs")):
+        for step in (*self.fault.heal, EndCycle(), EndHogs()):
             try:
                 actions.perform(step.do, step.arguments, targets)
             except TriageError as exc:
                 # The run may have taken its containers down already, and the fault with them.
                 if not self._ended.is_set() and "No such" not in str(exc):
                     self.record.problems.append(f"healing: {exc}")
-        self.record.healed_at = _now()
+        self.record.healed_at = utc_now()
 
     def _await_topology(self) -> topologies.Topology:
         while not self._ended.is_set():
@@ -172,7 +169,6 @@ class Injector(threading.Thread):
 def _status(url: str) -> dict[str, Any]:
     try:
         with urllib.request.urlopen(url, timeout=2) as reply:  # noqa: S310 (the topology's)
-            status = json.loads(reply.read(1 << 20))
+            return parse_object(reply.read(1 << 20)) or {}
     except (OSError, ValueError):
         return {}
-    return status if isinstance(status, dict) else {}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.readers import status
@@ -52,7 +54,7 @@ class LabelledRun:
             "problems": self.record.problems,
             "label": self.label.label if self.label else None,
             "also_ok": list(self.label.also_ok) if self.label else [],
-            "must_cite": list(self.nodes),
+            "label_nodes": list(self.nodes),
             "verdict": self.verdict["category"],
             "confidence": self.verdict["confidence"],
             "nodes": self.verdict["nodes"],
@@ -81,7 +83,7 @@ class LabelledRun:
                 scenario=self.bundle.scenario or "custom",
                 title=self.fault.purpose,
                 also_ok=label.also_ok,
-                must_cite=self.nodes,
+                nodes=self.nodes,
                 fault_at_s=self._injected_after(),
                 archive=directory / f"{identity}.tar.xz",
                 baseline=baseline,
@@ -135,6 +137,6 @@ def measured_label(fault: Fault, measured: SignalSet) -> Label | None:
             continue
         failed = measured.get("send_errors")
         if label.label in SLOWNESS and failed is not None and failed.value:
-            return replace(label, also_ok=(*label.also_ok, "send_path"))
+            return msgspec.structs.replace(label, also_ok=(*label.also_ok, "send_path"))
         return label
     return None

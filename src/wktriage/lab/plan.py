@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from wktriage.lab import faults
-from wktriage.request import scenarios
+from wktriage.request.workload import KEYS
 
 # 200 users at 50 msg/s leave room on a small host, so that the fault is the only thing wrong.
 DEFAULT_RUN: dict[str, Any] = {
@@ -36,7 +36,7 @@ def run_parameters(of_fault: Mapping[str, Any], of_caller: Mapping[str, Any]) ->
     """Merge defaults, fault and caller. A named scenario takes no workload but its own."""
     parameters = {**DEFAULT_RUN, **of_fault, **of_caller}
     if parameters["scenario"] != "custom":
-        for key in scenarios.KEYS:
+        for key in KEYS:
             parameters.pop(key, None)
     return parameters
 

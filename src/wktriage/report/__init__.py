@@ -5,13 +5,13 @@ Both are rebuilt identically from the bundle and its verdict, and lie outside th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from wktriage.bundle.bundle import Bundle
 from wktriage.core.errors import UsageError
+from wktriage.core.json_files import read_object
 
 
 def write_all(bundle: Bundle, verdict: Mapping[str, Any], out: Path) -> list[Path]:
@@ -37,8 +37,7 @@ def write_for(bundle: Path, out: Path) -> list[Path]:
     Raises UsageError when there is no verdict yet.
     """
     file = out / "verdict.json"
-    try:
-        verdict = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
-        raise UsageError(f"{file}: no usable verdict, classify the bundle first ({exc})") from exc
+    verdict = read_object(file)
+    if verdict is None:
+        raise UsageError(f"{file}: no usable verdict, classify the bundle first")
     return write_all(Bundle.open(bundle), verdict, out)

@@ -68,7 +68,6 @@ def _environment() -> Environment:
         duration=_seconds,
         href=sections.href,
         links=sections.links,
-        title=words.title,
     )
     return environment
 

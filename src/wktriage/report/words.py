@@ -25,10 +25,11 @@ FIRST_SIGNS = {
     "connections_lost": "the first connections are lost",
     "corrupt_state_logged": "a log speaks of corrupt state",
     "disk_full_logged": "a log speaks of a full disk",
+    "incomplete_deliveries_logged": "the first incomplete delivery in the logs",
+    "intervals_below_offer_ratio": "the first 10 s below the offered rate",
     "last_error_seen": "the simulator reports its first error",
     "log_errors": "the first error in the logs",
     "log_warns": "the first warning in the logs",
-    "incomplete_deliveries_logged": "the first incomplete delivery in the logs",
     "presence_failed_logged": "the first presence failure in the logs",
     "raft_leader_lost_logged": "the first loss of a Raft leader in the logs",
     "raft_quorum_lost_logged": "the first loss of a Raft quorum in the logs",
@@ -38,7 +39,6 @@ FIRST_SIGNS = {
     "send_errors": "the first failed send",
     "send_failed_logged": "the first failed send in the logs",
     "session_errors_logged": "the first session error in the logs",
-    "intervals_below_offer_ratio": "the first 10 s below the offered rate",
     "sim_restarts": "the simulator restarts",
 }
 """What happens at the moment that a signal names; any other signal is said by its title."""
@@ -94,14 +94,15 @@ def next_step(verdict: Mapping[str, Any]) -> NextStep:
     return NextStep(change, command, CHECKOUT_NOTE if command and CHECKOUT in command else "")
 
 
-def rows(verdict: Mapping[str, Any]) -> list[tuple[str, str]]:
+def rows(verdict: Mapping[str, Any]) -> list[tuple[str | None, str]]:
     """Return the verdict as (label, text) for a screen; the command of the next step is not in it.
 
-    A person copies that command, so it is printed on a line of its own.
+    A person copies that command, so it is printed on a line of its own. A label of None stands for
+    a text that begins the line.
     """
-    lines: list[tuple[str, str]] = []
+    lines: list[tuple[str | None, str]] = []
     if verdict.get("replay_of"):
-        lines.append(("", f"REPLAY of {verdict['replay_of']}"))
+        lines.append((None, f"REPLAY of {verdict['replay_of']}"))
     lines.append(("category", str(verdict.get("category", "unknown"))))
     confidence = verdict.get("confidence")
     if isinstance(confidence, int | float):
@@ -137,18 +138,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def title(signal: str) -> str:
-    """Return what a signal is called in a sentence: its title, else the words of its name."""
+def first_sign(signal: str) -> str:
+    """Return what happens at the moment that a signal names as its first."""
     # Every screen needs these words, and few of them need what reads the evidence.
     from wktriage.judging import signals
 
-    entry = signals.catalogue().get(signal, {})
-    return str(entry.get("title") or signal.replace("_", " "))
-
-
-def first_sign(signal: str) -> str:
-    """Return what happens at the moment that a signal names as its first."""
-    return FIRST_SIGNS.get(signal) or title(signal)
+    return FIRST_SIGNS.get(signal) or signals.title(signal)
 
 
 @cache

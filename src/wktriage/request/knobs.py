@@ -6,71 +6,234 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
-from wktriage.core import schemas
+import msgspec
+from msgspec import Meta
+
+from wktriage.core.categories import ComponentName
+from wktriage.core.declarations import Declared, Purpose, shown
 from wktriage.core.errors import UsageError
 from wktriage.core.paths import PROJECT
-from wktriage.core.yaml_files import read_mapping
+from wktriage.core.suggestions import did_you_mean
+from wktriage.core.yaml_files import load_typed
+from wktriage.request import scenarios, workload
 
 DIRECTORY = PROJECT / "knobs"
+
+Setting = str | int | bool
+Name = Annotated[str, Meta(pattern="^[a-z0-9_]+$")]
+
+
+class WorkloadKnob(Declared, frozen=True):
+    """A variable of the load; what it is called and takes stands in the table of the workload."""
+
+    name: Name
+    default: Setting
+    affects: str
+    components: tuple[ComponentName, ...]
+    max: float | None = None
+    min: float | None = None
+
+
+class NodeKnob(Declared, frozen=True):
+    """A variable of the nodes' configuration. ``min`` and ``max`` of a duration are in seconds."""
+
+    name: Name
+    env: Annotated[str, Meta(pattern="^WK_[A-Z0-9_]+$")]
+    type: Literal["integer", "rate", "duration", "boolean", "text"]
+    default: Setting
+    affects: str
+    components: tuple[ComponentName, ...]
+    min: float | None = None
+    max: float | None = None
+    allowed: tuple[Setting, ...] = ()
+    note: str = ""
+
+
+class WorkloadKnobs(Declared, frozen=True, tag_field="kind", tag="workload"):
+    """knobs/workload.yml."""
+
+    schema_version: Literal[1]
+    knobs: Annotated[tuple[WorkloadKnob, ...], Meta(min_length=1)]
+
+
+class NodeKnobs(Declared, frozen=True, tag_field="kind", tag="config"):
+    """knobs/node.yml."""
+
+    schema_version: Literal[1]
+    knobs: Annotated[tuple[NodeKnob, ...], Meta(min_length=1)]
+
+
+class StateChange(Declared, frozen=True, tag_field="kind", tag="state"):
+    """An experiment that changes what the run stood on, or how it is run."""
+
+    variable: str
+    to: str
+    from_: str = msgspec.field(name="from")
+    scenario: str | None = None
+    mode: Literal["clean", "accumulated"] | None = None
+    duration: Annotated[int, Meta(ge=5)] | None = None
+
+
+class NoChange(Declared, frozen=True, tag_field="kind", tag="none"):
+    """No experiment is needed; ``variable``, ``from`` and ``to`` say so in words."""
+
+    variable: str
+    to: str
+    from_: str = msgspec.field(name="from")
+
+
+class Unset(Declared, frozen=True, tag_field="kind", tag="unset"):
+    """An experiment that takes away the setting because of which a node refused to start."""
+
+
+class WorkloadChange(Declared, frozen=True, tag_field="kind", tag="workload"):
+    """An experiment that changes one knob of the load: ``to`` a value, or by a ``factor``.
+
+    ``least`` is the smallest value that the factor may lead to.
+    """
+
+    knob: str
+    to: Setting | None = None
+    factor: Annotated[float, Meta(gt=0)] | None = None
+    least: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.to is None) == (self.factor is None):
+            raise ValueError("Needs either to or factor")
+
+
+class ConfigChange(Declared, frozen=True, tag_field="kind", tag="config"):
+    """An experiment that changes one variable of the nodes."""
+
+    knob: str
+    to: Setting
+
+
+class Hypothesis(Declared, frozen=True):
+    """A hypothesis with the one experiment that would prove it wrong. Texts are Jinja."""
+
+    statement: Purpose
+    expected_observation: Purpose
+    falsification_test: Purpose
+    expected_result: str
+    stop_condition: Purpose
+    experiment: StateChange | NoChange | Unset | WorkloadChange | ConfigChange
+    needs_nodes: bool = False
+    needs_refused_setting: bool = False
+
+
+class Hypotheses(Declared, frozen=True):
+    """knobs/hypotheses.yml."""
+
+    schema_version: Literal[1]
+    hypotheses: dict[str, Hypothesis]
 
 
 @dataclass(frozen=True)
 class Knob:
-    """One variable. ``kind`` is workload (the simulator's) or config (the nodes')."""
+    """One variable. ``kind`` is workload (the simulator's) or config (the nodes').
+
+    ``minimum`` and ``maximum`` bound what an experiment may set; of a duration they are seconds.
+    """
 
     name: str
     kind: str
     env: str
     type: str
-    default: str | int | bool
+    default: Setting
     minimum: float | None
     maximum: float | None
-    allowed: tuple[str | int | bool, ...]
+    allowed: tuple[Setting, ...]
     affects: str
     components: tuple[str, ...]
     note: str
 
 
 @cache
-def load(directory: Path = DIRECTORY, *, validate: bool = False) -> dict[str, Knob]:
-    """Return all knobs by name, checked against their schema if ``validate`` (the tests do).
-
-    Raises UsageError naming the file for a broken catalogue.
-    """
+def load(directory: Path = DIRECTORY) -> dict[str, Knob]:
+    """Return all knobs by name. Raises UsageError with file and place for a broken catalogue."""
+    load_file, node_file = directory / "workload.yml", directory / "node.yml"
+    of_load = load_typed(load_file, WorkloadKnobs).knobs
+    of_nodes = load_typed(node_file, NodeKnobs).knobs
     found: dict[str, Knob] = {}
-    for name in ("workload", "node"):
-        path = directory / f"{name}.yml"
-        raw = read_mapping(path)
-        try:
-            if validate:
-                schemas.validate("knob", raw)
-        except schemas.SchemaError as exc:
-            raise UsageError(f"{path.name}: {exc}") from exc
-        for entry in raw["knobs"]:
-            if entry["name"] in found:
-                raise UsageError(f"{path.name}: knob {entry['name']} is there twice")
-            found[entry["name"]] = Knob(
-                name=entry["name"],
-                kind=raw["kind"],
-                env=entry["env"],
-                type=entry["type"],
-                default=entry["default"],
-                minimum=entry.get("min"),
-                maximum=entry.get("max"),
-                allowed=tuple(entry.get("allowed", ())),
-                affects=entry["affects"],
-                components=tuple(entry["components"]),
-                note=entry.get("note", ""),
-            )
+    for position, entry in enumerate(of_load):
+        if entry.name not in workload.KEYS:
+            hint = did_you_mean(entry.name, workload.KEYS)
+            where = f"{shown(load_file)}: at /knobs/{position}/name"
+            raise UsageError(f"{where}: the workload has no key {entry.name!r}{hint}")
+        _add(found, _of_load(entry), load_file, position)
+    for position, node_knob in enumerate(of_nodes):
+        _add(found, _of_nodes(node_knob), node_file, position)
     return found
+
+
+def _of_load(entry: WorkloadKnob) -> Knob:
+    key = workload.TABLE[entry.name]
+    return Knob(
+        name=entry.name,
+        kind="workload",
+        env=str(key.variable),
+        type=key.kind,
+        default=entry.default,
+        minimum=key.minimum if entry.min is None else entry.min,
+        maximum=entry.max,
+        allowed=key.choices,
+        affects=entry.affects,
+        components=entry.components,
+        note="",
+    )
+
+
+def _of_nodes(entry: NodeKnob) -> Knob:
+    return Knob(
+        name=entry.name,
+        kind="config",
+        env=entry.env,
+        type=entry.type,
+        default=entry.default,
+        minimum=entry.min,
+        maximum=entry.max,
+        allowed=entry.allowed,
+        affects=entry.affects,
+        components=entry.components,
+        note=entry.note,
+    )
+
+
+def _add(found: dict[str, Knob], knob: Knob, path: Path, position: int) -> None:
+    if knob.name in found:
+        where = f"{shown(path)}: at /knobs/{position}/name"
+        raise UsageError(f"{where}: there is a knob {knob.name!r} already")
+    found[knob.name] = knob
 
 
 @cache
-def hypotheses(directory: Path = DIRECTORY) -> Mapping[str, Mapping[str, Any]]:
-    """Return the hypotheses that rules name, by id."""
-    found: Mapping[str, Mapping[str, Any]] = read_mapping(directory / "hypotheses.yml")[
-        "hypotheses"
-    ]
+def hypotheses(directory: Path = DIRECTORY) -> Mapping[str, Hypothesis]:
+    """Return the hypotheses that rules name, by id.
+
+    Raises UsageError with file and place for a broken one, and for a knob or scenario that there
+    is none of.
+    """
+    path = directory / "hypotheses.yml"
+    found = load_typed(path, Hypotheses).hypotheses
+    known = load(directory)
+    for name, entry in found.items():
+        where = f"{shown(path)}: at /hypotheses/{name}/experiment"
+        plan = entry.experiment
+        if isinstance(plan, StateChange) and plan.scenario is not None:
+            _check_scenario(plan.scenario, f"{where}/scenario")
+        elif isinstance(plan, WorkloadChange | ConfigChange):
+            kind = "workload" if isinstance(plan, WorkloadChange) else "config"
+            names = [knob.name for knob in known.values() if knob.kind == kind]
+            if plan.knob not in names:
+                hint = did_you_mean(plan.knob, names)
+                raise UsageError(f"{where}/knob: no {kind} knob {plan.knob!r}{hint}")
     return found
+
+
+def _check_scenario(name: str, where: str) -> None:
+    known = scenarios.names()
+    if name not in known:
+        raise UsageError(f"{where}: unknown scenario {name!r}{did_you_mean(name, known)}")

@@ -6,42 +6,32 @@ Every refusal is one UsageError that says what to do.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from wktriage.core.errors import UsageError
+from wktriage.core.suggestions import did_you_mean
 from wktriage.request import scenarios
+from wktriage.request.workload import INTEGERS, KEYS
 
 MODES = ("clean", "accumulated")
 BUILDS = ("auto", "always", "never")
 FAIL_ON = ("unhealthy", "never")
 MIN_DURATION = 5  # s: less than half of the simulator's counter interval shows nothing
 MAX_DURATION = 86_000  # s: the simulator's own run ends after 24 h
-WORKLOAD = (
-    "users",
-    "person_channels",
-    "group_channels",
-    "group_members",
-    "rate",
-    "concurrency",
-    "warmup",
-    "verify_recv",
-)
-INTEGER_WORKLOAD = frozenset(
-    {"users", "person_channels", "group_channels", "group_members", "concurrency"}
-)
 OTHER = (
     "scenario",
     "duration",
     "mode",
     "wukongim_checkout",
+    "wukongim_binary",
+    "wkbench_binary",
     "stack_build",
     "stack_project",
     "node_env",
@@ -54,7 +44,7 @@ OTHER = (
     "incident",
     "bundle_id",
 )
-KNOWN = (*OTHER, *WORKLOAD)
+KNOWN = (*OTHER, *KEYS)
 # Ansible's own variables and the roles' documented ones are no business of this check.
 FOREIGN_PREFIXES = (
     "ansible_",
@@ -97,6 +87,8 @@ class Request:
     keep_stack: bool
     incident: str | None
     bundle_id: str
+    own: dict[str, Any] = field(default_factory=dict)
+    """What only the driver reads: it wrote it when it checked the request."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plain form that playbooks carry as ``wk_params``."""
@@ -119,9 +111,25 @@ def check_names(names: Iterable[str]) -> None:
     for name in names:
         if name in KNOWN or name.startswith(FOREIGN_PREFIXES):
             continue
-        near = difflib.get_close_matches(name, KNOWN, n=1)
-        hint = f" Did you mean {near[0]}?" if near else f" Known: {', '.join(sorted(KNOWN))}."
-        raise UsageError(f"unknown extra var {name!r}.{hint}")
+        raise UsageError(f"unknown extra var {name!r}{did_you_mean(name, KNOWN)}")
+
+
+@dataclass(frozen=True)
+class StackHost:
+    """A host of the stack, as the inventory has it.
+
+    ``address`` is where the others reach it, ``local`` says that it is the controller, ``settings``
+    are its inventory variables with a name of ``HOST_SETTINGS``.
+    """
+
+    name: str
+    address: str
+    local: bool
+    groups: frozenset[str] = frozenset()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+HOST_SETTINGS = ("wk_address", "wk_benchmark_host", "wk_node_count", "wk_first_port")
 
 
 @dataclass(frozen=True)
@@ -131,13 +139,15 @@ class Asked:
     ``values`` are the extra vars that were given and hold something. ``root`` is the directory
     below which relative defaults lie. ``benchmark_host`` says whether data directories may be
     emptied there. Without ``needs_stack`` (tearing down) no checkout and no data are looked at.
-    Every method raises UsageError for a value that cannot be used.
+    ``hosts`` are those of the stack, in the inventory's order. Every method raises UsageError for a
+    value that cannot be used.
     """
 
     values: Mapping[str, Any]
     root: Path
     benchmark_host: bool
     needs_stack: bool = True
+    hosts: tuple[StackHost, ...] = ()
 
     def choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
         """Return one of the allowed words."""
@@ -178,12 +188,8 @@ class Asked:
     def workload(self) -> dict[str, Any]:
         """Return the workload values that were given, integers as integers."""
         return {
-            name: (
-                _as_int(name, self.values[name])
-                if name in INTEGER_WORKLOAD
-                else str(self.values[name])
-            )
-            for name in WORKLOAD
+            name: (_as_int(name, self.values[name]) if name in INTEGERS else str(self.values[name]))
+            for name in KEYS
             if name in self.values
         }
 

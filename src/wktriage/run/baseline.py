@@ -7,7 +7,6 @@ on accumulated data has the same inputs but mode; whether it passed is all that 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,8 @@ from typing import Any
 
 from wktriage.bundle import fingerprint
 from wktriage.core.errors import TriageError, UsageError
+from wktriage.core.json_files import read_object
+from wktriage.core.times import parse_time
 from wktriage.judging.verdict import verdict_of
 from wktriage.request import scenarios
 from wktriage.request.request import Request
@@ -149,7 +150,7 @@ def look(request: Request, stack_file: Path, boot_id: str | None) -> Search:
             return Search(own, may_run=driver.runs_baselines)
         why = f"the recorded baseline is not healthy: {category}"
         return Search(None, ((own.name, why),), own, driver.runs_baselines)
-    stack = _read(stack_file)
+    stack = read_object(stack_file)
     if stack is None or not driver.runs_baselines:
         return Search(None, may_run=driver.runs_baselines)
     identity = Identity.of_run({**stack, "boot_id": boot_id})
@@ -163,7 +164,7 @@ def _bundles(runs_dir: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     for bundle in sorted(runs_dir.iterdir(), reverse=True):
         if bundle.name.startswith("."):
             continue
-        manifest = _read(bundle / "manifest.json")
+        manifest = read_object(bundle / "manifest.json")
         if manifest is not None:
             yield bundle, manifest
 
@@ -177,7 +178,7 @@ def _refuse(
     if (unusable := _unusable(manifest, now)) is not None:
         return unusable
     try:
-        candidate = Identity.of_fingerprint(_read(bundle / "fingerprint.json") or {})
+        candidate = Identity.of_fingerprint(read_object(bundle / "fingerprint.json") or {})
     except (KeyError, TypeError, AttributeError):
         return "its fingerprint cannot be read"
     differing = target.differs_from(candidate)
@@ -194,11 +195,10 @@ def _unusable(manifest: Mapping[str, Any], now: datetime) -> str | None:
     """Return why a bundle stands for nothing: broken off, or of another day."""
     if manifest.get("interrupted") or not manifest.get("complete"):
         return "interrupted or incomplete"
-    try:
-        created = datetime.fromisoformat(str(manifest.get("created")))
-    except ValueError:
+    created = parse_time(manifest.get("created"))
+    if created is None:
         return "its time is unknown"
-    age = now - created.astimezone(UTC)
+    age = timedelta(seconds=now.timestamp() - created)
     if age > MAX_AGE or age < -timedelta(minutes=1):
         return "older than 24 h" if age > MAX_AGE else "from the future"
     return None
@@ -240,7 +240,7 @@ def find_twin(
 def _other_inputs(bundle: Path, inputs: Mapping[str, Any], image_digest: str | None) -> str | None:
     """Return in what a bundle differs from a run besides its being clean; None: in nothing."""
     try:
-        candidate = _read(bundle / "fingerprint.json") or {}
+        candidate = read_object(bundle / "fingerprint.json") or {}
         differing = set(fingerprint.compare({"inputs": inputs}, candidate)) - {"mode", "scenario"}
         mode, scenario = candidate["inputs"]["mode"], str(candidate["inputs"]["scenario"])
         its_digest = candidate["derived"]["image_digest"]
@@ -297,7 +297,7 @@ def _told(bundle: Path, verdict: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "schema_version": 1,
         "bundle_id": bundle.name,
-        "created": (_read(manifest) or {}).get("created"),
+        "created": (read_object(manifest) or {}).get("created"),
         "manifest_sha256": (
             hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.exists() else None
         ),
@@ -307,11 +307,3 @@ def _told(bundle: Path, verdict: Mapping[str, Any]) -> dict[str, Any]:
         "confidence": verdict.get("confidence"),
         "reasons": [str(r.get("text", ""))[:500] for r in verdict.get("reasons", [])[:5]],
     }
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None

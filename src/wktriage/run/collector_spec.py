@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -74,15 +73,6 @@ def deadline_seconds(document: dict[str, Any]) -> float:
         2 * float(document["profile_seconds"]),
     )
     return sum(waits) + SLACK_SECONDS
-
-
-def parse_state(text: str) -> dict[str, Any] | None:
-    """Return the collector's state document, None when the text is none."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def outcome(state: dict[str, Any], *, stalled: bool) -> dict[str, Any]:

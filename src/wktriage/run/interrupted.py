@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 from wktriage.bundle import layout
 from wktriage.bundle.assembly import assemble
 from wktriage.core.errors import InfraError
-from wktriage.core.json_files import read_object
+from wktriage.core.json_files import parse_object, read_object
 from wktriage.run import collector_spec
 
 STOP_SECONDS = 90.0
@@ -62,9 +61,8 @@ def _stop_and_pack(directory: Path, reason: str) -> Path | None:
     deadline = time.monotonic() + STOP_SECONDS
     while time.monotonic() < deadline:
         polled = command("poll", str(directory))
-        try:
-            state = json.loads(polled.stdout)
-        except ValueError:
+        state = parse_object(polled.stdout)
+        if state is None:
             return None
         if state.get("done") or not state.get("alive"):
             break

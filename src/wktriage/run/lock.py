@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from wktriage.core.errors import InfraError
+from wktriage.core.json_files import read_object
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,8 @@ def _guarded(path: Path) -> Iterator[Path]:
 def read(path: Path) -> Holder | None:
     """Return who holds the lock, dead or alive; None when nobody does or it is unreadable."""
     try:
-        raw = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-        return Holder(**raw)
-    except (OSError, ValueError, TypeError):
+        return Holder(**read_object(path) or {})
+    except TypeError:
         return None
 
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from wktriage.core.durations import parse_duration
 from wktriage.core.git import git_state
 from wktriage.request import scenarios
+from wktriage.request import workload as workloads
 from wktriage.request.request import Request, new_bundle_id
 from wktriage.run.baseline import BASELINE_SCENARIO
 
@@ -27,7 +29,7 @@ def uid_prefix(bundle_id: str) -> str:
 def sim_env(request: Request) -> dict[str, str]:
     """Return the simulator's WK_SIM_* variables for a request."""
     workload = {**request.workload, "uid_prefix": uid_prefix(request.bundle_id)}
-    return scenarios.workload_env(workload)
+    return workloads.environment(workload)
 
 
 def baseline_request(request: Request) -> Request:
@@ -56,7 +58,7 @@ def ready_timeout(request: Request) -> float:
     warm-up, with one retry pause and one counter interval.
     """
     connect = int(request.workload["users"]) / (request.connect_rate or DEFAULT_CONNECT_RATE)
-    warmup = scenarios.duration_seconds(str(request.workload["warmup"]))
+    warmup = parse_duration(request.workload["warmup"]) or 0.0
     return READINESS_SECONDS + 2 * connect + warmup + RETRY_SECONDS + COUNTER_SECONDS
 
 

@@ -8,15 +8,15 @@ it lies outside, since judging comes after the bundle is closed.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from wktriage.core.errors import UsageError
+from wktriage.core.errors import InfraError, UsageError
+from wktriage.core.json_files import read_object, write_object
+from wktriage.core.times import parse_time, utc_now
 from wktriage.request.request import Request
 from wktriage.run.lock import process_start
 
@@ -81,18 +81,6 @@ class RunPaths:
         }
 
 
-def utc_now() -> str:
-    """Return the time as ISO 8601 UTC with milliseconds and Z."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-
-
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a JSON file whole or not at all."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
-    fresh.replace(path)
-
-
 def begin(paths: RunPaths, run: Mapping[str, Any], *, pid: int, since: str | None = None) -> None:
     """Make the run's directories, its run.json and its pending mark.
 
@@ -106,8 +94,8 @@ def begin(paths: RunPaths, run: Mapping[str, Any], *, pid: int, since: str | Non
     paths.work.mkdir(parents=True, exist_ok=True)
     paths.pending_file.parent.mkdir(exist_ok=True)
     paths.timings_file.parent.mkdir(exist_ok=True)
-    write_json(paths.run_file, run)
-    write_json(
+    write_object(paths.run_file, run)
+    write_object(
         paths.pending_file,
         {
             "schema_version": SCHEMA_VERSION,
@@ -125,7 +113,7 @@ def begin(paths: RunPaths, run: Mapping[str, Any], *, pid: int, since: str | Non
         },
     )
     start = since or utc_now()
-    write_json(
+    write_object(
         paths.timings_file,
         {"schema_version": SCHEMA_VERSION, "bundle_id": paths.bundle_id, "at": start, "wall": {}},
     )
@@ -139,32 +127,31 @@ def mark(
 
     Returns the seconds of all phases so far, with their sum as ``total``.
     """
-    timings = json.loads(paths.timings_file.read_text())
+    timings = read_object(paths.timings_file)
+    if timings is None:
+        raise InfraError(f"{paths.timings_file} cannot be read: the run was not opened")
     now = utc_now()
-    took = (datetime.fromisoformat(now) - datetime.fromisoformat(timings["at"])).total_seconds()
+    took = (parse_time(now) or 0.0) - (parse_time(timings["at"]) or 0.0)
     wall: dict[str, float] = timings["wall"]
     wall[phase] = round(wall.get(phase, 0.0) + took, 3)
     wall["total"] = round(sum(v for k, v in wall.items() if k != "total"), 3)
-    write_json(paths.timings_file, {**timings, "at": now, "wall": wall})
-    if paths.run_file.exists():
-        run = json.loads(paths.run_file.read_text())
-        stack = paths.work / "stack.json"
-        if stack.exists():
-            run.update(json.loads(stack.read_text()))
+    write_object(paths.timings_file, {**timings, "at": now, "wall": wall})
+    run = read_object(paths.run_file)
+    if run is not None:
+        run.update(read_object(paths.work / "stack.json") or {})
         run["wall"] = wall
         if failed is not None:
             run["failed"] = {k: str(v)[:2000] for k, v in failed.items()}
-        write_json(paths.run_file, run)
+        write_object(paths.run_file, run)
     return wall
 
 
 def note_interruption(paths: RunPaths, reason: str) -> bool:
     """Note in the mark of a run why it ends early; tell whether there is such a run."""
-    try:
-        pending = json.loads(paths.pending_file.read_text())
-    except (OSError, ValueError):
+    pending = read_object(paths.pending_file)
+    if pending is None:
         return False
-    write_json(paths.pending_file, {**pending, "interrupted": reason})
+    write_object(paths.pending_file, {**pending, "interrupted": reason})
     return True
 
 
@@ -178,11 +165,11 @@ def interrupted(runs_dir: Path) -> list[RunPaths]:
     """Return the runs whose process is gone while their pending mark is there, oldest first."""
     runs = []
     for mark in sorted((runs_dir / ".pending").glob("*.json")):
+        raw = read_object(mark) or {}
         try:
-            raw = json.loads(mark.read_text())
             start = process_start(int(raw["pid"]))
             alive = start is not None and start == raw["pid_start"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             # A torn mark still names its run by its file name.
             alive = False
         if not alive:

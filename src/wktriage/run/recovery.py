@@ -8,7 +8,6 @@ Should it be gone too (a reboot), the next command does the same.
 from __future__ import annotations
 
 import fcntl
-import json
 import subprocess
 import sys
 import time
@@ -20,12 +19,13 @@ from typing import Any
 from wktriage import report
 from wktriage.bundle import assembly, fingerprint
 from wktriage.core.errors import TriageError
+from wktriage.core.json_files import read_object, write_object
 from wktriage.judging.verdict import verdict_of
 from wktriage.judging.verdict_files import write_verdict
 from wktriage.run.baseline import find_twin, reference
 from wktriage.run.interrupted import assemble_interrupted
 from wktriage.run.lock import process_start
-from wktriage.run.record import RunPaths, begin, end, interrupted, write_json
+from wktriage.run.record import RunPaths, begin, end, interrupted
 from wktriage.stack import drivers
 
 WATCH_SECONDS = 1.0
@@ -73,7 +73,7 @@ def watch(paths: RunPaths, pid: int) -> None:
 
 
 def _finalise(paths: RunPaths, reason: str) -> Path:
-    pending = _read(paths.pending_file)
+    pending = read_object(paths.pending_file)
     if pending is None or not paths.topology_file.exists():
         # Nothing had been created yet: there is no evidence to save.
         _remove_empty(paths.bundle)
@@ -94,7 +94,7 @@ def refer(paths: RunPaths, baseline: Path) -> Path:
     """Write the reference to the baseline that vouches for a run; return its file."""
     paths.work.mkdir(parents=True, exist_ok=True)
     file = paths.work / "baseline.json"
-    write_json(file, reference(baseline, verdict_of(baseline)))
+    write_object(file, reference(baseline, verdict_of(baseline)))
     return file
 
 
@@ -104,7 +104,7 @@ def refer_twin(runs_dir: Path, run_file: Path, topology_file: Path) -> dict[str,
     Returns it by its name, or nothing: for a clean run, when there is no twin, and for a replay,
     which brings what its recording referred to.
     """
-    run, topology = _read(run_file), _read(topology_file)
+    run, topology = read_object(run_file), read_object(topology_file)
     if run is None or topology is None or topology.get("replay_of"):
         return {}
     inputs = fingerprint.inputs_of(run, topology)
@@ -120,7 +120,7 @@ def refer_twin(runs_dir: Path, run_file: Path, topology_file: Path) -> dict[str,
     if twin.reference is None:
         return {}
     file = run_file.with_name("clean-twin.json")
-    write_json(file, twin.reference)
+    write_object(file, twin.reference)
     return {"clean-twin": file}
 
 
@@ -147,14 +147,6 @@ def _remove_empty(bundle: Path) -> None:
     except OSError as exc:
         if bundle.exists():
             raise TriageError(f"{bundle} is neither empty nor finished: look at it") from exc
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ class Site:
     ``work_dir`` is the harness's own folder of the run on the controller, ``hosts`` are the
     inventory names of the stack's hosts, ``sim_env`` are the simulator's variables, ``address`` is
     where processes listen and are reached. ``held_ports`` are the ports that each host's processes
-    hold already, by the name of the process.
+    hold already, by the name of the process. ``reports`` are what the driver's own module told of
+    each host.
     """
 
     work_dir: Path
@@ -26,6 +27,7 @@ class Site:
     sim_env: Mapping[str, str] = field(default_factory=dict)
     address: str = "127.0.0.1"
     held_ports: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    reports: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
 from wktriage.core.errors import UsageError
-from wktriage.request.request import Asked, Request, given
+from wktriage.request.request import Asked, Request, StackHost, given
 from wktriage.stack.driver import Driver
 
 _ROOM = Path(__file__).parent
@@ -42,11 +42,13 @@ def check_request(
     benchmark_host: bool,
     root: Path,
     needs_stack: bool = True,
+    hosts: Iterable[StackHost] = (),
 ) -> Request:
     """Check everything that was asked, before anything starts; see :class:`Asked`.
 
-    ``raw`` holds the known extra vars; ``driver`` and ``benchmark_host`` come from the inventory.
+    ``raw`` holds the known extra vars; ``driver``, ``benchmark_host`` and ``hosts`` come from the
+    inventory.
     Raises UsageError for the first thing that cannot be done as asked.
     """
-    asked = Asked(given(raw), root, benchmark_host, needs_stack)
+    asked = Asked(given(raw), root, benchmark_host, needs_stack, tuple(hosts))
     return named(driver).check_request(asked)

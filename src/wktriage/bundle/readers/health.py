@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from wktriage.bundle.files import EvidenceFiles
 from wktriage.bundle.readers.jsonl import number, rows
+from wktriage.core.json_files import parse_object
 
 #: What a replay answers where nothing was recorded: unknown, not down. A node never says it.
 NOT_RECORDED = 501
@@ -53,8 +53,4 @@ def read(bundle: EvidenceFiles) -> dict[str, list[Probe]]:
 
 def summary(probe: Probe) -> dict[str, Any]:
     """Return the goroutine summary that a probe holds, {} when it holds none."""
-    try:
-        value = json.loads(probe.body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    return parse_object(probe.body) or {}

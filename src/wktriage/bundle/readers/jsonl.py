@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from wktriage.bundle.files import EvidenceFiles
+from wktriage.core.json_files import parse_object
 from wktriage.core.times import parse_time
 
 
@@ -25,11 +25,8 @@ def rows(bundle: EvidenceFiles, rel: str, damaged: list[int] | None = None) -> I
     for number, raw in bundle.lines(rel):
         if not raw.strip():
             continue
-        try:
-            data = json.loads(raw.decode("utf-8", errors="replace"))
-        except (ValueError, RecursionError):
-            data = None
-        if isinstance(data, dict):
+        data = parse_object(raw)
+        if data is not None:
             yield Row(number, parse_time(data.get("sample_time", data.get("time"))), data)
         elif damaged is not None:
             damaged.append(number)

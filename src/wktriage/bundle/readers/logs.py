@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from wktriage.bundle.files import EvidenceFiles
+from wktriage.core.json_files import parse_object
 from wktriage.core.text import AnyOf, grep
 from wktriage.core.times import parse_time
 
@@ -213,11 +214,8 @@ def _classify(line: bytes) -> _Record:
 
 def _classify_json(line: bytes) -> tuple[bytes, bytes, bytes, bytes, int]:
     found = _JSON.match(line)
-    try:
-        data = json.loads(found.group(1)) if found else None
-    except (ValueError, RecursionError):
-        data = None
-    if found is None or not isinstance(data, dict) or not isinstance(data.get("time"), str):
+    data = parse_object(found.group(1)) if found else None
+    if found is None or data is None or not isinstance(data.get("time"), str):
         return b"", b"", b"", b"", 0
     rest = json.dumps(data, ensure_ascii=False).encode("utf-8", errors="replace")
     stamp, level, message = (

@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from wktriage.bundle.files import EvidenceFiles
 from wktriage.bundle.readers.jsonl import Row, number, rows
-
-CONFIG_NAMES = {
-    "total_users": "users",
-    "person_channels": "person_channels",
-    "group_channels": "group_channels",
-    "group_members": "group_members",
-    "person_rate_per_channel": "rate",
-    "concurrency": "concurrency",
-    "warmup": "warmup",
-    "verify_recv": "verify_recv",
-    "uid_prefix": "uid_prefix",
-    "connect_rate": "connect_rate",
-}
-"""Names in the status' ``config`` and ours."""
-
-_RATE = re.compile(r"^\s*([0-9.]+)\s*/s\s*$")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)")
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
 @dataclass(frozen=True)
@@ -89,22 +70,3 @@ def effective_config(bundle: EvidenceFiles) -> dict[str, Any]:
         if isinstance(config, dict):
             return config
     return {}
-
-
-def parse_rate(value: object) -> float | None:
-    """Return messages per second of texts such as ``0.25/s``; None for anything else."""
-    found = _RATE.match(value) if isinstance(value, str) else None
-    try:
-        return float(found.group(1)) if found else None
-    except ValueError:
-        return None
-
-
-def parse_duration(value: object) -> float | None:
-    """Return seconds of a Go duration such as ``1m30s``; None for anything else."""
-    if not isinstance(value, str):
-        return number(value)
-    parts = _DURATION.findall(value)
-    if not parts or "".join(a + b for a, b in parts) != value.strip():
-        return 0.0 if value.strip() == "0" else None
-    return sum(float(amount) * _UNITS[unit] for amount, unit in parts)

@@ -20,6 +20,14 @@ _JSON = click.option(
 )
 
 
+def _ids(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    names = [incident.bundle for incident in library.list_incidents(INCIDENTS)]
+    return [name for name in names if name.startswith(typed)]
+
+
+_ID = click.argument("incident_id", metavar="ID", shell_complete=_ids)
+
+
 def register(group: click.Group) -> None:
     """Add ``incidents`` to the group."""
     group.add_command(incidents_group)
@@ -29,7 +37,7 @@ def register(group: click.Group) -> None:
 @_JSON
 @click.pass_context
 def incidents_group(context: click.Context, *, as_json: bool) -> None:
-    """Recorded incidents: list (default), show, unpack, verify."""
+    """List, show, unpack or verify recorded incidents."""
     if context.invoked_subcommand is None:
         context.invoke(list_command, as_json=as_json)
 
@@ -41,7 +49,7 @@ def list_command(*, as_json: bool = False) -> None:
     known = library.list_incidents(INCIDENTS)
     if as_json:
         for incident in known:
-            click.echo(json.dumps(incident.row(), ensure_ascii=False))
+            click.echo(json.dumps(incident.as_label().as_dict(), ensure_ascii=False))
         return
     rows = []
     for incident in known:
@@ -59,7 +67,7 @@ def list_command(*, as_json: bool = False) -> None:
 
 
 @incidents_group.command("show")
-@click.argument("incident_id", metavar="ID")
+@_ID
 def show_command(incident_id: str) -> None:
     """Say what really happened in an incident and what its recording can answer for."""
     incident = library.find_incident(INCIDENTS, incident_id)
@@ -70,7 +78,7 @@ def show_command(incident_id: str) -> None:
         "what happened": incident.fault,
         "checked": "; ".join(incident.checks) or "nothing",
         "class": " or ".join([incident.label, *incident.also_ok]),
-        "nodes": ", ".join(incident.must_cite) or "no single node",
+        "nodes": ", ".join(incident.nodes) or "no single node",
         "recorded on": incident.recorded_on or "unknown",
         "baseline": incident.baseline or "none",
         "scenario": f"{recording.scenario} ({recording.mode}), window of {recording.duration_s} s",
@@ -82,7 +90,7 @@ def show_command(incident_id: str) -> None:
 
 
 @incidents_group.command("unpack")
-@click.argument("incident_id", metavar="ID")
+@_ID
 @click.argument("target", type=click.Path(path_type=Path))
 def unpack_command(incident_id: str, target: Path) -> None:
     """Unpack the bundle of an incident into the new directory TARGET."""

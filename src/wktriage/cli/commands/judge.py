@@ -17,6 +17,7 @@ from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.citations import verify_citation
 from wktriage.cli import console, exit_codes
 from wktriage.core.errors import UsageError
+from wktriage.core.json_files import read_object
 from wktriage.core.model import Citation
 from wktriage.core.paths import PROJECT
 from wktriage.core.suggestions import did_you_mean
@@ -34,8 +35,9 @@ MARKS = {"fired": "+", "not_fired": "-", "unknown": "?"}
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.option("--out", type=PATH, help="Write verdict.json, summary.md, report.html there.")
 def classify(bundle: Path, as_json: bool, out: Path | None) -> int:
-    """Judge BUNDLE: a directory or an archive (tar), also in WuKongIM's plain layout.
+    """Judge BUNDLE, a directory or a tar archive.
 
+    Bundles in WuKongIM's plain layout are taken too, and what had to be inferred is listed.
     Reports are written into a bundle directory of this harness. An archive, and a directory that
     someone else made, stay as they are: name another directory with --out to get the reports.
     Exit codes: 0 healthy, 3 a classified problem, 4 inconclusive, 5 baseline failed.
@@ -87,10 +89,10 @@ def _write(bundle: Bundle, verdict: Mapping[str, Any], where: Path) -> None:
 @click.option("--rule", "rule_id", metavar="ID", help="This rule only, whatever its result.")
 @click.option("--json", "as_json", is_flag=True, help="Print the chosen rules as JSON.")
 def explain(bundle: Path, everything: bool, rule_id: str | None, as_json: bool) -> int:
-    """List the rules that fired for BUNDLE, with their values, thresholds and evidence.
+    """List the rules that fired for BUNDLE.
 
-    BUNDLE is a directory or an archive. With --all, each rule is marked: + fired, - did not fire,
-    ? unknown.
+    Each rule is shown with its values, thresholds and evidence, and marked: + fired, - did not
+    fire, ? unknown. BUNDLE is a directory or a tar archive.
     """
     with opened(bundle) as directory:
         verdict = verdict_of(directory)
@@ -161,9 +163,10 @@ def _place(citation: Mapping[str, Any]) -> str:
 @click.command("verify-citations")
 @click.argument("bundle", type=PATH)
 def verify_citations(bundle: Path) -> int:
-    """Check every citation of BUNDLE's verdict against the files as they are now.
+    """Check the citations of BUNDLE's verdict.
 
-    Takes the verdict.json in the bundle; without one, judges the bundle first.
+    Each is looked up in the files as they are now. Takes the verdict.json in the bundle; without
+    one, judges the bundle first.
     """
     checked: dict[Citation, str | None] = {}
     with opened(bundle) as directory:
@@ -187,10 +190,10 @@ def _written(directory: Path) -> dict[str, Any] | None:
     file = directory / "verdict.json"
     if not file.is_file():
         return None
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as exc:
-        raise UsageError(f"{file} is not a JSON object: delete it or classify again") from exc
+    verdict = read_object(file)
+    if verdict is None:
+        raise UsageError(f"{file} is not a JSON object: delete it or classify again")
+    return verdict
 
 
 def citations(value: Any) -> Iterator[Citation]:
@@ -215,8 +218,9 @@ def citations(value: Any) -> Iterator[Citation]:
     help="Verdicts of other tools: JSON that maps tool to bundle to class.",
 )
 def score_command(directories: tuple[Path, ...], labels: Path | None, beside: Path | None) -> int:
-    """Judge labelled incidents; print who was called what, and how calibrated that is.
+    """Judge labelled incidents and score the verdicts.
 
+    Prints what each was called, how often that is right, and how well confidence is calibrated.
     DIRECTORIES hold <bundle>.tar.xz or <bundle>/ and labels.jsonl. Default: the project's own
     incidents.
     """
@@ -231,10 +235,10 @@ def score_command(directories: tuple[Path, ...], labels: Path | None, beside: Pa
         raise UsageError("--labels needs exactly one directory")
     others: dict[str, dict[str, str]] = {}
     if beside is not None:
-        try:
-            others = json.loads(beside.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as exc:
-            raise UsageError(f"{beside}: not usable JSON ({exc})") from exc
+        said = read_object(beside)
+        if said is None:
+            raise UsageError(f"{beside} is no JSON object")
+        others = said
     # Reading archives and counting is of no use to judging one bundle.
     from wktriage.evaluation import score
 

@@ -51,8 +51,7 @@ def _mapping(text: str, shown: str) -> dict[str, Any]:
 
 
 def _run(playbook: str, given: dict[str, Any], inventory: str | None) -> Outcome:
-    chosen = None if inventory is None else inventories.resolve(inventory)
-    ended = run_playbook(playbook, given, inventory=chosen)
+    ended = run_playbook(playbook, given, inventory=inventory)
     if ended.interrupted:
         if ended.bundle is not None:
             recovery.finalise_all(ended.bundle.parent, reason=interruption.BY_USER)
@@ -67,7 +66,7 @@ _EXTRA = click.option(
     "--extra-vars",
     "extra",
     multiple=True,
-    help="A variable of the run: key=value, a JSON mapping, or @file.",
+    help="A variable of the run (see docs/how-to.md): key=value, a JSON mapping, or @file.",
 )
 _INVENTORY = click.option(
     "-i",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 
-from wktriage.bundle.readers import status
 from wktriage.bundle.readers.jsonl import number
 from wktriage.bundle.readers.status import Sample
 from wktriage.bundle.readers.usage import SIM
+from wktriage.core.durations import parse_duration, parse_rate
 from wktriage.core.model import Citation
 from wktriage.judging.signals.context import Context
 from wktriage.judging.signals.cpu import cpu_mean, limit_of, throttled
+from wktriage.request.workload import STATUS_NAMES
 
 LOW_LATENCY_S = 0.02
 """Server-side latency of an unloaded three-node cluster, with room (measured: 0.010-0.012 s). A
@@ -100,7 +101,7 @@ def _config(ctx: Context) -> None:
         sample = next(s for s in ctx.samples if s.config)
         different = [
             (theirs, ours)
-            for theirs, ours in status.CONFIG_NAMES.items()
+            for theirs, ours in STATUS_NAMES.items()
             if asked.get(ours) is not None
             and theirs in ctx.config
             and not _equal(asked[ours], ctx.config[theirs])
@@ -126,7 +127,7 @@ def _config(ctx: Context) -> None:
         _config_cites(ctx, "verify_recv"),
         why="it is not recorded",
     )
-    warmup = status.parse_duration(ctx.config.get("warmup", ctx.bundle.workload.get("warmup")))
+    warmup = parse_duration(ctx.config.get("warmup", ctx.bundle.workload.get("warmup")))
     cites = _config_cites(ctx, "warmup")
     ctx.put("warmup_seconds", warmup, cites, why="it is not recorded")
     # The simulator raises the warm-up rate to one send a channel: any warm-up above 0 touches all
@@ -140,7 +141,7 @@ def _config(ctx: Context) -> None:
 
 
 def _equal(asked: object, effective: object) -> bool:
-    for parse in (status.parse_rate, status.parse_duration):
+    for parse in (parse_rate, parse_duration):
         left, right = parse(asked), parse(effective)
         if left is not None and right is not None:
             return left == right

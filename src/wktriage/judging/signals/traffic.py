@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wktriage.bundle.readers import status
 from wktriage.bundle.readers.status import Sample
+from wktriage.core.durations import parse_rate
 from wktriage.core.model import Citation
 from wktriage.judging.signals.context import Context
 
@@ -103,7 +103,7 @@ def offered_rate(ctx: Context) -> float | None:
     offered = 0.0
     for kind in ("person", "group"):
         channels = ctx.config.get(f"{kind}_channels", ctx.bundle.workload.get(f"{kind}_channels"))
-        rate = status.parse_rate(
+        rate = parse_rate(
             ctx.config.get(f"{kind}_rate_per_channel", ctx.bundle.workload.get("rate"))
         )
         if isinstance(channels, bool) or not isinstance(channels, int | float):

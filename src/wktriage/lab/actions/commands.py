@@ -26,9 +26,9 @@ def run(argv: Sequence[str], *, timeout: float = 30) -> str:
 
 def container_id(target: Target) -> str:
     """Return the id of the target's container. Raises UsageError when it runs in none."""
-    if target.handle.get("kind") != "container":
+    if target.handle.kind != "container":
         raise UsageError(f"{target.name} is no container: this fault needs the compose driver")
-    return str(target.handle["id"])
+    return str(target.handle.id)
 
 
 def inspect(target: Target, template: str) -> str:

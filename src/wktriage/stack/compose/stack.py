@@ -18,7 +18,7 @@ import yaml
 
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.core.git import GitState, git_state
-from wktriage.core.topology import Node, Sim, Topology, container_verbs
+from wktriage.core.topology import Handle, Node, Sim, Topology, container_verbs
 from wktriage.request.request import Request
 from wktriage.stack import data_root
 from wktriage.stack.compose import engine, override
@@ -347,8 +347,8 @@ def _running(container: Mapping[str, Any]) -> bool:
     return bool((container.get("State") or {}).get("Running"))
 
 
-def _handle(container: Mapping[str, Any]) -> dict[str, Any]:
-    return {"kind": "container", "id": container["Id"], "name": engine.name_of(container)}
+def _handle(container: Mapping[str, Any]) -> Handle:
+    return Handle(kind="container", id=container["Id"], name=engine.name_of(container))
 
 
 def _url(service: Mapping[str, Any], port: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.core.errors import UsageError
-from wktriage.core.topology import Node, Sim, Topology
+from wktriage.core.topology import Handle, Node, Sim, Topology
 from wktriage.incidents import library
 
 PREFERRED_NODE_PORT = 26001
@@ -75,11 +75,16 @@ def topology(
         if name != "control"
     }
 
-    def handle(name: str) -> dict[str, str]:
+    def handle(name: str) -> Handle:
         base = f"http://{address}:{ports[where[name][0]]['control']}/_replay/{name}/"
-        urls = {"resource_url": "resource", "logs_url": "logs", "host_url": "host"}
-        urls |= {"events_url": "events", "bundle_url": "bundle/"}
-        return {"kind": "http", **{key: base + path for key, path in urls.items()}}
+        return Handle(
+            kind="http",
+            resource_url=f"{base}resource",
+            logs_url=f"{base}logs",
+            host_url=f"{base}host",
+            events_url=f"{base}events",
+            bundle_url=f"{base}bundle/",
+        )
 
     nodes = tuple(
         Node(

@@ -1,8 +1,9 @@
-"""The closed list of categories, in the order in which they are decided, and their groups."""
+"""The closed lists of categories, with their groups, and of components."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,35 @@ TABLE = (
 """In the order in which they are decided: the first that holds wins."""
 
 CATEGORIES = tuple(category.name for category in TABLE)
+
+COMPONENTS = (
+    "none",
+    "client",
+    "gateway",
+    "channel_append",
+    "storage_commit",
+    "replication",
+    "slot_raft",
+    "controller",
+    "transport",
+    "delivery",
+    "presence",
+    "connections",
+    "node_process",
+    "host",
+    "stack",
+    "history",
+)
+"""The parts of the system that a verdict may name."""
+
+# What declarations of data files take; a checker of types cannot follow a list made at run time.
+if TYPE_CHECKING:
+    CategoryName = str
+    ComponentName = str
+else:
+    CategoryName = Literal[CATEGORIES]
+    ComponentName = Literal[COMPONENTS]
+
 ABSTAIN = "insufficient_evidence"
 HEALTHY = "healthy"
 
