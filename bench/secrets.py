@@ -47,9 +47,9 @@ def seconds(line: bytes) -> float:
     """Return the longer of the times that a line takes, as a log's and as a configuration's."""
     took = []
     for redact in (redaction.redact_lines, redaction.redact_config):
-        begun = time.perf_counter()
+        begun = time.process_time()
         list(redact([line], redaction.Secrets(), Counter()))
-        took.append(time.perf_counter() - begun)
+        took.append(time.process_time() - begun)
     return max(took)
 
 
@@ -64,9 +64,9 @@ def main() -> int:
     print(f"{len(left)} of {len(SECRETS)} secrets left")
     print(f"{len(lost)} of {len(LOOKALIKES)} look-alikes changed")
     lines = [ORDINARY] * 20_000
-    begun = time.perf_counter()
+    begun = time.process_time()
     list(redaction.redact_lines(lines, redaction.Secrets(), Counter()))
-    took = time.perf_counter() - begun
+    took = time.process_time() - begun
     print(f"ordinary log lines: {len(ORDINARY) * len(lines) / took / 1e6:.1f} MB/s")
     for name, line in HOSTILE.items():
         print(f"{name} ({len(line) // 1024} KiB): {seconds(line):.2f} s")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+import wktriage
 from wktriage.core.terminal import blanked, json_visible, visible
 from wktriage.judging.wording import clean
 
@@ -46,3 +49,14 @@ def test_no_text_drives_the_terminal(text: str) -> None:
     shown = json_visible(json.dumps([text], ensure_ascii=False))
     assert safe(shown)
     assert json.loads(shown) == json.loads(json.dumps([text]))
+
+
+def test_there_is_one_way_to_print() -> None:
+    rooms = Path(wktriage.__file__).parent
+    printing = {
+        file.relative_to(rooms).as_posix()
+        for file in rooms.rglob("*.py")
+        if re.search(r"\bclick\.(?:echo|secho)\(|(?<![\w.])print\(\w", file.read_text("utf-8"))
+    }
+    # A program for another Python, as text, prints there.
+    assert printing - {"run/clocks.py"} == {"cli/output.py"}

@@ -29,7 +29,8 @@ _NAME = re.compile(
     rb"""(?P<sign>[ \t]*+(?:=>|:=|=(?!=)|:(?!:))[ \t]*+)"""
 )
 _TWO_WORDS = re.compile(
-    rb"""[ \t]*+(?P<name>[A-Za-z][A-Za-z0-9_-]*+)[ \t]++(?P<value>"[^"]*+"|[^\s"'#:=]++)[ \t]*+$"""
+    rb"""[ \t]*+(?:ENV[ \t]++)?(?P<name>[A-Za-z][A-Za-z0-9_-]*+)[ \t]++"""
+    rb"""(?P<value>"[^"]*+"|[^\s"'#:=]++)[ \t]*+$"""
 )
 _OPTION_ALONE = re.compile(
     rb"""[ \t]*+(?:-[ \t]++)?["']?--?(?P<name>[A-Za-z][A-Za-z0-9_.-]*+)["']?,?[ \t]*+$"""

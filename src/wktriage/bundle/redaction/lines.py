@@ -7,18 +7,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from wktriage.bundle.redaction import names, values
+from wktriage.bundle.redaction import names, spoken, values
 from wktriage.bundle.redaction.values import HIDDEN, cut
 
 Span = tuple[int, int]
 Learn = Callable[[bytes], None]
 
-_HINTS = tuple(dict.fromkeys((*names.HINTS, *values.HINTS)))
+_HINTS = tuple(dict.fromkeys((*names.HINTS, *values.HINTS, *spoken.HINTS)))
 
 # A name with the sign between it and its value. Runs of name characters are taken whole.
 _NAMED = re.compile(
     rb"""(?<![A-Za-z0-9_.-])(?P<name>[A-Za-z0-9_.-]++)\\{0,7}+["'`]?+"""
-    rb"""(?P<sign>[ \t]*+(?::=|=>|=(?!=)|:(?!:))[ \t]*+)"""
+    rb"""(?P<sign>[ \t]*+(?::=|=>|=(?!=)|:(?!:)|""" + b"|".join(spoken.SIGNS) + rb""")[ \t]*+)"""
 )
 # An option of a command and the gap before its value: --token x, "--token","x".
 _OPTION = re.compile(
@@ -151,7 +151,7 @@ def redact_line(
     if values.is_base64_line(line):
         counts["private-key"] += 1
         return HIDDEN + line[len(line.rstrip()) :]
-    spans = [s for find in (_options, _named, _elements) for s in find(line)]
+    spans = [s for find in (_options, _named, _elements, spoken.spans) for s in find(line)]
     for start, end in _disjoint(spans):
         counts[rule] += 1
         if learn is not None:

@@ -27,7 +27,7 @@ _KEYS = (*(f"{kind}key" for kind in _KEY_KINDS), "masterauth")
 _TAILS = frozenset({
     "value", "val", "text", "plain", "plaintext", "raw", "b64", "base64", "hex", "encoded",
     "old", "new", "current", "previous", "prev", "next", "primary", "secondary", "backup",
-    "default", "dev", "prod", "test", "staging", "key", "string", "str", "data",
+    "base", "default", "dev", "prod", "test", "staging", "key", "string", "str", "data",
 })  # fmt: skip
 _HASHED = frozenset({"hash", "hashed", "digest", "salt"})
 _COOKIES = frozenset({"cookie", "cookies"})

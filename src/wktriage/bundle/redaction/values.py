@@ -12,6 +12,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+from wktriage.bundle.redaction import spoken
+
 HIDDEN = b"REDACTED"
 
 # (what a token begins with, in lower case; its pattern)
@@ -214,7 +216,9 @@ def _urls(line: bytes) -> list[tuple[int, int]]:
             user = rest[: rest.rindex(b"@")]
         else:
             continue
-        plain_name = b":" not in user and (len(user) < 16 or user.isalpha())
+        plain_name = b":" not in user and (
+            user.isalpha() or (len(user) < 16 and not spoken.looks_random(user, quoted=False))
+        )
         if not plain_name and user != HIDDEN:
             spans.append((start, start + len(user)))
     return spans
