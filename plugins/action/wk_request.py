@@ -14,6 +14,7 @@ from wktriage.cli.action_base import TriageAction
 from wktriage.cli.ansible import tell
 from wktriage.core.paths import work_dir
 from wktriage.core.times import utc_now
+from wktriage.judging.project_data import check_project_data
 from wktriage.request.request import HOST_SETTINGS, KNOWN, StackHost, check_names
 from wktriage.run.record import RunPaths
 from wktriage.stack import drivers
@@ -22,6 +23,7 @@ from wktriage.stack import drivers
 class ActionModule(TriageAction):
     def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         check_names(load_extra_vars(self._loader))
+        check_project_data()
         request = drivers.check_request(
             {name: self._templar.template(task_vars[name]) for name in KNOWN if name in task_vars},
             driver=arguments["driver"],
