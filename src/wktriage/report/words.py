@@ -72,14 +72,14 @@ def headline(verdict: Mapping[str, Any]) -> str:
 
 
 def where(verdict: Mapping[str, Any]) -> str:
-    """Return nodes and component; ``nowhere`` for a healthy run, ``unknown`` when not told."""
+    """Return nodes and component; ``no fault found`` for a healthy run, ``unknown`` when not told."""
     component = str(verdict.get("component") or "none").replace("_", " ")
     named = nodes(verdict)
     if named:
         return named if component == "none" else f"{named}, {component}"
     if component != "none":
         return f"{component}, no single node"
-    return "nowhere" if verdict.get("category") == "healthy" else "unknown"
+    return "no fault found" if verdict.get("category") == "healthy" else "unknown"
 
 
 def next_step(verdict: Mapping[str, Any]) -> NextStep:

@@ -95,7 +95,16 @@ class Request(Declared, frozen=True):
 
 def from_dict(raw: Mapping[str, Any]) -> Request:
     """Return the Request that ``as_dict`` made. Raises UsageError naming the key that is wrong."""
-    return convert(raw, Request, "wk_request")
+    return convert(_plain(raw), Request, "wk_request")
+
+
+def _plain(value: Any) -> Any:
+    """Return plain containers: Ansible's own resolve what they hold when an item is asked for."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(value[key]) for key in value}
+    if isinstance(value, list | tuple):
+        return [_plain(value[position]) for position in range(len(value))]
+    return value
 
 
 def new_bundle_id(scenario: str, now: datetime | None = None) -> str:
