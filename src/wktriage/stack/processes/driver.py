@@ -62,8 +62,13 @@ class ProcessesDriver:
     def preflight(
         self, request: Request, taken: Mapping[str, Mapping[str, str]], findings: Findings
     ) -> None:
-        """Name who holds ports that the stack needs."""
+        """Name the hosts that told nothing, and who holds ports that the stack needs."""
         placed = Layout.of(request.own["layout"])
+        silent = [host for host in placed.hosts if host not in taken]
+        if silent:
+            findings.errors.append(
+                InfraError(f"{', '.join(silent)} could not be reached: see what SSH said above")
+            )
         for host, ports in taken.items():
             by_holder: dict[str, list[str]] = {}
             for port in map(str, placed.ports(host)):
