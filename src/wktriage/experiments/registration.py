@@ -114,7 +114,8 @@ class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``expected``, ``falsified_if``, ``stop_if`` and ``disturbed_if`` are predicates over signals
     (see :mod:`wktriage.experiments.expectations`). ``cause`` is the id of the cause that the
-    hypothesis blames. ``registered_at`` is ISO 8601 UTC.
+    hypothesis blames. ``registered_at`` is ISO 8601 UTC. ``duration`` is the window of each run in
+    seconds; None leaves it open.
     """
 
     question: str
@@ -132,6 +133,7 @@ class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alpha: Annotated[float, msgspec.Meta(gt=0, lt=1)] = DEFAULT_ALPHA
     disturbed_if: tuple[str, ...] = DISTURBED
     attribution_only: bool = False
+    duration: Annotated[int, msgspec.Meta(ge=1)] | None = None
     schema_version: Literal[1] = 1
 
     def canonical(self) -> bytes:
@@ -173,6 +175,7 @@ def register(
     alpha: float = DEFAULT_ALPHA,
     disturbed_if: tuple[str, ...] = DISTURBED,
     attribution_only: bool = False,
+    duration: int | None = None,
     catalogue: Catalogue | None = None,
 ) -> Registration:
     """Return a checked registration. Nothing here reads a clock or draws a seed.
@@ -201,6 +204,7 @@ def register(
         alpha=alpha,
         disturbed_if=disturbed_if,
         attribution_only=attribution_only,
+        duration=duration,
     )
     return check(made, catalogue)
 
