@@ -93,6 +93,7 @@ class CallbackModule(DefaultCallback):
         self._task: Any = None
         self._outputs: dict[str, str] = {}
         self._outcome: list[list[str]] = []
+        self._hidden = False
         self._run: RunPaths | None = None
         self._pid = os.getpid()
         self._plain = console.is_plain(sys.stdout.isatty())
@@ -277,10 +278,12 @@ class CallbackModule(DefaultCallback):
         if isinstance(opened := result.get("paths"), dict) and opened.get("bundle"):
             bundle = Path(str(opened["bundle"]))
             self._run = RunPaths(bundle.parent, bundle.name)
+        # A single run of an experiment says nothing, and showing it would be peeking.
+        self._hidden = self._hidden or bool(result.get("hides_verdicts"))
         if result.get("outcome_lines"):
             self._outcome = result["outcome_lines"]
             self._outputs = {"case_file": str(result["case_file"])}
-        if result.get("verdict_file"):
+        if result.get("verdict_file") and not self._hidden:
             self._outputs = {
                 k: str(result[k])
                 for k in ("verdict_file", "report_file", "summary_file")

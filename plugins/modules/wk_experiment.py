@@ -84,6 +84,10 @@ most:
   description: How many runs are done at most.
   type: int
   returned: state is registered
+hides_verdicts:
+  description: Whether verdicts of single runs are kept from the screen, so that nobody peeks.
+  type: bool
+  returned: state is registered
 run:
   description: Extra vars of the run that is due; empty when none is.
   type: dict

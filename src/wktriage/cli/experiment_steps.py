@@ -60,6 +60,7 @@ class Step:
             "case": case_id,
             "number": experiment.number,
             "most": 2 * experiment.repeats * design.ATTEMPTS,
+            "hides_verdicts": True,
             "say": say,
             "tell": {"case": str(under_way.case.directory)},
         }
