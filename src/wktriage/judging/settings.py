@@ -91,12 +91,12 @@ def differing(
     if scenario in scenarios.names() and scenario != scenarios.CUSTOM:
         own = msgspec.structs.asdict(scenarios.load(scenario).workload)
         for key in KEYS:
-            value = workload.get(key)
-            if value is not None and str(value) != str(own[key]):
+            ran = workload.get(key)
+            if ran is not None and str(ran) != str(own[key]):
                 knob = knobs.load().get(key)
                 settings.append(
                     Setting(
-                        key, "workload", clean(value, LARGEST), _text(own[key]), key,
+                        key, "workload", clean(ran, LARGEST), _text(own[key]), key,
                         knob.components if knob else (), knob.affects if knob else "",
                     )
                 )  # fmt: skip

@@ -44,6 +44,7 @@ def render(bundle: Bundle, verdict: dict[str, Any]) -> str:
             sure=words.sure(verdict["confidence"]),
             where=words.where(verdict),
             step=words.next_step(verdict),
+            settings=words.settings(verdict),
             script=Markup(script),  # noqa: S704 (our own asset, not evidence)
             style=Markup(style),  # noqa: S704 (our own asset, not evidence)
             script_hash=digest(script),
