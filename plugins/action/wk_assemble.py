@@ -21,7 +21,8 @@ class ActionModule(TriageAction):
         bundle = Path(arguments["bundle_dir"])
         run_file, topology_file = Path(arguments["run_file"]), Path(arguments["topology_file"])
         secrets = arguments["secrets_file"]
-        packed = Path(arguments["tars_dir"]).glob(f"*{SUFFIX}")
+        folder = Path(arguments["tars_dir"])
+        packed = folder.glob(f"*{SUFFIX}")
         references = {str(k): Path(v) for k, v in arguments["references"].items()}
         document = assembly.assemble(
             bundle,
@@ -29,6 +30,7 @@ class ActionModule(TriageAction):
             run_file,
             topology_file,
             references=references | recovery.refer_twin(bundle.parent, run_file, topology_file),
+            clocks=folder,
             secrets=Path(secrets).read_text("utf-8").splitlines() if secrets else (),
             interrupted=arguments["interrupted"] or None,
         )

@@ -13,10 +13,11 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 
+from wktriage.bundle.clocks import Reading, correction
 from wktriage.cli.action_base import TriageAction
 from wktriage.core import topology, zipapps
 from wktriage.core.json_files import parse_object
-from wktriage.run import collector_spec
+from wktriage.run import clocks, collector_spec
 
 STOP_SECONDS = 90.0
 NOTHING = {"changed": False, "out_dir": "", "lead": False, "deadline_seconds": 0.0}
@@ -40,9 +41,12 @@ class ActionModule(TriageAction):
         if not settings.get("stack_started_at"):
             settings["stack_started_at"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         stack = topology.load(Path(arguments["topology_file"]))
-        document = collector_spec.spec(stack, host, out, **settings)
-        if document is None:
+        if not collector_spec.concerns(stack, host):
             return dict(NOTHING)
+        reading = self._read_clock("before", arguments)
+        document = collector_spec.spec(
+            stack, host, out, clock_ahead_s=correction(reading), **settings
+        )
         tmp = self._make_tmp_path()
         try:
             names = (collector_spec.PROGRAM, "spec.json")
@@ -75,9 +79,16 @@ class ActionModule(TriageAction):
                 break
             self._collector(python, out, "stop", out, "--reason", arguments["reason"])
             time.sleep(0.5)
+        self._read_clock("after", arguments)
         target = f"{out}/evidence.tar.gz"
         self._collector(python, out, "pack", out, target)
         return {"changed": True, "tar": target}
+
+    def _read_clock(self, moment: str, arguments: dict[str, Any]) -> Reading:
+        command = shlex.join([arguments["python"], *clocks.COMMAND])
+        reading = clocks.measure(lambda: float(self._shell(command)))
+        clocks.note(Path(arguments["clock_file"]), moment, reading)
+        return reading
 
     def _collector(self, python: str, out: str, *command: str) -> str:
         return self._shell(shlex.join(collector_spec.command(python, out, *command)))

@@ -35,6 +35,12 @@ options:
       - What to collect (C(started)), with run_id, window_seconds, profile_seconds, ready_timeout,
         settle, interval, series_interval, docker_socket, stack_started_at and hide_proc.
     type: dict
+  clock_file:
+    description:
+      - File on the controller that keeps how far the host's clock was from the controller's, before
+        and after.
+    type: path
+    required: true
   reason:
     description: Why a collector that still runs has to stop (C(packed)).
     type: str
@@ -52,6 +58,7 @@ EXAMPLES = r"""
   wk_collector:
     state: started
     host_dir: /var/tmp/wktriage/run1
+    clock_file: /path/on/controller/packed/node1.clock.json
     topology_file: /path/on/controller/topology.json
     spec: "{{ evidence_spec }}"
 """

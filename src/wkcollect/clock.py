@@ -36,10 +36,14 @@ def parse_iso_nanos(text: object) -> float | None:
 
 
 class Clock:
-    """Wall time that only moves forward: one wall reading plus the monotonic clock."""
+    """The controller's wall time, which only moves forward: one reading plus the monotonic clock.
 
-    def __init__(self) -> None:
-        self._base = time.time() - time.monotonic()
+    ``ahead`` is by how many seconds this host's own clock is ahead of the controller's.
+    """
+
+    def __init__(self, ahead: float = 0.0) -> None:
+        self.ahead = ahead
+        self._base = time.time() - time.monotonic() - ahead
 
     def wall(self, mono: float | None = None) -> float:
         """Return the epoch seconds of a monotonic moment (default: now)."""

@@ -51,9 +51,11 @@ class Run:
         bounds = spec.get("limits") or {}
         self.log_bytes: int = bounds.get("log_bytes", limits.LOG_BYTES)
         self.file_bytes: int = bounds.get("file_bytes", limits.FILE_BYTES)
-        self.since = parse_iso(spec.get("stack_started_at"))
+        self.clock = Clock(float(spec.get("clock_ahead_s") or 0))
+        began = parse_iso(spec.get("stack_started_at"))
+        # In this host's own time, as its logs and its engine have it.
+        self.since = None if began is None else began + self.clock.ahead
         self.docker_socket: str = spec.get("docker_socket") or "/var/run/docker.sock"
-        self.clock = Clock()
         self.began = time.monotonic()
         self.proc = Proc(spec.get("hide_proc") or os.environ.get("WKTRIAGE_HIDE_PROC") == "1")
         self.window = Window(self.clock, float(spec["window"]["seconds"]), self.interval)

@@ -65,5 +65,8 @@ def test_category_can_be_decided_and_has_a_page(category: str) -> None:
 
 
 def test_every_hypothesis_is_used() -> None:
-    used = {h for r in RULES for h in r.hypotheses} | {next_experiment.UNEXPLAINED, next_experiment.SHIPPED}
+    used = {h for r in RULES for h in r.hypotheses} | {
+        next_experiment.UNEXPLAINED,
+        next_experiment.SHIPPED,
+    }
     assert set(knobs.hypotheses()) == used

@@ -44,7 +44,6 @@ class ProcessUsage:
             self._restarts += 1
         self._start_ticks = info["start_ticks"]
         quota = self._proc.throttling(self._pid)
-        boot = self._proc.boot_time()
         row.update(
             state="paused" if info["letter"] in "Tt" else "running",
             cpu_seconds=info["cpu_seconds"],
@@ -58,8 +57,14 @@ class ProcessUsage:
             cpu_limit_cores=quota.limit_cores,
             cpu_limited=quota.limited,
             restart_count=self._restarts,
-            started_at=iso(boot + info["start_ticks"] / self._proc.ticks) if boot else None,
+            started_at=self._started_at(info["start_ticks"]),
         )
+
+    def _started_at(self, ticks: int) -> str | None:
+        boot = self._proc.boot_time()
+        if boot is None:
+            return None
+        return iso(boot + ticks / self._proc.ticks - self._run.clock.ahead)
 
     def _current(self) -> dict[str, Any] | None:
         info = self._proc.process(self._pid) if self._pid else None

@@ -20,6 +20,7 @@ from wktriage.core import schemas
 from wktriage.core import topology as topologies
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.core.json_files import read_object, write_object
+from wktriage.core.private_files import directory
 from wktriage.core.times import utc_now
 
 
@@ -30,6 +31,7 @@ def assemble(
     topology_file: Path,
     *,
     references: Mapping[str, Path] | None = None,
+    clocks: Path | None = None,
     secrets: Iterable[str] = (),
     interrupted: str | None = None,
 ) -> dict[str, Any]:
@@ -37,7 +39,8 @@ def assemble(
 
     ``tars`` maps host to what ``collector.pyz pack`` made there; a host without one is recorded as
     failed. ``run_file`` is run.json, ``references`` name -> file to carry in ``references/``
-    besides those that run.json names, ``secrets`` values to hide besides those that the
+    besides those that run.json names, ``clocks`` the folder with the readings of the hosts' clocks,
+    ``secrets`` values to hide besides those that the
     configuration gives away. ``interrupted`` says why the run did not end by itself.
 
     Raises UsageError when the bundle is written already, InfraError when run or topology can't be
@@ -57,7 +60,9 @@ def assemble(
         hosts = _hosts(scratch / "hosts", tars, run, topology)
         stage = scratch / "bundle"
         stage.mkdir()
-        document = _fill(stage, hosts, run, topology, references, known_secrets, interrupted)
+        document = _fill(
+            stage, hosts, run, topology, references, clocks, known_secrets, interrupted
+        )
         manifest.write(stage, document)
         _move_in(stage, bundle_dir)
     finally:
@@ -89,7 +94,8 @@ def _hosts(
 
 def _fill(
     stage: Path, hosts: Sequence[HostEvidence], run: Mapping[str, Any],
-    topology: Mapping[str, Any], references: Mapping[str, Path], secrets: Sequence[str],
+    topology: Mapping[str, Any], references: Mapping[str, Path], clocks: Path | None,
+    secrets: Sequence[str],
     interrupted: str | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Fill the directory ``stage`` with everything but the manifest, which is returned."""
@@ -99,6 +105,8 @@ def _fill(
     recorded = read_object(stage / "fingerprint.json")
     own = ControllerFiles(stage)
     own.add_run(run, topology, references)
+    if clocks is not None:
+        own.clocks(clocks)
     facts = {h.host: h.report["facts"] for h in hosts if h.report.get("facts")}
     own.document("fingerprint", fingerprint.build(run, topology, stage, facts, recorded))
     own.document("redaction", redaction.redact_tree(stage, secrets))
@@ -164,7 +172,7 @@ def _conflict_rows(conflicts: Sequence[str]) -> list[dict[str, Any]]:
 
 def _move_in(stage: Path, bundle_dir: Path) -> None:
     """Move a finished bundle into place, its manifest last."""
-    bundle_dir.mkdir(parents=True, exist_ok=True)
+    directory(bundle_dir)
     children = sorted(stage.iterdir(), key=lambda p: (p.name == layout.MANIFEST, p.name))
     for child in children:
         target = bundle_dir / child.name

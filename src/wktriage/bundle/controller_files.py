@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from wktriage.bundle.clocks import document, moved
 from wktriage.bundle.layout import COMPOSE_CONFIG, CONTROLLER
 from wktriage.core import schemas
 from wktriage.core.declarations import convert
@@ -60,6 +61,14 @@ class ControllerFiles:
         (self._stage / file).write_text(object_text(document), encoding="utf-8")
         self._note(name, file)
 
+    def clocks(self, folder: Path) -> None:
+        """Write clocks.json when ``folder`` has readings; one that was set is a partial one."""
+        clocks = document(folder)
+        if clocks is not None:
+            self.document("clocks", clocks)
+            if text := moved(clocks):
+                self._note("clocks", None, text)
+
     def text(self, collector: str, name: str, text: str) -> None:
         """Write a text file."""
         path = self._stage / name
@@ -89,12 +98,13 @@ class ControllerFiles:
         """Return the manifest's row of each kind of file, with the names of its files."""
         return list(self._rows.values())
 
-    def _note(self, collector: str, file: str, error: str | None = None) -> None:
+    def _note(self, collector: str, file: str | None, error: str | None = None) -> None:
         row = self._rows.setdefault(
             collector, {"name": collector, "host": CONTROLLER, "status": "ok", "duration_s": None,
                         "files": [], "error": None},
         )  # fmt: skip
-        row["files"].append(file)
+        if file is not None:
+            row["files"].append(file)
         if error is None:
             self._succeeded.add(collector)
         else:

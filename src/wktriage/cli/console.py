@@ -6,11 +6,11 @@ import os
 import shutil
 import sys
 import textwrap
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from wktriage.core.terminal import visible
 from wktriage.report import words
 
 LABEL_WIDTH = 11
@@ -44,19 +44,6 @@ def elapsed(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{secs:02d}" if hours else f"{minutes}:{secs:02d}"
 
 
-def visible(text: str) -> str:
-    """Make control characters visible, so that shown text cannot drive the terminal.
-
-    Newlines and tabs stay. Bidirectional overrides count as control characters.
-    """
-    return "".join(
-        c
-        if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs")
-        else c.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for c in text.replace("\r\n", "\n")
-    )
-
-
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
@@ -71,10 +58,10 @@ def cause_lines(result: Mapping[str, Any], chain: Iterable[str] = ()) -> list[st
     Args:
         result: the task's result.
         chain: messages of the exception and its causes, outermost first; one that the result
-            already told is not told twice.
+            gave is not repeated.
     """
     lines: list[str] = []
-    told = ""
+    shown = ""
     for key in (*CAUSE_KEYS, *CAUSE_KEYS_LAST):
         value = result.get(key)
         if value is None or value in ("", [], {}):
@@ -82,14 +69,14 @@ def cause_lines(result: Mapping[str, Any], chain: Iterable[str] = ()) -> list[st
         text = visible(_text(value)).strip("\n")
         if key == "rc" and value == 0:
             continue
-        told += text + "\n"
+        shown += text + "\n"
         first, *rest = text.splitlines() or [""]
         lines.append(f"{key}: {first}" if not rest else f"{key}:")
         lines += [f"  {line}" for line in ([first, *rest] if rest else [])]
     for message in chain:
         text = visible(message).strip().rstrip(".")
-        if text and text not in GENERIC_CAUSES and text not in told:
-            told += text + "\n"
+        if text and text not in GENERIC_CAUSES and text not in shown:
+            shown += text + "\n"
             lines += ["cause:", *(f"  {line}" for line in text.splitlines())]
     return lines or ["the task gave no reason: run again with -vvv"]
 

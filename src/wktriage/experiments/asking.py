@@ -10,7 +10,7 @@ from typing import Any
 from wktriage.core.errors import UsageError
 from wktriage.core.suggestions import did_you_mean
 from wktriage.experiments.effects import MinEffect
-from wktriage.experiments.registration import DEFAULT_ALPHA, DEFAULT_REPEATS
+from wktriage.experiments.registration import DEFAULT_ALPHA, DEFAULT_REPEATS, FOREIGN_LOAD
 from wktriage.request.request import FOREIGN_PREFIXES, KNOWN
 
 TEXTS = ("expect", "falsified_if", "stop_if", "statement", "question")
@@ -30,6 +30,7 @@ NAMES = (
     "cases_dir",
     "cause",
     "attribution_only",
+    "foreign_load",
     *TEXTS,
 )
 FROM_CONTROL = ("scenario", "mode", "node_env", "connect_rate", "incident", "bundle_id")
@@ -61,6 +62,7 @@ class Asked:
     case: str | None = None
     attribution_only: bool = False
     duration: int | None = None
+    foreign_load: float = FOREIGN_LOAD
     stack: Mapping[str, Any] = field(default_factory=dict)
     """The extra vars that say where and how the stack runs, for every run alike."""
 
@@ -93,6 +95,7 @@ def read(values: Mapping[str, Any], root: Path) -> Asked:
         alpha=_share(text, "alpha", DEFAULT_ALPHA),
         seed=_whole(text, "seed", 0, 2**62),
         attribution_only=_boolean(text, "attribution_only"),
+        foreign_load=_share(text, "foreign_load", FOREIGN_LOAD),
         duration=_whole(text, "duration", 5, 86_000),
         stack={name: value for name, value in held.items() if name in KNOWN and name != "duration"},
         **own,

@@ -20,9 +20,10 @@ from pathlib import Path
 import msgspec
 
 from wktriage.bundle.bundle import Bundle
+from wktriage.core import private_files
 from wktriage.core.errors import UsageError
 from wktriage.core.times import parse_time
-from wktriage.experiments import belief, design, private_files, registration
+from wktriage.experiments import belief, design, registration
 from wktriage.experiments.design import RunRecord, Stop
 from wktriage.experiments.eligibility import Eligibility
 from wktriage.experiments.finding import Finding

@@ -222,7 +222,7 @@ def open_experiment(asked: Asked, bench: Bench, now: str | None = None) -> Condu
         seed=secrets.randbits(62) if asked.seed is None else asked.seed,
         repeats=asking.repeats_of(asked),
         alpha=asked.alpha,
-        disturbed_if=registrations.exclusion_rule(control.signals),
+        disturbed_if=registrations.exclusion_rule(control.signals, asked.foreign_load),
         attribution_only=asked.attribution_only,
         duration=prepared.duration,
         **prepared.terms,
@@ -280,6 +280,9 @@ def _registered(
 ) -> int | None:
     """Return the number of the experiment that asks the very same; None when there is none."""
     for experiment in reversed(case.document.experiments):
+        if experiment.stop is not None and experiment.outcomes:
+            # It ended early, and its place is taken: asked again, it begins again.
+            continue
         made = case.registration(experiment.number)
         same = (
             made.control == control

@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 
 from wktriage.bundle.bundle import Bundle
+from wktriage.core import private_files
 from wktriage.core.times import iso
-from wktriage.experiments import expectations, noise, private_files
+from wktriage.experiments import expectations, noise
 from wktriage.experiments.compare import fingerprint_of
 from wktriage.experiments.noise import NoiseRun, NoiseRuns
 from wktriage.experiments.registration import Registration

@@ -46,16 +46,17 @@ class TamperedError(TriageError):
     exit_code = 2
 
 
-def exclusion_rule(control: SignalSet) -> tuple[str, ...]:
-    """Return the default exclusion rule, with foreign load measured against the control's own.
+def exclusion_rule(control: SignalSet, foreign_load: float = FOREIGN_LOAD) -> tuple[str, ...]:
+    """Return the exclusion rule, with foreign load measured against the control's own.
 
-    What the container engine uses counts as foreign, so that no fixed number fits all hosts.
+    ``foreign_load`` is how much more of the host it may be, as a share. What the container
+    engine uses counts as foreign, so that no fixed number fits all hosts.
     """
     signal = control.get("foreign_cpu_of_host")
     value = signal.value if signal is not None else None
     if not isinstance(value, int | float):
         return DISTURBED
-    return (f"foreign_cpu_of_host > {value + FOREIGN_LOAD:.2f}", *DISTURBED)
+    return (f"foreign_cpu_of_host > {value + foreign_load:.2f}", *DISTURBED)
 
 
 class BundleRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

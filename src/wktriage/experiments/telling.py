@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from wktriage.bundle.bundle import Bundle
+from wktriage.core import private_files
 from wktriage.core.errors import TriageError
 from wktriage.core.json_files import read_object
-from wktriage.experiments import design, private_files
+from wktriage.experiments import design
 from wktriage.experiments.case import Case, Experiment, standing
 from wktriage.experiments.design import RunRecord
 from wktriage.judging import signals
@@ -140,7 +141,7 @@ def _next(case_id: str, last: Mapping[str, Any] | None) -> str | None:
         return None
     if last["outcome"] == UNDER_WAY:
         return str(last["progress"])
-    if last["more_pairs"]:
+    if last["more_pairs"] and not last["stop"]:
         many = "pair" if last["more_pairs"] == 1 else "pairs"
         return (
             f"{last['more_pairs']} more {many} of runs would decide: "

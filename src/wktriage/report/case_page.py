@@ -69,7 +69,7 @@ def outcome_lines(case: Mapping[str, Any], number: int) -> list[list[str]]:
         lines.append(
             ["excluded", f"{words.counted(excluded, 'disturbed run')}, listed in the case"]
         )
-    if experiment["more_pairs"]:
+    if experiment["more_pairs"] and not experiment["stop"]:
         lines.append(["next", f"-e extend={case['id']} runs {pairs(experiment['more_pairs'])}"])
     return [[label, clean(text, 600)] for label, text in lines]
 

@@ -100,7 +100,7 @@ def next_step(verdict: Mapping[str, Any]) -> NextStep:
 
 
 def settings(verdict: Mapping[str, Any]) -> str:
-    """Return what differs from the shipped configuration, in one phrase; empty when nothing does."""
+    """Return what differs from the shipped configuration in one phrase; empty if nothing does."""
     return "; ".join(
         f"{s.get('name')} = {s.get('value')} (shipped: {s.get('shipped') or 'not known'})"
         for s in verdict.get("settings") or ()

@@ -27,17 +27,20 @@ def command(python: str, out: str, *args: str) -> list[str]:
     return [python, f"{out}/{PROGRAM}", *args]
 
 
-def spec(topology: Topology, host: str, directory: str, **settings: Any) -> dict[str, Any] | None:
-    """Return what the collector of a host is to do; None when nothing of the stack is there.
+def concerns(topology: Topology, host: str) -> bool:
+    """Tell whether anything of the stack is on a host."""
+    return host in {topology.sim.host, *(node.host for node in topology.nodes)}
+
+
+def spec(topology: Topology, host: str, directory: str, **settings: Any) -> dict[str, Any]:
+    """Return what the collector of a host that the stack concerns is to do.
 
     ``settings`` holds run_id, stack_started_at, window_seconds, profile_seconds, ready_timeout,
-    settle, docker_socket, interval, series_interval and hide_proc. Raises SchemaError when a value
-    is wrong.
+    settle, docker_socket, interval, series_interval, hide_proc and clock_ahead_s. Raises
+    SchemaError when a value is wrong.
     """
     nodes = [n.as_dict() for n in topology.nodes if n.host == host]
     lead = topology.sim.host == host
-    if not nodes and not lead:
-        return None
     document = {
         "schema_version": SCHEMA_VERSION,
         "run_id": settings["run_id"],
@@ -58,6 +61,7 @@ def spec(topology: Topology, host: str, directory: str, **settings: Any) -> dict
         "docker_socket": settings["docker_socket"],
         "disk_paths": [topology.data_root] if topology.data_root else [],
         "hide_proc": bool(settings["hide_proc"]),
+        "clock_ahead_s": float(settings["clock_ahead_s"]),
     }
     schemas.validate("collector_spec", document)
     return document

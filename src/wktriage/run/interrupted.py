@@ -17,6 +17,8 @@ from wktriage.run import collector_spec
 STOP_SECONDS = 90.0
 COMMAND_SECONDS = 60
 POLL_SECONDS = 0.5
+PACKED = "packed"
+"""Folder beside run.json for what the hosts handed in, as role evidence names it."""
 
 
 def assemble_interrupted(pending_file: Path, reason: str) -> Path:
@@ -45,7 +47,15 @@ def assemble_interrupted(pending_file: Path, reason: str) -> Path:
     # The stack's role keeps the baseline's reference in the run's work directory.
     baseline = run_file.parent / "baseline.json"
     references = {"baseline": baseline} if baseline.is_file() else {}
-    assemble(bundle_dir, tars, run_file, topology_file, references=references, interrupted=reason)
+    assemble(
+        bundle_dir,
+        tars,
+        run_file,
+        topology_file,
+        references=references,
+        clocks=run_file.parent / PACKED,
+        interrupted=reason,
+    )
     return bundle_dir
 
 

@@ -54,18 +54,16 @@ def check_disk(host: str, disk: Mapping[str, Any], *, path: str, findings: Findi
 def check_clocks(offsets: Mapping[str, float], *, uncertainty: float, findings: Findings) -> None:
     """Compare the hosts' clocks; ``offsets`` are seconds ahead of the controller.
 
-    ``uncertainty`` (s) is how well each offset is known; what it may explain is no error.
+    ``uncertainty`` (s) is how well each offset is known; what it may explain is not said.
     """
     if len(offsets) < 2:
         return
     fast, slow = max(offsets, key=offsets.__getitem__), min(offsets, key=offsets.__getitem__)
     spread = offsets[fast] - offsets[slow]
     if spread - 2 * uncertainty > MAX_CLOCK_OFFSET_S:
-        findings.errors.append(
-            InfraError(
-                f"clocks of {fast} and {slow} differ by {spread:.2f} s (at most "
-                f"{MAX_CLOCK_OFFSET_S} s): synchronise them (chrony or systemd-timesyncd)"
-            )
+        findings.warnings.append(
+            f"clocks of {fast} and {slow} differ by {spread:.2f} s: samples are put on the "
+            "controller's time, logs are not; synchronise them (chrony or systemd-timesyncd)"
         )
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import click
 
 from wktriage.cli import console
+from wktriage.cli.output import say
 from wktriage.core.errors import UsageError
 from wktriage.core.paths import work_dir
 from wktriage.core.tables import aligned
+from wktriage.core.terminal import visible
 
 _CASES = click.option(
     "--cases",
@@ -37,16 +39,16 @@ def list_command(cases_dir: Path | None, as_json: bool) -> None:
     rows = list(listing(_cases(cases_dir)))
     if as_json:
         for row in rows:
-            click.echo(json.dumps(row.__dict__, ensure_ascii=False, sort_keys=True))
+            say(json.dumps(row.__dict__, ensure_ascii=False, sort_keys=True))
         return
     lines = [
         [row.id, row.created_at[:16].replace("T", " "), row.standing, row.problem or row.question]
         for row in rows
     ]
-    for line in aligned([[console.visible(cell) for cell in line] for line in lines]):
-        click.echo(line)
+    for line in aligned([[visible(cell) for cell in line] for line in lines]):
+        say(line)
     if not rows:
-        click.echo("no cases yet: wktriage experiment opens one")
+        say("no cases yet: wktriage experiment opens one")
 
 
 @case.command("show")
@@ -63,25 +65,25 @@ def show_command(case_id: str, cases_dir: Path | None, as_json: bool) -> None:
     places = conduct.read_places(opened)
     data = telling.told(opened, places)
     if as_json:
-        click.echo(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False))
+        say(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False))
         return
     page = telling.write(opened, places)
     width = shutil.get_terminal_size((100, 24)).columns
-    click.echo(f"{data['question']}\n")
+    say(f"{data['question']}\n")
     for experiment in data["experiments"]:
-        click.echo(f"experiment {experiment['number']}, {experiment['outcome']}")
+        say(f"experiment {experiment['number']}, {experiment['outcome']}")
         lines = case_page.outcome_lines(data, experiment["number"])[1:]
         shown = [line for line in lines if line[1]]
-        click.echo("\n".join(console.labelled(shown, width)) + "\n")
+        say("\n".join(console.labelled(shown, width)) + "\n")
     for belief in data["belief"]:
-        click.echo(f"{belief['percent']:>4} %  {console.visible(belief['cause'])}")
+        say(f"{belief['percent']:>4} %  {visible(belief['cause'])}")
     if data["eligibility"]:
         needed = data["eligibility"]
-        click.echo(f"code change needed: {needed['code_change_needed']}. {needed['reason']}")
+        say(f"code change needed: {needed['code_change_needed']}. {needed['reason']}")
     if data["verification"]:
         verified = data["verification"]
-        click.echo(f"fix verified: {verified['verified']}. {verified['reason']}")
-    click.echo(f"page: {page}")
+        say(f"fix verified: {verified['verified']}. {verified['reason']}")
+    say(f"page: {page}")
 
 
 @case.command("eligible")
@@ -104,10 +106,10 @@ def eligible_command(case_id: str, cases_dir: Path | None, extra: tuple[str, ...
     opened = Case.load(_cases(cases_dir), case_id)
     answer = conclusions.eligible(opened, parse_extra_vars(extra))
     telling.write(opened, conduct.read_places(opened))
-    click.echo(f"code change needed: {answer.code_change_needed}. {answer.reason}")
+    say(f"code change needed: {answer.code_change_needed}. {answer.reason}")
     for condition in answer.conditions:
         where = f" ({condition.file})" if condition.file else ""
-        click.echo(f"  {condition.met:<3}  {console.visible(condition.text)}{where}")
+        say(f"  {condition.met:<3}  {visible(condition.text)}{where}")
     return 0 if answer.code_change_needed == "yes" else 3
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import click
 import msgspec
 
-from wktriage.cli import console
+from wktriage.cli.output import say
 from wktriage.core.paths import work_dir
 from wktriage.core.tables import aligned
+from wktriage.core.terminal import visible
 
 PATH = click.Path(path_type=Path)
 _RUNS = click.option(
@@ -49,17 +50,17 @@ def runs(
         rows = [row for row in rows if wanted is None or getattr(row, name) == wanted]
     if as_json:
         for row in rows:
-            click.echo(msgspec.json.encode(row).decode())
+            say(msgspec.json.encode(row).decode())
         return
     if not rows:
-        click.echo("no such runs")
+        say("no such runs")
         return
     table = [["run", "purpose", "category", "sure", "where", "size"]]
     for row in rows:
         sure = "" if row.confidence is None else f"{row.confidence:.2f}"
         cells = [row.id, row.purpose, row.category, sure, ", ".join(row.nodes), _size(row.bytes)]
-        table.append([console.visible(cell) for cell in cells])
-    click.echo("\n".join(aligned(table, right=(3, 5))))
+        table.append([visible(cell) for cell in cells])
+    say("\n".join(aligned(table, right=(3, 5))))
 
 
 @runs.command("prune")
@@ -74,13 +75,13 @@ def prune_command(runs_dir: Path | None, cases_dir: Path | None, keep: int, dry_
     where = runs_dir or work_dir() / "runs"
     plan = shelf.plan_prune(where, cases_dir or work_dir() / "cases", keep)
     for row in plan.removed:
-        click.echo(f"{'would remove' if dry_run else 'removed'} {row.id}")
+        say(f"{'would remove' if dry_run else 'removed'} {row.id}")
         if not dry_run:
             shutil.rmtree(where / row.id)
     for row, why in plan.needed:
-        click.echo(f"kept {row.id}: {console.visible(why)}")
+        say(f"kept {row.id}: {visible(why)}")
     total = sum(row.bytes for row in plan.removed)
-    click.echo(f"{len(plan.removed)} runs, {_size(total)}")
+    say(f"{len(plan.removed)} runs, {_size(total)}")
 
 
 @click.command()
@@ -99,29 +100,29 @@ def compare(one: str, other: str, runs_dir: Path | None, as_json: bool) -> int:
     where = runs_dir or work_dir() / "runs"
     said = comparing.compare(shelf.bundle(one, where), shelf.bundle(other, where))
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(said), indent=2).decode())
+        say(msgspec.json.format(msgspec.json.encode(said), indent=2).decode())
     else:
         _tell(said)
     return 2 if said.refused else 0
 
 
 def _tell(said: Any) -> None:
-    click.echo(f"A  {said.one}\nB  {said.other}\n")
+    say(f"A  {said.one}\nB  {said.other}\n")
     rows = [
         [d.path, _text(d.one), _text(d.other)]
         for d in (*said.inputs, *said.derived, *said.observed)
     ]
-    click.echo("\n".join(aligned([["differs", "A", "B"], *rows])) if rows else "nothing differs")
+    say("\n".join(aligned([["differs", "A", "B"], *rows])) if rows else "nothing differs")
     for reason in said.refused:
-        click.echo(f"\nrefused: {reason}")
+        say(f"\nrefused: {reason}")
     if said.numbers:
         numbers = [
             [n.signal, _text(n.one), _text(n.other), "" if n.ratio is None else f"{n.ratio:.3g}"]
             for n in said.numbers
         ]
         table = [["signal", "A", "B", "B/A"], *numbers]
-        click.echo("\n" + "\n".join(aligned(table, right=(1, 2, 3))))
-    click.echo("\n" + "\n".join(said.remarks))
+        say("\n" + "\n".join(aligned(table, right=(1, 2, 3))))
+    say("\n" + "\n".join(said.remarks))
 
 
 def _text(value: Any) -> str:
@@ -132,7 +133,7 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     text = json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else str(value)
-    return console.visible(text if len(text) <= 60 else f"{text[:57]}…")
+    return visible(text if len(text) <= 60 else f"{text[:57]}…")
 
 
 def _size(count: int) -> str:

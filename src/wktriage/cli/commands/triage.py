@@ -10,6 +10,7 @@ import yaml
 
 from wktriage.cli import exit_codes, inventories
 from wktriage.cli.ansible import Outcome, run_playbook
+from wktriage.cli.output import say
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.run import interruption, recovery
 
@@ -19,18 +20,18 @@ def parse_extra_vars(values: tuple[str, ...]) -> dict[str, Any]:
 
     Later ones win. Raises UsageError for anything else.
     """
-    found: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
     for value in values:
         if value.startswith("@"):
-            found.update(_mapping(_read(Path(value[1:])), value))
+            variables.update(_mapping(_read(Path(value[1:])), value))
         elif value.lstrip().startswith("{"):
-            found.update(_mapping(value, value))
+            variables.update(_mapping(value, value))
         else:
             key, sep, text = value.partition("=")
             if not sep or not key.isidentifier():
                 raise UsageError(f"-e {value!r}: write key=value, a JSON mapping, or @file")
-            found[key] = text
-    return found
+            variables[key] = text
+    return variables
 
 
 def _read(path: Path) -> str:
@@ -50,14 +51,14 @@ def _mapping(text: str, shown: str) -> dict[str, Any]:
     return {str(k): v for k, v in value.items()}
 
 
-def run_to_end(playbook: str, given: dict[str, Any], inventory: str | None) -> Outcome:
+def run_to_end(playbook: str, extra: dict[str, Any], inventory: str | None) -> Outcome:
     """Run a playbook; what an interrupted run leaves is made a bundle. Raises Exit on Ctrl-C."""
-    ended = run_playbook(playbook, given, inventory=inventory)
+    ended = run_playbook(playbook, extra, inventory=inventory)
     if ended.interrupted:
         if ended.bundle is not None:
             recovery.finalise_all(ended.bundle.parent, reason=interruption.BY_USER)
             if (ended.bundle / "summary.md").exists():
-                click.echo(f"The bundle is finished: see {ended.bundle / 'summary.md'}", err=True)
+                say(f"The bundle is finished: see {ended.bundle / 'summary.md'}", err=True)
         raise click.exceptions.Exit(130)
     return ended
 
