@@ -1,7 +1,8 @@
 """Benchmark hosts on one machine: sshd in network, mount, process and host name spaces of its own.
 
 ``python tests/sshhosts.py up DIR COUNT`` makes them and writes ``DIR/hosts.yml``, an inventory of
-COUNT node hosts and one for the simulator; ``down DIR`` removes them. Needs root, iproute2, sshd.
+COUNT node hosts and one for the simulator; ``down DIR`` removes them, ``stop DIR NAME`` pulls the
+plug of one. Needs root, iproute2, sshd. ``DIR/here`` is a directory of each host's own.
 
 The hosts' links meet in a bridge that lies in a network namespace too. In the machine's own
 namespace Docker drops what is forwarded, which bridged frames are (bridge-nf-call-iptables).
@@ -40,13 +41,15 @@ MaxStartups 200
 Subsystem sftp internal-sftp
 """
 
-#: What a host has of its own: its name, /srv, /tmp, /mnt (its folder outside) and /proc. Where the
-#: folder lies may be hidden from it.
+#: What a host has of its own: its name, /srv (``DIR/here`` too), /tmp, /proc, and its folder
+#: outside as /mnt. Where the folder lies may be hidden from it.
 HOST_INIT = """\
 set -e
 mount --bind {folder} /mnt
 mount --bind /mnt/srv /srv
 mount --bind /mnt/tmp /tmp
+mkdir -p {here}
+mount --bind /mnt/srv {here}
 hostname {name}
 ip link set lo up
 mkdir -p /run/sshd
@@ -198,7 +201,9 @@ def _make_host(hosts: Hosts, host: Host) -> None:
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", host.name, "-f", str(key))
     shutil.copy(hosts.base / "key.pub", host.folder / "authorized_keys")
     (host.folder / "sshd_config").write_text(SSHD_CONFIG.format(address=host.address))
-    script = HOST_INIT.format(folder=host.folder, name=host.name, sshd=SSHD)
+    here = hosts.base / "here"
+    here.mkdir(exist_ok=True)
+    script = HOST_INIT.format(folder=host.folder, here=here, name=host.name, sshd=SSHD)
     (host.folder / "init.sh").write_text(script)
     run("ip", "netns", "add", space)
     switch = ("ip", "-n", hosts.switch)
@@ -256,8 +261,10 @@ def main(argv: list[str]) -> int:
             raise
     elif argv[:1] == ["down"] and len(argv) == 2:
         down(Path(argv[1]))
+    elif argv[:1] == ["stop"] and len(argv) == 3:
+        Host(argv[2], "", Path(argv[1]) / argv[2]).stop()
     else:
-        sys.stderr.write("usage: sshhosts.py up DIR COUNT | down DIR\n")
+        sys.stderr.write("usage: sshhosts.py up DIR COUNT | down DIR | stop DIR NAME\n")
         return 2
     return 0
 

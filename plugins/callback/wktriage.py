@@ -93,6 +93,8 @@ class CallbackModule(DefaultCallback):
         self._live = False
         self._task: Any = None
         self._outputs: dict[str, str] = {}
+        self._outcome: list[list[str]] = []
+        self._hidden = False
         self._run: RunPaths | None = None
         self._pid = os.getpid()
         self._plain = console.is_plain(sys.stdout.isatty())
@@ -231,6 +233,7 @@ class CallbackModule(DefaultCallback):
         self._finish_task()
         if self._display.verbosity:
             super().v2_playbook_on_stats(stats)
+        self._outcome_box()
         self._verdict_box()
         failed = sorted(h for h in stats.processed if stats.failures.get(h) or stats.dark.get(h))
         state = f"failed on {', '.join(failed)}" if failed else "done"
@@ -276,12 +279,30 @@ class CallbackModule(DefaultCallback):
         if isinstance(opened := result.get("paths"), dict) and opened.get("bundle"):
             bundle = Path(str(opened["bundle"]))
             self._run = RunPaths(bundle.parent, bundle.name)
-        if result.get("verdict_file"):
+        # A single run of an experiment says nothing, and showing it would be peeking.
+        self._hidden = self._hidden or bool(result.get("hides_verdicts"))
+        if result.get("outcome_lines"):
+            self._outcome = result["outcome_lines"]
+            self._outputs = {"case_file": str(result["case_file"])}
+        if result.get("verdict_file") and not self._hidden:
             self._outputs = {
                 k: str(result[k])
                 for k in ("verdict_file", "report_file", "summary_file")
                 if result.get(k)
             }
+
+    def _outcome_box(self) -> None:
+        """Show what an experiment came to."""
+        if not self._outcome:
+            return
+        width = max(40, min(100, shutil.get_terminal_size((100, 24)).columns - 4))
+        lines = console.labelled(self._outcome, width)
+        if self._plain:
+            shown = [f"OUTCOME {line}" for line in lines]
+        else:
+            shown = console.box(lines, "outcome", width)
+        self._say("\n".join(shown), constants.COLOR_CHANGED)
+        self._say(f"case:     {visible(self._outputs['case_file'])}")
 
     def _verdict_box(self) -> None:
         path = self._outputs.get("verdict_file")

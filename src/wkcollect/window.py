@@ -127,8 +127,8 @@ class Window:
             elif self.base is None or self.base.sim_run_id != sim_run_id:
                 self.base = Base(sim_run_id, counters, time.monotonic())
                 since = parse_iso_nanos(status.get("last_transition_at"))
-                self._running_since = (
-                    iso(since - self._clock.ahead) if since else self._clock.iso(began)
+                self._running_since = iso(
+                    since - self._clock.ahead if since else self._clock.wall(began)
                 )
             elif any(now > then for now, then in zip(counters, self.base.counters)):
                 self._moved_at = self._clock.iso(began)

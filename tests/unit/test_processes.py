@@ -198,12 +198,21 @@ def test_who_holds_a_port_is_named_with_its_host(tmp_path: Path, binaries: dict[
     findings = Findings()
     first = str(placement.FIRST_PORT)
     taken = {
+        "sim": {},
         "n1": {first: "pid 7 (nginx)"},  # the simulator's, which runs elsewhere
         "n2": {str(int(first) + 10): "pid 8 (java)", str(int(first) + 11): "pid 8 (java)"},
     }
     DRIVER.preflight(request, taken, findings)
     assert [str(error) for error in findings.errors] == [
         "n2: ports 21010, 21011 are held by pid 8 (java): end it, or set wk_first_port there"
+    ]
+
+
+def test_a_host_that_told_nothing_stops_the_run(tmp_path: Path, binaries: dict[str, str]) -> None:
+    findings = Findings()
+    DRIVER.preflight(ask(tmp_path, remote(2), **binaries), {"n1": {}}, findings)
+    assert [str(error) for error in findings.errors] == [
+        "n2, sim could not be reached: see what SSH said above"
     ]
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +86,18 @@ def verdict_lines(verdict: Mapping[str, Any], width: int = 100) -> list[str]:
 
     Strings in verdict.json may stem from evidence: control characters are made visible.
     """
+    return labelled(words.rows(verdict), width)
+
+
+def labelled(rows: Iterable[Sequence[str | None]], width: int = 100) -> list[str]:
+    """Return pairs of label and text as lines of at most ``width`` columns (at least 40).
+
+    A text without a label stands at the edge.
+    """
     lines: list[str] = []
-    for label, text in words.rows(verdict):
+    for label, text in rows:
         lines += textwrap.wrap(
-            visible(text).replace("\n", " "),
+            visible(text or "").replace("\n", " "),
             max(40, width),
             initial_indent="" if label is None else f"{label:<{LABEL_WIDTH}}",
             subsequent_indent=" " * LABEL_WIDTH,

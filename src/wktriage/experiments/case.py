@@ -52,6 +52,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     registration_sha256: str
     repeats: int
     order: tuple[design.Side, ...]
+    cause: str = ""
     runs: tuple[RunRecord, ...] = ()
     stop: Stop | None = None
     outcomes: tuple[ExperimentOutcome, ...] = ()
@@ -176,7 +177,7 @@ class Case:
         private_files.directory(self._registered(number).parent)
         private_files.write(self._registered(number), made.canonical())
         drawn = design.order(made.seed, made.repeats)
-        experiment = Experiment(number, made.sha256(), made.repeats, drawn)
+        experiment = Experiment(number, made.sha256(), made.repeats, drawn, made.cause)
         self._replace(experiment)
         return experiment
 

@@ -51,7 +51,8 @@ def _mapping(text: str, shown: str) -> dict[str, Any]:
     return {str(k): v for k, v in value.items()}
 
 
-def _run(playbook: str, extra: dict[str, Any], inventory: str | None) -> Outcome:
+def run_to_end(playbook: str, extra: dict[str, Any], inventory: str | None) -> Outcome:
+    """Run a playbook; what an interrupted run leaves is made a bundle. Raises Exit on Ctrl-C."""
     ended = run_playbook(playbook, extra, inventory=inventory)
     if ended.interrupted:
         if ended.bundle is not None:
@@ -62,14 +63,14 @@ def _run(playbook: str, extra: dict[str, Any], inventory: str | None) -> Outcome
     return ended
 
 
-_EXTRA = click.option(
+EXTRA = click.option(
     "-e",
     "--extra-vars",
     "extra",
     multiple=True,
     help="A variable of the run (see docs/how-to.md): key=value, a JSON mapping, or @file.",
 )
-_INVENTORY = click.option(
+INVENTORY = click.option(
     "-i",
     "--inventory",
     shell_complete=lambda _context, _parameter, typed: [
@@ -86,31 +87,32 @@ def register(group: click.Group) -> None:
 
 
 @click.command()
-@_EXTRA
-@_INVENTORY
+@EXTRA
+@INVENTORY
 def triage(extra: tuple[str, ...], inventory: str | None) -> int:
     """Run a scenario, judge it and write the report."""
-    ended = _run("triage.yml", parse_extra_vars(extra), inventory)
+    ended = run_to_end("triage.yml", parse_extra_vars(extra), inventory)
     if ended.bundle is not None and (ended.bundle / "verdict.json").exists():
         return exit_codes.read(ended.bundle).exit_code
     return ended.exit_code or InfraError.exit_code
 
 
 @click.command()
-@_EXTRA
-@_INVENTORY
+@EXTRA
+@INVENTORY
 def collect(extra: tuple[str, ...], inventory: str | None) -> int:
     """Run a scenario and keep its bundle, without a verdict."""
-    return _code(_run("playbooks/collect.yml", parse_extra_vars(extra), inventory))
+    return code_of(run_to_end("playbooks/collect.yml", parse_extra_vars(extra), inventory))
 
 
 @click.command()
-@_EXTRA
-@_INVENTORY
+@EXTRA
+@INVENTORY
 def teardown(extra: tuple[str, ...], inventory: str | None) -> int:
     """Stop and remove the harness's own stack; data stays."""
-    return _code(_run("playbooks/teardown.yml", parse_extra_vars(extra), inventory))
+    return code_of(run_to_end("playbooks/teardown.yml", parse_extra_vars(extra), inventory))
 
 
-def _code(ended: Outcome) -> int:
+def code_of(ended: Outcome) -> int:
+    """Return the exit code of a playbook that gives no verdict."""
     return 0 if ended.rc == 0 else ended.exit_code or InfraError.exit_code

@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.request.request import Asked, Request
@@ -61,8 +62,13 @@ class ProcessesDriver:
     def preflight(
         self, request: Request, taken: Mapping[str, Mapping[str, str]], findings: Findings
     ) -> None:
-        """Name who holds ports that the stack needs."""
+        """Name the hosts that told nothing, and who holds ports that the stack needs."""
         placed = Layout.of(request.own["layout"])
+        silent = [host for host in placed.hosts if host not in taken]
+        if silent:
+            findings.errors.append(
+                InfraError(f"{', '.join(silent)} could not be reached: see what SSH said above")
+            )
         for host, ports in taken.items():
             by_holder: dict[str, list[str]] = {}
             for port in map(str, placed.ports(host)):
@@ -122,6 +128,10 @@ class ProcessesDriver:
     def own_baseline(self, request: Request) -> Path | None:
         """Return None: a live stack is vouched for by a run of its own."""
         return None
+
+    def recall(self, inputs: Mapping[str, Any], turn: int) -> dict[str, Any]:
+        """Return nothing: a live stack is what its inputs say."""
+        return {}
 
 
 DRIVER = ProcessesDriver()
