@@ -64,7 +64,7 @@ def test_commands_and_paths_exist(page: Path) -> None:
 
 
 def test_a_wrong_command_is_seen() -> None:
-    for wrong in (["experiment"], ["lab", "break"], ["classify", "DIR", "--force"]):
+    for wrong in (["experimnt"], ["lab", "break"], ["classify", "DIR", "--force"]):
         with pytest.raises(AssertionError):
             check_command(wrong)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -88,8 +89,9 @@ class Layout:
     sim: Place
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the plain form, as a request carries it."""
-        return asdict(self)
+        """Return the JSON form, as a request carries it."""
+        document: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return document
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Layout:
