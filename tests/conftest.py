@@ -1,7 +1,7 @@
 """What tests need of the machine, and what is said when it is not there.
 
-A test marked ``docker`` or ``browser`` is skipped where that is missing; the closing summary says
-so in one line. ``WKTRIAGE_REQUIRE=docker,browser`` (CI) turns such a skip into a failure.
+A test marked ``docker``, ``browser`` or ``hosts`` is skipped where that is missing; the closing
+summary says so in one line. ``WKTRIAGE_REQUIRE=docker,browser,hosts`` (CI) turns such a skip into a failure.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import ansible.module_utils
 import pytest
+from tests import sshhosts
 from tests.hostprograms import oldest_python
 
 # Modules find their helpers there, as ansible.cfg says.
@@ -59,7 +60,7 @@ def pytest_report_header() -> str:
     return f"host programs run under {shown.stdout.strip()}: {oldest_python()}"
 
 
-NEEDS = {"docker": missing_docker, "browser": missing_browser}
+NEEDS = {"docker": missing_docker, "browser": missing_browser, "hosts": sshhosts.missing}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
