@@ -10,7 +10,7 @@ INCIDENT ?=
 JOBS ?= 2
 
 # The code that is shipped to hosts.
-HOST_CODE = plugins/modules $(wildcard src/wkcollect src/wkreplay)
+HOST_CODE = plugins/modules plugins/module_utils src/wkcollect src/wkreplay
 
 # The locks name every package. What a run imports is compiled on all cores, the rest when it is used.
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile

@@ -1,7 +1,8 @@
 """What tests need of the machine, and what is said when it is not there.
 
-A test marked ``docker``, ``browser`` or ``hosts`` is skipped where that is missing; the closing
-summary says so in one line. ``WKTRIAGE_REQUIRE=docker,browser,hosts`` (CI) turns such a skip into a failure.
+A test marked ``docker``, ``browser``, ``hosts`` or ``go`` is skipped where that is missing; the
+closing summary says so in one line. ``WKTRIAGE_REQUIRE=docker,browser,hosts`` (CI) turns such a
+skip into a failure.
 """
 
 from __future__ import annotations
@@ -54,13 +55,26 @@ def missing_browser() -> str | None:
     return None if any(map(shutil.which, names)) else "no Chromium here: none on PATH"
 
 
+@functools.cache
+def missing_go() -> str | None:
+    """Say why Go cannot be used, None when it can."""
+    if shutil.which("go") is None:
+        return "no Go here: the go command is not on PATH"
+    return None if (why := _answer("go", "version")) is None else f"no working Go here: {why}"
+
+
 def pytest_report_header() -> str:
     """Say which interpreter host programs run under."""
     shown = subprocess.run([oldest_python(), "--version"], capture_output=True, text=True)
     return f"host programs run under {shown.stdout.strip()}: {oldest_python()}"
 
 
-NEEDS = {"docker": missing_docker, "browser": missing_browser, "hosts": sshhosts.missing}
+NEEDS = {
+    "docker": missing_docker,
+    "browser": missing_browser,
+    "hosts": sshhosts.missing,
+    "go": missing_go,
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

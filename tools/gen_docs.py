@@ -263,7 +263,9 @@ def command_page() -> str:
     text = f"# The `wktriage` command\n\n{NOTE}"
 
     def describe(command: click.Command, name: str, parent: click.Context | None) -> str:
-        context = click.Context(command, info_name=name, parent=parent, max_content_width=90)
+        context = click.Context(
+            command, info_name=name, parent=parent, max_content_width=90, **command.context_settings
+        )
         out = f"\n## `{context.command_path}`\n\n```text\n{command.get_help(context)}\n```\n"
         if isinstance(command, click.Group):
             # Asked by name: a command whose module is not loaded yet is one all the same.

@@ -9,8 +9,9 @@ from typing import Any
 
 from wktriage.bundle.bundle import Bundle
 from wktriage.cli.action_base import TriageAction
+from wktriage.core.paths import runs_dir
 from wktriage.judging.verdict import judge
-from wktriage.judging.verdict_files import writable, write
+from wktriage.judging.verdict_files import target, write
 
 
 class ActionModule(TriageAction):
@@ -19,12 +20,13 @@ class ActionModule(TriageAction):
         if self._task.check_mode and not path.exists():
             return {"changed": True, "skipped": True}
         bundle = Bundle.open(path)
-        target = writable(bundle, Path(arguments["out"]) if arguments["out"] else None)
+        out = Path(arguments["out"]) if arguments["out"] else None
+        where = target(path, out, runs_dir(arguments["runs_dir"]))
         verdict = judge(bundle)
         return {
-            "changed": write(target, verdict, dry=self._task.check_mode),
+            "changed": write(where, verdict, dry=self._task.check_mode),
             "category": verdict["category"],
             "confidence": verdict["confidence"],
             "nodes": verdict["nodes"],
-            "verdict_file": str(target / "verdict.json"),
+            "verdict_file": str(where / "verdict.json"),
         }

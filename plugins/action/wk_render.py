@@ -9,14 +9,19 @@ from typing import Any
 
 from wktriage import report
 from wktriage.cli.action_base import TriageAction
+from wktriage.core.paths import runs_dir
+from wktriage.core.private_files import read
+from wktriage.judging.verdict_files import target
 
+CAP = 64 * 1024 * 1024
 NAMES = ("verdict.json", "summary.md", "report.html")
 
 
 class ActionModule(TriageAction):
     def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         bundle = Path(arguments["bundle"])
-        out = Path(arguments["out"]) if arguments["out"] else bundle
+        named = Path(arguments["out"]) if arguments["out"] else None
+        out = target(bundle, named, runs_dir(arguments["runs_dir"]))
         files = {f"{name.partition('.')[0]}_file": str(out / name) for name in NAMES}
         if self._task.check_mode:
             return {"changed": True, "skipped": True, **files}
@@ -26,4 +31,4 @@ class ActionModule(TriageAction):
 
 
 def _bytes(path: Path) -> bytes | None:
-    return path.read_bytes() if path.exists() else None
+    return read(path, CAP)

@@ -41,6 +41,7 @@ from wktriage.cli import console, inventories
 from wktriage.cli.ansible import report_failure
 from wktriage.core.errors import UsageError
 from wktriage.core.json_files import read_object
+from wktriage.core.terminal import visible
 from wktriage.run import interruption
 from wktriage.run.record import RunPaths
 
@@ -92,6 +93,8 @@ class CallbackModule(DefaultCallback):
         self._live = False
         self._task: Any = None
         self._outputs: dict[str, str] = {}
+        self._outcome: list[list[str]] = []
+        self._hidden = False
         self._run: RunPaths | None = None
         self._pid = os.getpid()
         self._plain = console.is_plain(sys.stdout.isatty())
@@ -126,7 +129,7 @@ class CallbackModule(DefaultCallback):
             return
         took = time.monotonic() - self._task_started
         if took >= SLOW_TASK_S:
-            self._say(f"        {console.visible(self._task.get_name())} ({took:.1f} s)")
+            self._say(f"        {visible(self._task.get_name())} ({took:.1f} s)")
         self._task = None
 
     # -- events --------------------------------------------------------------------------------
@@ -155,7 +158,7 @@ class CallbackModule(DefaultCallback):
             inventories.no_hosts(STACK_GROUP, context.CLIARGS.get("inventory") or ())
         )
         report_failure(error)
-        self._say(f"        {console.visible(str(error))}", constants.COLOR_ERROR)
+        self._say(f"        {visible(str(error))}", constants.COLOR_ERROR)
         raise SystemExit(error.exit_code)
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
@@ -177,7 +180,7 @@ class CallbackModule(DefaultCallback):
         if self._display.verbosity:
             self._task_start(task, prefix=prefix)
         self._task, self._task_started = task, time.monotonic()
-        name = console.visible(task.get_name())
+        name = visible(task.get_name())
         if not self._plain and not task.action.rpartition(".")[2].startswith(TALKING_ACTIONS):
             self._show_live(f"[{self._clock()}]     {name} ...")
 
@@ -230,6 +233,7 @@ class CallbackModule(DefaultCallback):
         self._finish_task()
         if self._display.verbosity:
             super().v2_playbook_on_stats(stats)
+        self._outcome_box()
         self._verdict_box()
         failed = sorted(h for h in stats.processed if stats.failures.get(h) or stats.dark.get(h))
         state = f"failed on {', '.join(failed)}" if failed else "done"
@@ -242,7 +246,7 @@ class CallbackModule(DefaultCallback):
     @staticmethod
     def _plain_text(message: Any) -> list[str]:
         lines = message if isinstance(message, list) else str(message).splitlines()
-        return [console.visible(str(line)) for line in lines]
+        return [visible(str(line)) for line in lines]
 
     def _warn(self, result: CallbackTaskResult) -> None:
         if result.result.get("warnings") or result.result.get("deprecations"):
@@ -275,12 +279,30 @@ class CallbackModule(DefaultCallback):
         if isinstance(opened := result.get("paths"), dict) and opened.get("bundle"):
             bundle = Path(str(opened["bundle"]))
             self._run = RunPaths(bundle.parent, bundle.name)
-        if result.get("verdict_file"):
+        # A single run of an experiment says nothing, and showing it would be peeking.
+        self._hidden = self._hidden or bool(result.get("hides_verdicts"))
+        if result.get("outcome_lines"):
+            self._outcome = result["outcome_lines"]
+            self._outputs = {"case_file": str(result["case_file"])}
+        if result.get("verdict_file") and not self._hidden:
             self._outputs = {
                 k: str(result[k])
                 for k in ("verdict_file", "report_file", "summary_file")
                 if result.get(k)
             }
+
+    def _outcome_box(self) -> None:
+        """Show what an experiment came to."""
+        if not self._outcome:
+            return
+        width = max(40, min(100, shutil.get_terminal_size((100, 24)).columns - 4))
+        lines = console.labelled(self._outcome, width)
+        if self._plain:
+            shown = [f"OUTCOME {line}" for line in lines]
+        else:
+            shown = console.box(lines, "outcome", width)
+        self._say("\n".join(shown), constants.COLOR_CHANGED)
+        self._say(f"case:     {visible(self._outputs['case_file'])}")
 
     def _verdict_box(self) -> None:
         path = self._outputs.get("verdict_file")
@@ -301,4 +323,4 @@ class CallbackModule(DefaultCallback):
             self._say("\n".join(command))
         for key in ("report_file", "summary_file"):
             if key in self._outputs:
-                self._say(f"{key.partition('_')[0] + ':':<9} {console.visible(self._outputs[key])}")
+                self._say(f"{key.partition('_')[0] + ':':<9} {visible(self._outputs[key])}")

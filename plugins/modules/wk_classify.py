@@ -20,7 +20,13 @@ options:
   out:
     description:
       - Where C(verdict.json) goes; the bundle itself when empty, which is refused for a bundle
-        that this harness did not make.
+        that does not lie under O(runs_dir).
+    type: path
+    default: ''
+  runs_dir:
+    description:
+      - Where this harness keeps its bundles. Without O(out), a bundle that lies anywhere else is
+        refused. Empty for C(runs).
     type: path
     default: ''
 author:

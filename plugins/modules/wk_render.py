@@ -21,6 +21,12 @@ options:
     description: Where C(verdict.json) lies and the reports go; the bundle itself when empty.
     type: path
     default: ''
+  runs_dir:
+    description:
+      - Where this harness keeps its bundles. Without O(out), a bundle that lies anywhere else is
+        refused. Empty for C(runs).
+    type: path
+    default: ''
 author:
   - WuKongIM triage harness authors (@wktriage)
 attributes:

@@ -27,6 +27,12 @@ options:
     description: Whether a stack will be brought up; tearing down needs no checkout.
     type: bool
     default: true
+  given:
+    description:
+      - What to take instead of the play's variables, by an experiment for one of its runs. Empty
+        takes those.
+    type: dict
+    default: {}
   hosts:
     description: Inventory names of the stack's hosts.
     type: list

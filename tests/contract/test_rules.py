@@ -11,7 +11,7 @@ import yaml
 
 from wktriage.core.categories import CATEGORIES
 from wktriage.core.model import Signal, SignalSet, Tri
-from wktriage.judging import rules, signals
+from wktriage.judging import next_experiment, rules, signals
 from wktriage.request import knobs, scenarios
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,5 +65,8 @@ def test_category_can_be_decided_and_has_a_page(category: str) -> None:
 
 
 def test_every_hypothesis_is_used() -> None:
-    used = {h for r in RULES for h in r.hypotheses} | {"unexplained"}
+    used = {h for r in RULES for h in r.hypotheses} | {
+        next_experiment.UNEXPLAINED,
+        next_experiment.SHIPPED,
+    }
     assert set(knobs.hypotheses()) == used

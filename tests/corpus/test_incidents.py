@@ -17,7 +17,7 @@ from wktriage.core import schemas
 from wktriage.core.errors import UsageError
 from wktriage.evaluation import robustness, score
 from wktriage.judging.verdict import verdict_of
-from wktriage.judging.verdict_files import dump, write_verdict
+from wktriage.judging.verdict_files import dump, target, write_verdict
 
 ROOT = Path(__file__).resolve().parents[2] / "incidents"
 CASES = [
@@ -103,7 +103,7 @@ def test_same_bytes_elsewhere(name: str, unpacked: dict[str, Path], tmp_path: Pa
 def test_foreign_bundle_is_not_written_into(unpacked: dict[str, Path], tmp_path: Path) -> None:
     before = sorted(p for p in unpacked["b01"].rglob("*"))
     with pytest.raises(UsageError, match="--out"):
-        write_verdict(unpacked["b01"])
+        target(unpacked["b01"], None, tmp_path)
     assert write_verdict(unpacked["b01"], tmp_path).parent == tmp_path
     assert sorted(p for p in unpacked["b01"].rglob("*")) == before
 

@@ -66,7 +66,8 @@ def test_replayed_incident_gets_the_verdict_of_its_recording(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("extra", "says"),
     [
-        ("incident=p99", "no incident 'p99'; recorded are:"),
+        ("incident=paused-nod", "no incident 'paused-nod'"),
+        ("incident=paused-nod", "did you mean 'paused-node'?"),
         ("scenario=no-such-thing", "not recorded: scenario=no-such-thing"),
         ("users=7", "not recorded: users=7"),
         ("duration=86000", "not recorded: duration=86000"),

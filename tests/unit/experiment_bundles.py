@@ -105,7 +105,7 @@ def bundle(
 
 def signals(**values: Any) -> SignalSet:
     """Return the signals of a quiet run with some values set; None is unknown."""
-    made = SignalSet(nodes=("wk-node1", "wk-node2"))
+    made = SignalSet(names=CATALOGUE, nodes=("wk-node1", "wk-node2"))
     for name, value in {**QUIET, **values}.items():
         made.add(Signal(name, str(CATALOGUE[name]["unit"]), value))
     return made

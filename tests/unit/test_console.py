@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from wktriage.cli import console
+from wktriage.core.terminal import visible
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ def test_plain_where_no_person_looks(tty: bool, env: dict[str, str], plain: bool
 
 
 def test_control_characters_are_shown_not_sent() -> None:
-    shown = console.visible("a\x1b[2Jb\rc\u202ed\x00e\r\nf\tg\udcff")
+    shown = visible("a\x1b[2Jb\rc\u202ed\x00e\r\nf\tg\udcff")
     assert "\x1b" not in shown
     assert "\r" not in shown
     assert "\u202e" not in shown

@@ -94,7 +94,7 @@ def refused(error: type[TriageError], load: Callable[[], object]) -> str:
         ("rules/send_path.yml", renamed("hypothesis", "rules", 1, "hypotheses"), "/rules/1",
          "unknown key 'hypothesis'; did you mean 'hypotheses'?"),
         ("rules/send_path.yml", deleted("rules", 0, "hypotheses"), "/rules/0",
-         "a rule that decides needs strength and hypotheses"),
+         "a rule that decides needs title, strength and hypotheses"),
         ("rules/send_path.yml", put("decide", "rules", 0, "role"), "/rules/0/role",
          "did you mean 'decides'?"),
         ("rules/send_path.yml", put("transprot", "rules", 0, "component"), "/rules/0/component",

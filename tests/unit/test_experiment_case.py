@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,15 @@ from typing import Any
 import pytest
 from tests.unit.experiment_bundles import CATALOGUE, bundle, ref, registered, signals
 
+from wktriage.core import private_files
 from wktriage.core.errors import UsageError
 from wktriage.experiments import case as cases_of
-from wktriage.experiments import design, private_files
+from wktriage.experiments import design
 from wktriage.experiments.case import Case, CaseError
 from wktriage.experiments.design import RunRecord, Side
 from wktriage.experiments.effects import Outcome
-from wktriage.experiments.judge import ExperimentOutcome, JudgedRun, judge
+from wktriage.experiments.judge import JudgedRun, judge
+from wktriage.experiments.outcomes import ExperimentOutcome
 from wktriage.experiments.registration import BundleRef, Registration, TamperedError
 
 VALUES = {Side.CONTROL: [0.20, 0.21, 0.19, 0.205, 0.2, 0.21],
@@ -214,31 +215,15 @@ class TestFiles:
         case = opened(tmp_path)
         (case.directory / "case.json").unlink()
         (case.directory / "case.json").symlink_to(outside)
-        case.register(registered())
+        with pytest.raises(UsageError, match="is a link, not a regular file"):
+            case.register(registered())
         assert outside.read_text() == "precious"
-        assert not (case.directory / "case.json").is_symlink()
 
     def test_a_linked_directory_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "real").mkdir()
         (tmp_path / "link").symlink_to(tmp_path / "real")
-        with pytest.raises(UsageError, match="no directory of its own"):
-            private_files.write(tmp_path / "link" / "x", b"")
         with pytest.raises(UsageError, match="is a link"):
             private_files.directory(tmp_path / "link")
-
-    def test_a_failed_write_leaves_the_old_file(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        private_files.write(tmp_path / "x", b"old")
-
-        def full(*_args: Any, **_more: Any) -> None:
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr(os, "replace", full)
-        with pytest.raises(UsageError, match="No space left"):
-            private_files.write(tmp_path / "x", b"new")
-        assert [p.name for p in tmp_path.iterdir()] == ["x"]
-        assert (tmp_path / "x").read_bytes() == b"old"
 
     @pytest.mark.parametrize("name", ["../x", "", ".x", "a/b", "A" * 100])
     def test_evidence_stays_in_the_case(self, tmp_path: Path, name: str) -> None:

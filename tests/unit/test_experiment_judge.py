@@ -8,7 +8,8 @@ from tests.unit.experiment_bundles import CATALOGUE, registered, signals
 from wktriage.experiments import belief
 from wktriage.experiments.design import Side
 from wktriage.experiments.effects import Outcome
-from wktriage.experiments.judge import ExperimentOutcome, JudgedRun, judge
+from wktriage.experiments.judge import JudgedRun, judge
+from wktriage.experiments.outcomes import ExperimentOutcome
 
 SLOW = [0.20, 0.21, 0.19, 0.205]
 FAST = [0.97, 0.98, 0.99, 0.975]

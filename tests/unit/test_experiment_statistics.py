@@ -102,9 +102,9 @@ class TestRanks:
         assert abs(hits / tries - (1 - 8 / 252)) < 3 * math.sqrt(0.0317 * 0.968 / tries)
 
     def test_fewest_repeats(self) -> None:
-        assert ranks.fewest_repeats(0.05) == 4
-        assert ranks.fewest_repeats(0.1) == 3
-        assert ranks.fewest_repeats(0.01) == 5
+        assert looks.fewest_repeats(0.05) == 4
+        assert looks.fewest_repeats(0.1) == 3
+        assert looks.fewest_repeats(0.01) == 5
 
     @given(st.integers(0, 12), st.integers(0, 12), st.sampled_from([0.01, 0.033, 0.05, 0.1]))
     def test_level_is_never_above_alpha(self, one: int, two: int, alpha: float) -> None:

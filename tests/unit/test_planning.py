@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.unit.stackfakes import make_checkout
 
 from wktriage.request.request import Request, new_bundle_id

@@ -128,7 +128,7 @@ def test_no_nodes_known_is_unknown() -> None:
 def test_a_name_that_is_not_in_the_catalogue_is_a_mistake_and_not_unknown() -> None:
     some = signals({"a": 1})
     for ask in (some.get, some.per_node, some.value):
-        with pytest.raises(UnknownSignalError, match="'bth'; did you mean both"):
+        with pytest.raises(UnknownSignalError, match="'bth'; did you mean 'both'"):
             ask("bth")
     with pytest.raises(UnknownSignalError):
         some.add(Signal("c", "count", 1))

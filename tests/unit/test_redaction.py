@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import json
+import string
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.secretcases import LOOKALIKES, SECRETS, Case, profile, read
 
 from wktriage.bundle import redaction
+from wktriage.bundle.redaction import profiles
 from wktriage.core import schemas
 
 
@@ -155,3 +161,168 @@ def test_no_bytes_break_it_and_lines_stay_lines(data: bytes, lead: bytes) -> Non
     )
     assert len(done) == len(lines)
     assert all(line.count(b"\n") == 1 for line in done)
+
+
+@pytest.mark.parametrize("case", SECRETS, ids=lambda c: f"{c.file}: {c.text[:60]!r}")
+def test_no_planted_secret_survives(case: Case, tmp_path: Path) -> None:
+    path = case.plant(tmp_path)
+    report = redaction.redact_tree(tmp_path)
+    assert path.exists()
+    assert case.secret.encode() not in read(path)
+    assert case.secret not in str(report)
+    assert read(path).count(b"\n") == case.data.count(b"\n")
+    assert sum(r["count"] for r in report["redactions"]) >= 1
+
+
+@pytest.mark.parametrize("case", LOOKALIKES, ids=lambda c: f"{c.file}: {c.text[:60]!r}")
+def test_no_lookalike_is_lost(case: Case, tmp_path: Path) -> None:
+    path = case.plant(tmp_path)
+    assert redaction.redact_tree(tmp_path)["redactions"] == []
+    assert read(path) == case.data
+
+
+def test_there_are_enough_of_both() -> None:
+    assert len({c.secret for c in SECRETS}) >= 69
+    assert len(LOOKALIKES) >= 40
+
+
+@pytest.mark.parametrize("case", [c for c in SECRETS if c.file.endswith("app.json")])
+def test_json_stays_json(case: Case, tmp_path: Path) -> None:
+    path = case.plant(tmp_path)
+    redaction.redact_tree(tmp_path)
+    before, after = json.loads(case.data), json.loads(path.read_text())
+    assert before.keys() == after.keys()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"eyJ-" * (256 * 1024),
+        b"password: x" + b" " * (32 * 1024) + b"y",
+        b"password: x" + b" " * (32 * 1024) + b"\n",
+        b"a://b:c@" * (64 * 1024),
+        b'token="\\' * (64 * 1024),
+        b"token=[" * (64 * 1024),
+        b"token={" * (64 * 1024),
+        b"x:y@a(" * (64 * 1024),
+        b"-----BEGIN PRIVATE KEY-----" * (16 * 1024),
+        b"token=a,;&|" * (32 * 1024),
+        b"- " * (256 * 1024),
+    ],
+    ids=lambda line: line[:16],
+)
+def test_hostile_lines_take_no_time(line: bytes) -> None:
+    for redact in (redaction.redact_lines, redaction.redact_config):
+        begun = time.process_time()
+        list(redact([line], redaction.Secrets(), Counter()))
+        # The two that hung took 12 and 400 seconds.
+        assert time.process_time() - begun < 1
+
+
+def test_twice_the_line_takes_twice_the_time() -> None:
+    def seconds(size: int) -> float:
+        begun = time.process_time()
+        list(redaction.redact_lines([b"token=a,;&|" * size], redaction.Secrets(), Counter()))
+        return time.process_time() - begun
+
+    seconds(100)
+    assert seconds(64_000) < 16 * max(seconds(8_000), 0.01)
+
+
+def test_what_stands_beside_a_secret_stays() -> None:
+    def log(text: str) -> str:
+        return redaction.redact_text(text)
+
+    assert log("a token=x1y2 uid=u1") == "a token=REDACTED uid=u1"
+    assert log("?access_token=x1&uid=u1") == "?access_token=REDACTED&uid=u1"
+    assert (
+        log("{User:bob ManagerPassword:a b Port:1}") == "{User:bob ManagerPassword:REDACTED Port:1}"
+    )
+    assert log("{user=bob,password=x1,host=h}") == "{user=bob,password=REDACTED,host=h}"
+    assert log("Cookie: a=1; b=2 x") == "Cookie: REDACTED x"
+    assert log("root:pw@tcp(h:1)/db") == "root:REDACTED@tcp(h:1)/db"
+    assert log("[--token x1 --id 7]") == "[--token REDACTED --id 7]"
+
+
+def test_a_key_that_was_cut_off_hides_no_log(tmp_path: Path) -> None:
+    lines = [f"2026-01-01T00:00:{n:02} INFO step {n} done, all well" for n in range(30)]
+    path = tmp_path / "a.log"
+    path.write_text("-----BEGIN PRIVATE KEY-----\n" + "\n".join(lines) + "\n")
+    redaction.redact_tree(tmp_path)
+    assert path.read_text().splitlines()[1:] == lines
+
+
+def test_profile_stays_a_profile(tmp_path: Path) -> None:
+    path = tmp_path / "node1-cpu.pb.gz"
+    path.write_bytes(gzip.compress(profile(["", "kind", "token=s3cr3t-1", "main.run"])))
+    redaction.redact_tree(tmp_path)
+    assert gzip.decompress(path.read_bytes()) == profile(["", "kind", "token=REDACTED", "main.run"])
+
+
+def test_damaged_archives_are_searched_as_far_as_they_go(tmp_path: Path) -> None:
+    packed = gzip.compress(b'wk_up{token="s3cr3t-value-1"} 1\n' * 50, 1)
+    (tmp_path / "1.prom.gz").write_bytes(packed[:-6])
+    (tmp_path / "2.prom.gz").write_bytes(b"no archive: token=s3cr3t-value-1\n")
+    redaction.redact_tree(tmp_path)
+    assert b"REDACTED" in read(tmp_path / "1.prom.gz")
+    assert b"s3cr3t" not in read(tmp_path / "1.prom.gz")
+    assert not (tmp_path / "2.prom.gz").exists()
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_break_the_profile_reader(data: bytes) -> None:
+    with contextlib.suppress(profiles.NoProfileError):
+        assert profiles.redact(data, bytes) == data
+
+
+NAMES = st.sampled_from(
+    ["password", "JWT_SECRET_KEY", "secretKey", "TOKEN_1", "DB_PWD", "REDIS_PASS", "SIGNING_KEY",
+     "ENCRYPTION_KEY", "api-key", "managerToken", "x-api-key", "db.password", "client_secret",
+     "PGPASSWORD", "authToken", "credentials", "passphrase"]
+)  # fmt: skip
+VALUES = st.text(
+    string.ascii_letters + string.digits + "-_+/=!%^*~", min_size=8, max_size=40
+).filter(lambda v: any(c.isdigit() for c in v) and v[0] not in "-=*%~")
+NOISE = st.text(string.ascii_lowercase + " ", max_size=30)
+CONFIG_SHAPES = st.sampled_from(
+    ["{n}: {v}", "{n}: '{v}'", '{n} = "{v}"', "export {n}={v}", "- {n}={v}", '"{n}": "{v}",',
+     "a: {{{n}: '{v}'}}", "{n}:\n  - {v}", "{n}:\n  {v}", "{n}: |\n  x\n  {v}", "{n}: >-\n  {v}",
+     '{n}: "x\n  {v}"', "{n}=x\\\n{v}", '["--{n}", "{v}"]', "- --{n}\n- {v}", '- "{n}={v}"']
+)  # fmt: skip
+LOG_SHAPES = st.sampled_from(
+    ["{n}={v}", "{n}: {v}", '{n}="{v}"', '{{"{n}":"{v}"}}', '"{{\\"{n}\\":\\"{v}\\"}}"',
+     "?{n}={v}&a=b", "{{A:b {n}:{v} C:d}}", "map[{n}:[{v}]]", "--{n} {v}", "{n}:{v}",
+     "{n} => '{v}'", "({n}={v})"]
+)  # fmt: skip
+
+
+@given(NAMES, VALUES, CONFIG_SHAPES, NOISE)
+def test_no_secret_of_a_configuration_survives(
+    name: str, value: str, shape: str, noise: str
+) -> None:
+    text = f"{noise}\n{shape.format(n=name, v=value)}\nnext: {noise}\n"
+    done, _, _ = config(text)
+    assert value not in done
+    assert done.endswith(f"\nnext: {noise}\n")
+    assert done.count("\n") == text.count("\n")
+
+
+@given(NAMES, VALUES, LOG_SHAPES, NOISE)
+def test_no_secret_of_a_log_survives(name: str, value: str, shape: str, noise: str) -> None:
+    text = f"{noise} {shape.format(n=name, v=value)} {noise}\nnext {noise}\n"
+    done = redaction.redact_text(text)
+    assert value not in done
+    assert done.endswith(f"\nnext {noise}\n")
+
+
+@given(st.lists(st.sampled_from(
+    ["token", "password", "=", ": ", ":", '"', "'", "[", "]", "{", "}", "\\", "\n", "  ", "- ",
+     "eyJ", ".", "://", "@", "(", "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----", "|",
+     "x", "Bearer ", "--token ", "Cookie", "Authorization", "\"\"\"", "</", "<token>"]
+), max_size=40))  # fmt: skip
+def test_nothing_breaks_it_and_no_line_goes(parts: list[str]) -> None:
+    for redact in (redaction.redact_lines, redaction.redact_config):
+        lines = "".join(parts).encode().splitlines(keepends=True)
+        once = list(redact(lines, redaction.Secrets(), Counter()))
+        assert len(once) == len(lines)
+        assert all(not line.strip() or done.strip() for line, done in zip(lines, once, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +183,27 @@ def test_bundle_ids_sort_by_time_and_hold_their_scenario() -> None:
     made = new_bundle_id("custom", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
     assert made.startswith("20260102T030405Z-custom-")
     assert BUNDLE_ID.match(made)
+
+
+class Lazy(dict[str, Any]):
+    """A mapping whose items are only resolved when they are asked for, as Ansible's are."""
+
+    def __getitem__(self, key: str) -> Any:
+        return super().__getitem__(key)()
+
+
+def test_a_request_survives_lazy_containers(tmp_path: Path, checkout: Path) -> None:
+    asked = ask(tmp_path, wukongim_checkout=str(checkout))
+
+    def lazy(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return Lazy({key: partial(lazy, item) for key, item in value.items()})
+
+    assert from_dict(lazy(asked.as_dict())) == asked
+
+
+def test_a_request_with_an_unknown_key_is_refused(tmp_path: Path, checkout: Path) -> None:
+    asked = ask(tmp_path, wukongim_checkout=str(checkout)).as_dict()
+    with pytest.raises(UsageError, match="unknown key 'scenrio'; did you mean 'scenario'"):
+        from_dict({**asked, "scenrio": "custom"})

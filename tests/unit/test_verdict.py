@@ -13,9 +13,19 @@ from wktriage.bundle.bundle import Bundle
 from wktriage.core import categories
 from wktriage.core.errors import UnknownSignalError, UsageError
 from wktriage.core.model import Signal, SignalSet, Tri
-from wktriage.judging import confidence, eligibility, next_experiment, rules, signals
+from wktriage.experiments import expectations
+from wktriage.judging import (
+    confidence,
+    eligibility,
+    next_experiment,
+    rules,
+    settings,
+    signals,
+    typed_predicates,
+)
 from wktriage.judging.decision import decide
 from wktriage.judging.predicates import Evaluation
+from wktriage.judging.settings import Setting, differing
 from wktriage.judging.verdict import judge, verdict_of
 from wktriage.judging.verdict_files import dump, write_verdict
 from wktriage.judging.wording import Names, Shown, agree, clean, join, render, show
@@ -295,7 +305,7 @@ def test_failed_baseline_is_not_taken_apart() -> None:
     ("hypothesis", "variable", "before", "after"),
     [
         ("raise_concurrency", "concurrency", 256, 4096),
-        ("less_load", "rate", "1/s", "0.5/s"),
+        ("gateway_workers", "WK_GATEWAY_RUNTIME_ASYNC_SEND_WORKERS", 128, 512),
         ("longer_warmup", "warmup", "10s", "40s"),
         ("flush_window", "WK_CLUSTER_COMMIT_COORDINATOR_FLUSH_WINDOW", "1ms", "500us"),
     ],
@@ -334,11 +344,101 @@ def test_command_never_carries_what_ansible_would_template() -> None:
 def test_every_hypothesis_renders(name: str, nodes: str) -> None:
     run = next_experiment.Run("person-hotpath", WORKLOAD | {"group_channels": 0}, "clean", 60)
     values = {"nodes": nodes, "component": "transport", "s": Shown(found())}
-    hypothesis, experiment = next_experiment.propose("send_path", [name], run, values)
+    suspect = Setting("WK_X", "config", "400ms", "1ms") if name == next_experiment.SHIPPED else None
+    hypothesis, experiment = next_experiment.propose("send_path", [name], run, values, suspect)
     for text in (*hypothesis.values(), experiment["expected_result"]):
         assert text
         assert "{{" not in text
     assert (experiment["command"] is None) == (experiment["kind"] == "none")
+
+
+@pytest.mark.parametrize("name", sorted(knobs.hypotheses()))
+def test_expectation_is_a_predicate_with_a_number(name: str) -> None:
+    entry = knobs.hypotheses()[name]
+    check = getattr(entry.experiment, "check", None)
+    if check is not None:
+        typed_predicates.parse(check, name, signals.catalogue())
+    if entry.expect is not None:
+        predicate = typed_predicates.parse(entry.expect, name, signals.catalogue())
+        assert expectations.effects(predicate, signals.catalogue(), name)
+        assert expectations.has_number(predicate)
+
+
+@pytest.mark.parametrize("name", sorted(knobs.hypotheses()))
+def test_no_experiment_lowers_the_load(name: str) -> None:
+    plan = knobs.hypotheses()[name].experiment
+    assert getattr(plan, "knob", None) != "rate"
+
+
+def test_expectation_is_one_that_the_run_does_not_satisfy() -> None:
+    missed = found({"achieved_rate_ratio": 0.6})
+    assert next_experiment.unmet("send_error_ratio <= 0.5", missed) == "achieved_rate_ratio >= 0.95"
+    slow = found({"achieved_rate_ratio": 1, "send_server_latency_p99": 3})
+    assert (
+        next_experiment.unmet("achieved_rate_ratio >= 0.95", slow) == "send_server_latency_p99 <= 1"
+    )
+    assert next_experiment.unmet("achieved_rate_ratio >= 0.95", found()) is None
+
+
+FLUSH = "WK_CLUSTER_COMMIT_COORDINATOR_FLUSH_WINDOW"
+
+
+def suspected(category: str, component: str, env: dict[str, str]) -> str | None:
+    named = settings.suspect(differing("smoke-default", {}, env), category, component)
+    return None if named is None else named.name
+
+
+def test_what_differs_from_the_shipped_configuration_is_listed() -> None:
+    own = {"concurrency": 128, "rate": "1/s"}
+    told = differing("smoke-default", own, {FLUSH: "400ms", "WK_GATEWAY_SEND_TIMEOUT": "5s"})
+    assert [(s.name, s.value, s.shipped) for s in told] == [
+        (FLUSH, "400ms", "1ms"),
+        ("rate", "1/s", "0.25/s"),
+    ]
+    assert differing("custom", {"rate": "9/s"}, {}) == []
+
+
+def test_a_setting_with_a_path_to_the_symptom_is_suspected_first() -> None:
+    assert suspected("send_path", "channel_append", {FLUSH: "400ms"}) == FLUSH
+    assert suspected("healthy", "none", {FLUSH: "400ms"}) is None
+    # Delivery is no part of the way of a send.
+    workers = {"WK_DELIVERY_RECIPIENT_WORKER_CONCURRENCY": "1"}
+    assert suspected("send_path", "channel_append", workers) is None
+    assert suspected("delivery_path", "delivery", workers) == next(iter(workers))
+    # What the catalogue does not know may reach anything.
+    assert suspected("send_path", "channel_append", {"WK_OF_NO_KNOB": "1"}) == "WK_OF_NO_KNOB"
+    both = {"WK_GATEWAY_RUNTIME_ASYNC_SEND_WORKERS": "1", FLUSH: "400ms"}
+    assert suspected("send_path", "storage_commit", both) == FLUSH
+
+
+def test_the_setting_is_taken_away_before_anything_else_is_tried() -> None:
+    run = next_experiment.Run(
+        "smoke-default", {"rate": "0.25/s"}, "clean", 60, node_env={FLUSH: "400ms"}, bundle="b-1"
+    )
+    failed = found({"send_error_ratio": 0.4, "send_errors": 40})
+    values = {"s": Shown(failed), "nodes": "", "component": "channel_append"}
+    suspect = Setting(FLUSH, "config", "400ms", "1ms")
+    hypothesis, step = next_experiment.propose(
+        "send_path", ["append_timeout"], run, values, suspect, failed
+    )
+    assert hypothesis["id"] == next_experiment.SHIPPED
+    assert (hypothesis["variable"], step["from"], step["to"]) == (FLUSH, "400ms", "not set")
+    assert (step["expect"], step["by"]) == ("send_error_ratio <= 0.001", "harness")
+    assert FLUSH not in step["command"]
+    assert "control=b-1" in step["experiment"]
+
+
+@pytest.mark.parametrize("name", ["repeat_run", "finish_run", "unexplained"])
+def test_a_repeat_is_offered_by_its_name_only(name: str) -> None:
+    step = proposed("insufficient_evidence", [name])
+    assert (step["kind"], step["variable"]) == ("recur", next_experiment.RECUR)
+
+
+def test_what_a_person_must_do_says_how_it_is_checked() -> None:
+    step = proposed("send_path", ["node_back"], scenario="smoke-default")
+    assert step["by"] == "person"
+    assert "nodes_unreachable == 0" in step["check"]
+    assert "Keep wk-node2 running" in step["expected_result"]
 
 
 # -- eligibility ----------------------------------------------------------------------------------
@@ -402,7 +502,7 @@ def test_words_agree_with_their_number() -> None:
 
 
 def test_a_template_that_names_no_signal_of_the_catalogue_is_a_mistake() -> None:
-    with pytest.raises(UnknownSignalError, match="did you mean send_errors"):
+    with pytest.raises(UnknownSignalError, match="did you mean 'send_errors'"):
         render("{{ s.send_erors }}", {"s": Shown(found())})
 
 
@@ -462,10 +562,10 @@ def test_empty_bundle_of_ours_abstains(tmp_path: Path) -> None:
     assert verdict["unknown"]
 
 
-def test_verdict_is_written_into_a_bundle_of_ours_and_again_alike(tmp_path: Path) -> None:
+def test_verdict_is_written_again_alike(tmp_path: Path) -> None:
     root = write_bundle(tmp_path / "b")
-    first = write_verdict(root).read_bytes()
-    assert write_verdict(root).read_bytes() == first
+    first = write_verdict(root, root).read_bytes()
+    assert write_verdict(root, root).read_bytes() == first
     copy = tmp_path / "elsewhere"
     shutil.copytree(root, copy)
     assert dump(judge(Bundle.open(copy))) == first

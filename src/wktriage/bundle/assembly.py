@@ -20,6 +20,7 @@ from wktriage.core import schemas
 from wktriage.core import topology as topologies
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.core.json_files import read_object, write_object
+from wktriage.core.private_files import directory
 from wktriage.core.times import utc_now
 
 
@@ -171,7 +172,7 @@ def _conflict_rows(conflicts: Sequence[str]) -> list[dict[str, Any]]:
 
 def _move_in(stage: Path, bundle_dir: Path) -> None:
     """Move a finished bundle into place, its manifest last."""
-    bundle_dir.mkdir(parents=True, exist_ok=True)
+    directory(bundle_dir)
     children = sorted(stage.iterdir(), key=lambda p: (p.name == layout.MANIFEST, p.name))
     for child in children:
         target = bundle_dir / child.name

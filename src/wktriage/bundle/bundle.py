@@ -111,14 +111,22 @@ class Bundle(EvidenceFiles):
         value: Value = None,
         excerpt: str = "",
     ) -> Citation:
-        """Return a citation of a place in a bundle file.
+        """Return a citation of a place in a bundle file, without the secrets that stand there.
 
         Raises ValueError when the bundle does not hold the file: such a claim has no evidence.
         """
         digest = self.sha256(file)
         if not digest:
             raise ValueError(f"cannot cite {file}: the bundle does not hold it")
-        return Citation(file, digest, line, pointer, series, value, excerpt[:EXCERPT_CAP])
+        return Citation(
+            file,
+            digest,
+            line,
+            pointer,
+            None if series is None else self.shown(series),
+            self.shown(value) if isinstance(value, str) else value,
+            self.shown(excerpt)[:EXCERPT_CAP],
+        )
 
     def metrics_key(self, node: str) -> str:
         """Return the stem of a node's metrics and pprof files: ``node<id>``."""

@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+from wktriage.bundle import redaction
 from wktriage.bundle.bundle import Bundle
 from wktriage.core.model import Citation
 from wktriage.core.text import LINE_CAP
@@ -37,9 +38,15 @@ def verify_citation(bundle: Bundle, citation: Citation) -> str | None:
             value = resolve(document, citation.pointer)
         except (KeyError, IndexError, ValueError, TypeError):
             return f"{where}: nothing at {citation.pointer}"
+        if isinstance(value, str):
+            value = bundle.shown(value)
         if not _same(value, citation.value):
             return f"{where}: {citation.pointer} is {value!r}, not {citation.value!r}"
-    if citation.line is not None and citation.excerpt and citation.excerpt not in text:
+    if (
+        citation.line is not None
+        and citation.excerpt
+        and citation.excerpt not in bundle.shown(text)
+    ):
         return f"{where}:{citation.line}: the excerpt is not in that line"
     return None
 
@@ -61,6 +68,8 @@ def _check_series(bundle: Bundle, citation: Citation) -> str | None:
     if data is None:
         return f"{citation.file}: cannot be read"
     mark = (citation.series or "").encode("utf-8", errors="replace") + b" "
+    if redaction.HIDDEN in mark:
+        data = _shown_lines(bundle, data, mark.partition(redaction.HIDDEN)[0])
     start = 0 if data.startswith(mark) else data.find(b"\n" + mark) + 1
     if start == 0 and not data.startswith(mark):
         return f"{citation.file}: no series {citation.series}"
@@ -73,6 +82,12 @@ def _check_series(bundle: Bundle, citation: Citation) -> str | None:
     if not _same(value, citation.value):
         return f"{citation.file}: {citation.series} is {value!r}, not {citation.value!r}"
     return None
+
+
+def _shown_lines(bundle: Bundle, data: bytes, begin: bytes) -> bytes:
+    """Return the lines that begin so, as they are cited: without their secrets."""
+    lines = (line for line in data.splitlines() if line.startswith(begin))
+    return b"\n".join(bundle.shown(line.decode("utf-8", "replace")).encode() for line in lines)
 
 
 def _line(bundle: Bundle, rel: str, wanted: int) -> str | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from wktriage.bundle import redaction
 from wktriage.bundle.layout import DERIVED
 from wktriage.core import json_files
 from wktriage.core.text import LINE_CAP, iter_lines
@@ -19,6 +22,9 @@ READ_CAP = 64 * 1024 * 1024
 """Bytes read of any other file that is read whole, after decompression."""
 
 EXCERPT_CAP = 200
+
+CONFIGS_CAP, CONFIG_CAP = 64, 1024 * 1024
+"""Configuration files, and bytes of each, that are searched for secrets to look for elsewhere."""
 
 
 @dataclass
@@ -98,6 +104,26 @@ class EvidenceFiles:
         path = self.path(rel)
         if path is not None:
             yield from iter_lines(path, cap)
+
+    def shown(self, text: str) -> str:
+        """Return a text of these files as it may be shown: without secrets.
+
+        Evidence of this harness has none any more; that of someone else may.
+        """
+        return redaction.redact_excerpt(text, self._secrets)
+
+    @cached_property
+    def _secrets(self) -> tuple[str, ...]:
+        """What the configuration here gives away, to be looked for in what is shown."""
+        configs = [
+            f for f in self.files if redaction.is_config(Path(f)) and not f.endswith(".json")
+        ]
+        known, counts = redaction.Secrets(), Counter[str]()
+        for file in configs[:CONFIGS_CAP]:
+            lines = (self.read_bytes(file, CONFIG_CAP) or b"").splitlines(keepends=True)
+            for _ in redaction.redact_config(lines, known, counts):
+                pass
+        return tuple(sorted(v.decode("utf-8", "replace") for v in known.values))
 
 
 def _walk(root: Path) -> Iterator[str]:

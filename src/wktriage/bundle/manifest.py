@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from wktriage.bundle.layout import DERIVED, MANIFEST
-from wktriage.core import schemas
+from wktriage.core import private_files, schemas
 from wktriage.core.json_files import read_object
 
 SCHEMA_VERSION = 1
@@ -82,14 +81,12 @@ def build(
 
 
 def write(root: Path, document: Mapping[str, Any]) -> Path:
-    """Write a manifest whole or not at all; return its path."""
+    """Write a manifest whole or not at all; return its path.
+
+    Raises UsageError or InfraError when it cannot be written.
+    """
     path = root / MANIFEST
-    part = root / f".{MANIFEST}.part"
-    with part.open("w", encoding="utf-8") as handle:
-        handle.write(json.dumps(document, indent=1, sort_keys=True) + "\n")
-        handle.flush()
-        os.fsync(handle.fileno())
-    part.replace(path)
+    private_files.write(path, (json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
     return path
 
 

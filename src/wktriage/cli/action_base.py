@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from abc import abstractmethod
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -14,6 +15,7 @@ from ansible.plugins.action import ActionBase
 from wktriage.cli.ansible import report_failure
 from wktriage.core.errors import TriageError
 from wktriage.core.paths import PROJECT
+from wktriage.request.request import HOST_SETTINGS, KNOWN, StackHost
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SPEC_KEYS = frozenset({"type", "required", "default", "choices", "elements"})
@@ -58,3 +60,25 @@ class TriageAction(ActionBase):  # type: ignore[misc]
     def _name(self) -> str:
         # Ansible loads it as ansible.plugins.action.<name>.
         return type(self).__module__.rpartition(".")[2]
+
+
+def known_variables(templar: Any, task_vars: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the extra vars of a request, as the play's variables have them."""
+    return {name: templar.template(task_vars[name]) for name in KNOWN if name in task_vars}
+
+
+def stack_hosts(names: Iterable[str], task_vars: Mapping[str, Any]) -> list[StackHost]:
+    """Return the stack's hosts of the inventory, in its order."""
+    return [_stack_host(name, task_vars["hostvars"][name]) for name in names]
+
+
+def _stack_host(name: str, variables: Mapping[str, Any]) -> StackHost:
+    local = variables.get("ansible_connection") == "local"
+    address = variables.get("wk_address") or variables.get("ansible_host")
+    return StackHost(
+        name=name,
+        address=str(address or ("127.0.0.1" if local else name)),
+        local=local,
+        groups=frozenset(variables.get("group_names") or ()),
+        settings={key: variables[key] for key in HOST_SETTINGS if key in variables},
+    )

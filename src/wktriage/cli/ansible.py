@@ -51,7 +51,7 @@ def tell(**facts: Any) -> None:
     """
     where = os.environ.get(RESULT_FILE)
     if where:
-        Path(where).write_text(json.dumps({**_told(Path(where)), **facts}))
+        Path(where).write_text(json.dumps({**_facts(Path(where)), **facts}))
 
 
 def report_failure(exc: TriageError) -> None:
@@ -59,7 +59,7 @@ def report_failure(exc: TriageError) -> None:
     tell(exit_code=exc.exit_code, message=str(exc))
 
 
-def _told(where: Path) -> dict[str, Any]:
+def _facts(where: Path) -> dict[str, Any]:
     return read_object(where) or {}
 
 
@@ -109,8 +109,8 @@ def run_playbook(
             rc = -2
         if rc == NOT_STARTED:
             raise InfraError("ansible-playbook could not be started: install wktriage again")
-        told = _told(result)
-    bundle = told.get("bundle")
+        facts = _facts(result)
+    bundle = facts.get("bundle")
     return Outcome(
-        rc, told.get("exit_code"), told.get("message"), None if bundle is None else Path(bundle)
+        rc, facts.get("exit_code"), facts.get("message"), None if bundle is None else Path(bundle)
     )

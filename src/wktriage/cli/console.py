@@ -6,11 +6,11 @@ import os
 import shutil
 import sys
 import textwrap
-import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from wktriage.core.terminal import visible
 from wktriage.report import words
 
 LABEL_WIDTH = 11
@@ -44,19 +44,6 @@ def elapsed(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{secs:02d}" if hours else f"{minutes}:{secs:02d}"
 
 
-def visible(text: str) -> str:
-    """Make control characters visible, so that shown text cannot drive the terminal.
-
-    Newlines and tabs stay. Bidirectional overrides count as control characters.
-    """
-    return "".join(
-        c
-        if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs")
-        else c.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for c in text.replace("\r\n", "\n")
-    )
-
-
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
@@ -71,10 +58,10 @@ def cause_lines(result: Mapping[str, Any], chain: Iterable[str] = ()) -> list[st
     Args:
         result: the task's result.
         chain: messages of the exception and its causes, outermost first; one that the result
-            already told is not told twice.
+            gave is not repeated.
     """
     lines: list[str] = []
-    told = ""
+    shown = ""
     for key in (*CAUSE_KEYS, *CAUSE_KEYS_LAST):
         value = result.get(key)
         if value is None or value in ("", [], {}):
@@ -82,14 +69,14 @@ def cause_lines(result: Mapping[str, Any], chain: Iterable[str] = ()) -> list[st
         text = visible(_text(value)).strip("\n")
         if key == "rc" and value == 0:
             continue
-        told += text + "\n"
+        shown += text + "\n"
         first, *rest = text.splitlines() or [""]
         lines.append(f"{key}: {first}" if not rest else f"{key}:")
         lines += [f"  {line}" for line in ([first, *rest] if rest else [])]
     for message in chain:
         text = visible(message).strip().rstrip(".")
-        if text and text not in GENERIC_CAUSES and text not in told:
-            told += text + "\n"
+        if text and text not in GENERIC_CAUSES and text not in shown:
+            shown += text + "\n"
             lines += ["cause:", *(f"  {line}" for line in text.splitlines())]
     return lines or ["the task gave no reason: run again with -vvv"]
 
@@ -99,10 +86,18 @@ def verdict_lines(verdict: Mapping[str, Any], width: int = 100) -> list[str]:
 
     Strings in verdict.json may stem from evidence: control characters are made visible.
     """
+    return labelled(words.rows(verdict), width)
+
+
+def labelled(rows: Iterable[Sequence[str | None]], width: int = 100) -> list[str]:
+    """Return pairs of label and text as lines of at most ``width`` columns (at least 40).
+
+    A text without a label stands at the edge.
+    """
     lines: list[str] = []
-    for label, text in words.rows(verdict):
+    for label, text in rows:
         lines += textwrap.wrap(
-            visible(text).replace("\n", " "),
+            visible(text or "").replace("\n", " "),
             max(40, width),
             initial_indent="" if label is None else f"{label:<{LABEL_WIDTH}}",
             subsequent_indent=" " * LABEL_WIDTH,

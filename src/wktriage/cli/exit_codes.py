@@ -32,6 +32,13 @@ def exit_code(verdict: Mapping[str, Any]) -> int:
     return _BY_CATEGORY.get(str(verdict["category"]), CLASSIFIED)
 
 
+def of_outcome(outcome: str, *, stopped: bool = False) -> int:
+    """Return the exit code for an experiment: 0 supported, 3 refuted, 4 inconclusive, 5 stopped."""
+    if stopped:
+        return HARD_STOP
+    return {"supported": HEALTHY, "refuted": CLASSIFIED}.get(outcome, INCONCLUSIVE)
+
+
 def read(bundle: Path) -> Outcome:
     """Return how the triage of that bundle ended. Raises InfraError without a verdict."""
     path = bundle / "verdict.json"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import click
 
 from wktriage import __version__
 from wktriage.cli.commands import Commands
+from wktriage.cli.output import say
 from wktriage.core.errors import TriageError, UsageError
 
 
@@ -24,14 +26,16 @@ def group() -> None:
 def main() -> None:
     """Run the command; an error of ours is one line on stderr, never a traceback."""
     try:
-        code = group.main(standalone_mode=False)
+        code = group.main(prog_name="wktriage", standalone_mode=False)
     except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
+        say("interrupted", err=True)
         sys.exit(130)
     except click.ClickException as exc:
-        exc.show()
+        told = io.StringIO()
+        exc.show(file=told)
+        say(told.getvalue(), err=True, nl=False)
         sys.exit(UsageError.exit_code)
     except TriageError as exc:
-        click.echo(f"wktriage: {exc}", err=True)
+        say(f"wktriage: {exc}", err=True)
         sys.exit(exc.exit_code)
     sys.exit(code if isinstance(code, int) else 0)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wktriage.cli.console import elapsed, visible
+from wktriage.cli.console import elapsed
+from wktriage.core.terminal import visible
 
 PLAIN_INTERVAL_S = 10.0
 # The collector writes its state every second; this many seconds without change mean that it hangs,
@@ -25,6 +26,10 @@ PHASE_WORDS = {
 }
 
 
+def _counted(number: Any, noun: str) -> str:
+    return f"{_count(number)} {noun}" + ("" if number == 1 else "s")
+
+
 def _count(value: Any) -> str:
     return "?" if value is None else f"{value:,}".replace(",", " ")
 
@@ -32,26 +37,30 @@ def _count(value: Any) -> str:
 def parts(state: Mapping[str, Any]) -> list[str]:
     """Return the pieces of a progress line; what is unknown is a question mark or left out."""
     phase = str(state.get("phase"))
-    found = [PHASE_WORDS.get(phase, visible(phase))]
+    pieces = [PHASE_WORDS.get(phase, visible(phase))]
     if phase in ("starting", "waiting"):
         sim = state.get("sim_state")
-        found.append(f"simulator {visible(str(sim))[:20]}" if sim else "simulator not answering")
+        pieces.append(f"simulator {visible(str(sim))[:20]}" if sim else "simulator not answering")
     if state.get("users_total") is not None:
-        found.append(f"{_count(state.get('users_connected'))}/{_count(state['users_total'])} users")
+        pieces.append(
+            f"{_count(state.get('users_connected'))}/{_count(state['users_total'])} users"
+        )
     if phase not in ("starting", "waiting"):
         rate = state.get("rate")
-        found.append(f"{'?' if rate is None else f'{rate:g}'} msg/s")
-        found.append(f"{_count(state.get('messages_sent'))} sent")
+        pieces.append(f"{'?' if rate is None else f'{rate:g}'} msg/s")
+        pieces.append(f"{_count(state.get('messages_sent'))} sent")
     errors = [state.get(k) for k in ("send_errors", "recv_errors")]
-    if any(e is not None for e in errors):
-        found.append("no errors" if errors == [0, 0] else f"{_count(errors[0])} send errors, "
-                     f"{_count(errors[1])} recv errors")  # fmt: skip
+    if errors == [0, 0]:
+        pieces.append("no errors")
+    elif any(e is not None for e in errors):
+        sends, receives = errors
+        pieces.append(f"{_counted(sends, 'failed send')}, {_counted(receives, 'failed receive')}")
     left = state.get("seconds_left")
     if left is not None:
-        found.append(f"{elapsed(left + 0.5)} left")
+        pieces.append(f"{elapsed(left + 0.5)} left")
     elif phase in ("starting", "waiting"):
-        found.append(elapsed(state.get("elapsed_s") or 0))
-    return found
+        pieces.append(elapsed(state.get("elapsed_s") or 0))
+    return pieces
 
 
 def plain(state: Mapping[str, Any]) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from wktriage.core import private_files
 from wktriage.core.declarations import convert, shown
 from wktriage.core.errors import TriageError, UsageError
 
@@ -35,14 +35,14 @@ def parse_object(text: str | bytes) -> dict[str, Any] | None:
 def read_object(path: Path, cap: int = CAP) -> dict[str, Any] | None:
     """Return the JSON object in a file.
 
-    None when the file is absent, unreadable, larger than ``cap`` bytes, damaged or no object.
+    None when the file is absent, no regular one, unreadable, larger than ``cap`` bytes, damaged or
+    no object.
     """
     try:
-        with path.open("rb") as handle:
-            data = handle.read(cap + 1)
+        data = private_files.read(path, cap + 1, follow=True)
     except OSError:
         return None
-    return None if len(data) > cap else parse_object(data)
+    return None if data is None or len(data) > cap else parse_object(data)
 
 
 def load_typed(path: Path, kind: type[T], error: type[TriageError] = UsageError) -> T:
@@ -63,8 +63,8 @@ def object_text(document: Mapping[str, Any]) -> str:
 
 
 def write_object(path: Path, document: Mapping[str, Any]) -> None:
-    """Write an object to a file; a reader never sees half of it. Directories are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(object_text(document), encoding="utf-8")
-    fresh.replace(path)
+    """Write an object to a file of its owner's, whole or not at all.
+
+    Directories are made as needed. Raises UsageError or InfraError when it cannot be written.
+    """
+    private_files.write(path, object_text(document).encode())

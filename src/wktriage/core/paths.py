@@ -24,6 +24,11 @@ def work_dir() -> Path:
     return Path.cwd() if INSTALLED else PROJECT
 
 
+def runs_dir(named: str | None = None) -> Path:
+    """Return the directory of this installation's bundles: the named one, else ``runs``."""
+    return Path.cwd() / Path(named).expanduser() if named else work_dir() / "runs"
+
+
 def cache_dir() -> Path:
     """Return the directory of what can be made again. It may not exist yet."""
     if not INSTALLED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-LISTED_MAX = 24
+LISTED_MAX = 40
 """Names that are listed when none is near; more would hide the error that they explain."""
 
 

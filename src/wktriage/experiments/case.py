@@ -20,13 +20,14 @@ from pathlib import Path
 import msgspec
 
 from wktriage.bundle.bundle import Bundle
+from wktriage.core import private_files
 from wktriage.core.errors import UsageError
 from wktriage.core.times import parse_time
-from wktriage.experiments import belief, design, private_files, registration
+from wktriage.experiments import belief, design, registration
 from wktriage.experiments.design import RunRecord, Stop
 from wktriage.experiments.eligibility import Eligibility
 from wktriage.experiments.finding import Finding
-from wktriage.experiments.judge import ExperimentOutcome
+from wktriage.experiments.outcomes import ExperimentOutcome
 from wktriage.experiments.registration import BundleRef, Registration, TamperedError
 from wktriage.experiments.verification import Verification
 
@@ -51,6 +52,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     registration_sha256: str
     repeats: int
     order: tuple[design.Side, ...]
+    cause: str = ""
     runs: tuple[RunRecord, ...] = ()
     stop: Stop | None = None
     outcomes: tuple[ExperimentOutcome, ...] = ()
@@ -175,7 +177,7 @@ class Case:
         private_files.directory(self._registered(number).parent)
         private_files.write(self._registered(number), made.canonical())
         drawn = design.order(made.seed, made.repeats)
-        experiment = Experiment(number, made.sha256(), made.repeats, drawn)
+        experiment = Experiment(number, made.sha256(), made.repeats, drawn, made.cause)
         self._replace(experiment)
         return experiment
 

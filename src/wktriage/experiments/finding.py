@@ -26,6 +26,7 @@ WIDTH = 80
 _LONGEST = 900
 _HEADING = re.compile(r"^## (?:(\d{4}-\d{2}-\d{2})\b)?.*$", re.MULTILINE)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
+_OPENS = re.compile(r"(#|[-+*>=]|```|~~~|\d+[.)])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
 
 
@@ -87,11 +88,22 @@ def section_of(entry: Entry) -> str:
         raise UsageError("a finding needs a title and at least one bullet")
     lines = [f"## {entry.date} {plain(entry.title)}", ""]
     for label, text in (*entry.bullets, ("Case", _mark(entry.case_id))):
-        lines += textwrap.wrap(
-            f"- {plain(label)}: {plain(text)}", WIDTH, subsequent_indent="  ",
-            break_long_words=False, break_on_hyphens=False,
-        )  # fmt: skip
+        lines += _wrapped(f"{plain(label)}: {plain(text)}")
     return "\n".join(lines) + "\n"
+
+
+def _wrapped(text: str) -> list[str]:
+    first, *rest = textwrap.wrap(text, WIDTH - 2, break_long_words=False, break_on_hyphens=False)
+    return [f"- {first}", *(f"  {_harmless(line)}" for line in rest)]
+
+
+def _harmless(line: str) -> str:
+    """Return a line whose first word begins no heading, list or block by its place alone."""
+    opens = _OPENS.match(line)
+    if opens is None:
+        return line
+    at = opens.end() - 1 if line[0].isdigit() else 0
+    return f"{line[:at]}\\{line[at:]}"
 
 
 def plain(text: str) -> str:
@@ -110,8 +122,8 @@ def record(text: str, entry: Entry) -> Recorded:
     unix = text.replace("\r\n", "\n")
     headings = list(_HEADING.finditer(unix))
     marked = re.compile(rf"^- Case:\s+{re.escape(_mark(entry.case_id))}\s*$", re.MULTILINE)
-    ends = [h.start() for h in headings[1:]] + [len(unix)]
-    for heading, end in zip(headings, ends, strict=True):
+    ends = [*(h.start() for h in headings[1:]), len(unix)]
+    for heading, end in zip(headings, ends, strict=False):
         section = unix[heading.start() : end]
         if marked.search(section):
             return Recorded(text, text, heading.group(0), section.rstrip("\n") + "\n")

@@ -16,8 +16,8 @@ from wktriage.core.model import SignalSet, Tri
 from wktriage.experiments import expectations, looks, ranks, statistics
 from wktriage.experiments.design import Side
 from wktriage.experiments.effects import Outcome
+from wktriage.experiments.outcomes import CounterOutcome, ExperimentOutcome, Seen, SignalOutcome
 from wktriage.experiments.registration import Registration
-from wktriage.experiments.statistics import CounterOutcome, SignalOutcome
 from wktriage.judging import signals
 from wktriage.judging.predicates import Catalogue, Predicate
 
@@ -28,45 +28,6 @@ class JudgedRun:
 
     side: Side
     signals: SignalSet
-
-
-class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """In how many runs of a side a predicate held, did not, or could not be told."""
-
-    yes: int
-    no: int
-    unknown: int
-
-    @property
-    def runs(self) -> int:
-        """All runs."""
-        return self.yes + self.no + self.unknown
-
-    def __str__(self) -> str:
-        unknown = f", unknown in {self.unknown}" if self.unknown else ""
-        return f"in {self.yes} of {self.runs}{unknown}"
-
-
-class ExperimentOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The outcome of an experiment at one look.
-
-    ``expected`` and ``falsified`` say in how many treatment runs the registered predicates held,
-    ``expected_in_control`` the same of the control. ``errors`` are the error counters that rose in
-    any run. ``level`` is what this look spent of alpha.
-    """
-
-    registration_sha256: str
-    outcome: Outcome
-    why: str
-    signals: tuple[SignalOutcome, ...]
-    facts: tuple[CounterOutcome, ...]
-    errors: tuple[CounterOutcome, ...]
-    expected: Seen
-    expected_in_control: Seen
-    falsified: Seen
-    level: float
-    more_pairs: int | None = None
-    schema_version: int = 1
 
 
 def judge(
@@ -117,7 +78,7 @@ def judge(
             + [ranks.trim(len(control), len(treatment), looks.budget(alpha, spent))[1]]
         ),
     )
-    fewest = ranks.fewest_repeats(looks.budget(alpha, spent))
+    fewest = looks.fewest_repeats(looks.budget(alpha, spent))
     outcome, why = _overall(registration, said, fewest)
     more = _more(said, fewest, len(control), len(treatment))
     undecided = outcome is Outcome.INCONCLUSIVE

@@ -10,7 +10,9 @@ first, which four runs a side cannot afford: the smallest p they can reach is 2/
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import cache
 
 PLANNED_SHARE = 2 / 3
 
@@ -23,3 +25,12 @@ def budget(alpha: float, spent: Sequence[float]) -> float:
     if not any(spent):
         return alpha * PLANNED_SHARE
     return max(0.0, alpha - sum(spent)) / 2
+
+
+@cache
+def fewest_repeats(alpha: float) -> int:
+    """Return the runs a side below which nothing can be decided at ``alpha``."""
+    repeats = 1
+    while 2 / math.comb(2 * repeats, repeats) > alpha:
+        repeats += 1
+    return repeats

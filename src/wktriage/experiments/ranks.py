@@ -105,12 +105,3 @@ def _two_sided(controls: int, treatments: int, statistic: int) -> float:
     right += [-1.0 - i for i in range(treatments - len(right))]
     left = [float(i) for i in range(controls)]
     return float(stats.mannwhitneyu(right, left, method="exact").pvalue)
-
-
-@cache
-def fewest_repeats(alpha: float) -> int:
-    """Return the runs a side below which nothing can be decided at ``alpha``."""
-    repeats = 1
-    while 2 / math.comb(2 * repeats, repeats) > alpha:
-        repeats += 1
-    return repeats

@@ -19,7 +19,7 @@ from wktriage.bundle.bundle import Bundle
 from wktriage.core.errors import TriageError, UsageError
 from wktriage.core.model import SignalSet
 from wktriage.core.times import parse_time
-from wktriage.experiments import expectations, ranks
+from wktriage.experiments import expectations, looks
 from wktriage.experiments.effects import MinEffect
 from wktriage.judging import signals
 from wktriage.judging.predicates import Catalogue
@@ -46,16 +46,17 @@ class TamperedError(TriageError):
     exit_code = 2
 
 
-def exclusion_rule(control: SignalSet) -> tuple[str, ...]:
-    """Return the default exclusion rule, with foreign load measured against the control's own.
+def exclusion_rule(control: SignalSet, foreign_load: float = FOREIGN_LOAD) -> tuple[str, ...]:
+    """Return the exclusion rule, with foreign load measured against the control's own.
 
-    What the container engine uses counts as foreign, so that no fixed number fits all hosts.
+    ``foreign_load`` is how much more of the host it may be, as a share. What the container
+    engine uses counts as foreign, so that no fixed number fits all hosts.
     """
     signal = control.get("foreign_cpu_of_host")
     value = signal.value if signal is not None else None
     if not isinstance(value, int | float):
         return DISTURBED
-    return (f"foreign_cpu_of_host > {value + FOREIGN_LOAD:.2f}", *DISTURBED)
+    return (f"foreign_cpu_of_host > {value + foreign_load:.2f}", *DISTURBED)
 
 
 class BundleRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,7 +115,8 @@ class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``expected``, ``falsified_if``, ``stop_if`` and ``disturbed_if`` are predicates over signals
     (see :mod:`wktriage.experiments.expectations`). ``cause`` is the id of the cause that the
-    hypothesis blames. ``registered_at`` is ISO 8601 UTC.
+    hypothesis blames. ``registered_at`` is ISO 8601 UTC. ``duration`` is the window of each run in
+    seconds; None leaves it open.
     """
 
     question: str
@@ -132,6 +134,7 @@ class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alpha: Annotated[float, msgspec.Meta(gt=0, lt=1)] = DEFAULT_ALPHA
     disturbed_if: tuple[str, ...] = DISTURBED
     attribution_only: bool = False
+    duration: Annotated[int, msgspec.Meta(ge=1)] | None = None
     schema_version: Literal[1] = 1
 
     def canonical(self) -> bytes:
@@ -144,7 +147,7 @@ class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def remarks(self) -> Sequence[str]:
         """Return what a person should know before the first run."""
-        fewest = ranks.fewest_repeats(self.alpha)
+        fewest = looks.fewest_repeats(self.alpha)
         notes = []
         if self.repeats < fewest:
             notes.append(
@@ -173,6 +176,7 @@ def register(
     alpha: float = DEFAULT_ALPHA,
     disturbed_if: tuple[str, ...] = DISTURBED,
     attribution_only: bool = False,
+    duration: int | None = None,
     catalogue: Catalogue | None = None,
 ) -> Registration:
     """Return a checked registration. Nothing here reads a clock or draws a seed.
@@ -201,6 +205,7 @@ def register(
         alpha=alpha,
         disturbed_if=disturbed_if,
         attribution_only=attribution_only,
+        duration=duration,
     )
     return check(made, catalogue)
 

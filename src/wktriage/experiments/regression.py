@@ -7,7 +7,6 @@ compile. Which of them it was is read from ``go test -json`` (test2json), never 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shlex
@@ -23,6 +22,7 @@ from pathlib import Path
 import msgspec
 
 from wktriage.core.errors import InfraError, UsageError
+from wktriage.core.json_files import parse_object
 
 ATTEMPTS = 5
 SECONDS = 600
@@ -114,11 +114,8 @@ def read_events(text: str) -> Attempt:
     """Return what one run's output says. Lines that are no event are taken as output."""
     events = _Events()
     for line in text.splitlines():
-        try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
-            event = None
-        if isinstance(event, dict) and isinstance(event.get("Action"), str):
+        event = parse_object(line)
+        if event is not None and isinstance(event.get("Action"), str):
             _take(events, event)
         else:
             events.other.append(line + "\n")

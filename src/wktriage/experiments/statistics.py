@@ -25,50 +25,7 @@ from scipy import stats
 
 from wktriage.experiments import looks, power, ranks
 from wktriage.experiments.effects import Direction, MinEffect, Outcome
-
-
-class SignalOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one signal says.
-
-    ``shift``, ``low`` and ``high`` are shares of the control's value when ``relative`` (0.1 is
-    10 % more), else in the signal's unit; None where there is no finite one. ``level`` is the risk
-    that the interval really takes, ``beyond`` what it had to lie beyond to support. ``more_pairs``
-    is how many more pairs would decide; None when decided, or when no such number can be told.
-    """
-
-    signal: str
-    direction: Direction
-    outcome: Outcome
-    why: str
-    control: tuple[float, ...]
-    treatment: tuple[float, ...]
-    relative: bool
-    shift: float | None = None
-    low: float | None = None
-    high: float | None = None
-    level: float = 0.0
-    p: float | None = None
-    min_effect: float = 0.0
-    noise_floor: float | None = None
-    beyond: float = 0.0
-    more_pairs: int | None = None
-    missing: int = 0
-
-
-class CounterOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one counter (or yes-or-no fact) says: runs in which it was there, on each side.
-
-    ``appeared``: in no control run, but in some treatment run; ``went``: the reverse.
-    """
-
-    what: str
-    text: str
-    control: tuple[int, ...]
-    treatment: tuple[int, ...]
-    outcome: Outcome
-    p: float | None
-    appeared: bool
-    went: bool
+from wktriage.experiments.outcomes import CounterOutcome, SignalOutcome
 
 
 @dataclass(frozen=True)
@@ -142,7 +99,7 @@ def compare_signal(
         beyond=max(min_effect.size, noise_floor or 0.0),
     )  # fmt: skip
     if min(len(left), len(right)) < 2:
-        wanted = ranks.fewest_repeats(looks.budget(alpha, spent))
+        wanted = looks.fewest_repeats(looks.budget(alpha, spent))
         why = f"{signal} is known for {len(left)} control and {len(right)} treatment runs: too few."
         return _with(base, why=why, more_pairs=wanted - min(len(left), len(right)))
     scale = _scale(left, right, base)
@@ -250,7 +207,7 @@ def _undecided(seen: SignalOutcome, allowed: float) -> str:
         text = (
             f"{sides[0]} control and {sides[1]} treatment runs cannot decide anything: the "
             f"smallest p that they can reach is {least:.2g}, and this look may spend "
-            f"{allowed:.2g}. It takes at least {ranks.fewest_repeats(allowed)} runs a side."
+            f"{allowed:.2g}. It takes at least {looks.fewest_repeats(allowed)} runs a side."
         )
     else:
         least_that_matters = _amount(seen.min_effect, seen.relative, sign=False)
@@ -304,7 +261,7 @@ def compare_counter(
         never = struck == len(treatment) if expect_gone else struck == 0
         if met and p <= allowed:
             outcome = Outcome.SUPPORTED
-        elif never and len(treatment) >= ranks.fewest_repeats(allowed):
+        elif never and len(treatment) >= looks.fewest_repeats(allowed):
             outcome = Outcome.REFUTED
     appeared, went = hit == 0 and struck > 0, hit > 0 and struck == 0
     text = (

@@ -9,7 +9,7 @@ import msgspec
 
 from wktriage.experiments import eligibility
 from wktriage.experiments.effects import Outcome
-from wktriage.experiments.judge import ExperimentOutcome
+from wktriage.experiments.outcomes import ExperimentOutcome
 from wktriage.experiments.registration import BundleRef
 from wktriage.experiments.regression import TestRun
 

@@ -38,6 +38,7 @@ from wktriage.request.workload import KEYS
 
 MAX_ARCHIVE_BYTES = 4 << 20
 DEFAULT = "paused-node"
+_STACK_INPUTS = ("image", "git_revision", "git_diff_sha256", "node_config_sha256")
 
 
 @dataclass(frozen=True)
@@ -320,6 +321,35 @@ def replay_request(project: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
         "bundle_dir": str(bundle_dir),
         "baseline_dir": baseline,
     }
+
+
+def with_inputs(project: Path, inputs: Mapping[str, Any]) -> list[Incident]:
+    """Return the incidents recorded with these fingerprint inputs, in the order of the labels.
+
+    Driver and hosts are those of the replay. An incident into which a fault was put while it ran
+    does not count: the fault is no input. Raises UsageError when there is none.
+    """
+    names = (*_STACK_INPUTS, "scenario", "mode", "node_env", "workload", "connect_rate")
+    held = []
+    for incident in list_incidents(project / "incidents"):
+        if incident.checks or incident.fault_at_s is not None or incident.nodes or incident.shared:
+            continue
+        if incident.scenario != inputs.get("scenario") or not incident.archive.is_file():
+            continue
+        bundle = Bundle.open(unpacked(incident, cache_dir() / "incidents"))
+        theirs = (bundle.read_json("fingerprint.json") or {}).get("inputs")
+        if isinstance(theirs, dict) and all(theirs.get(n) == inputs.get(n) for n in names):
+            held.append(incident)
+    if not held:
+        workload = inputs.get("workload") or {}
+        said = ", ".join(
+            f"{k}={v}" for k, v in {**workload, **(inputs.get("node_env") or {})}.items()
+        )
+        raise UsageError(
+            f"not recorded: no incident of scenario {inputs.get('scenario')} has exactly these "
+            f"inputs: {said}. Run the experiment on a real stack (-i inventory/compose)"
+        )
+    return held
 
 
 def verify(root: Path) -> list[str]:

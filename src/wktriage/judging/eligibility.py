@@ -90,7 +90,7 @@ def _named(category: str, component: str, where: str) -> str:
 
 def _unnamed(category: str, confidence: float) -> str:
     if category not in SERVERS:
-        return f"{category} names no server subsystem as the cause."
+        return "Nothing here points to a defect in the server's code."
     return (
         f"No server subsystem is named surely enough: the confidence is {confidence:.2f}, and "
         f"{SURE_ENOUGH:.2f} is needed."

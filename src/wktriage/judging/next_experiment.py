@@ -16,11 +16,28 @@ from typing import Any
 from wktriage.core.categories import NOT_ABOUT_TRAFFIC
 from wktriage.core.durations import parse_rate
 from wktriage.core.errors import UsageError
+from wktriage.core.model import SignalSet, Tri
+from wktriage.judging import signals, typed_predicates
+from wktriage.judging.settings import Setting
 from wktriage.judging.wording import render
 from wktriage.request import knobs, scenarios
 from wktriage.request.workload import KEYS
 
 UNEXPLAINED = "unexplained"
+SHIPPED = "shipped_setting"
+"""The hypothesis that blames a setting which differs from the shipped configuration."""
+
+SYMPTOMS = (
+    "send_error_ratio <= 0.001",
+    "recv_error_ratio <= 0.001",
+    "achieved_rate_ratio >= 0.95",
+    "send_server_latency_p99 <= 1",
+    "worst_achieved_rate_ratio >= 0.8",
+)
+"""What any experiment may expect to be gone, worst first, where its hypothesis names no number or
+one that the run satisfies already."""
+
+RECUR = "nothing: does it recur?"
 BASELINES = frozenset({"smoke-default", "accumulated-data"})
 """Mixed, but never taken apart: when the baseline fails, no other scenario runs before it."""
 
@@ -47,6 +64,8 @@ class Run:
     connect_rate: int | None = None
     refused: tuple[str, ...] = ()
     """Node settings because of which a node refused to start."""
+    bundle: str = ""
+    """The run's bundle, which an experiment takes as its control."""
 
     @property
     def mixed(self) -> bool:
@@ -61,22 +80,36 @@ def propose(
     hypothesis_ids: Sequence[str],
     run: Run,
     values: Mapping[str, Any],
+    suspect: Setting | None = None,
+    seen: SignalSet | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return ``hypothesis`` and ``next_experiment`` of a verdict.
 
     ``values`` are what texts may use: ``nodes`` (text, may be empty), ``component`` and ``s``.
+    ``suspect`` is a setting that is not the shipped one and may be to blame: it is taken away
+    before anything else is tried. ``seen`` are the run's signals, which no expectation may satisfy.
     """
-    entry = _choose(hypothesis_ids, run, nodes_named=bool(values["nodes"]))
-    values = {**values, "setting": run.refused[0] if run.refused else ""}
+    name = _choose(hypothesis_ids, run, suspect, nodes_named=bool(values["nodes"]))
+    entry = knobs.hypotheses()[name]
+    setting = suspect.name if suspect is not None and name == SHIPPED else ""
+    values = {
+        **values,
+        "setting": setting or (run.refused[0] if run.refused else ""),
+        "value": suspect.value if suspect is not None else "",
+        "shipped": (suspect.shipped if suspect is not None else None) or "not known",
+    }
     experiment = _experiment(entry, run, values)
+    experiment |= _terms(entry, experiment, run, values, seen)
     hypothesis = {
+        "id": name,
         "statement": render(entry.statement, values),
         "expected_observation": render(entry.expected_observation, values),
         "falsification_test": render(entry.falsification_test, values),
         "variable": experiment["variable"],
     }
-    if must_isolate(category, run):
+    if must_isolate(category, run) and name != SHIPPED:
         experiment = _isolate(run)
+        experiment |= {"by": "harness", "knob": None, **dict.fromkeys(_PREDICATES)}
     return hypothesis, experiment
 
 
@@ -85,7 +118,65 @@ def must_isolate(category: str, run: Run) -> bool:
     return run.mixed and category not in NOT_ABOUT_TRAFFIC and run.scenario not in BASELINES
 
 
-def _choose(ids: Sequence[str], run: Run, *, nodes_named: bool) -> knobs.Hypothesis:
+_PREDICATES = ("expect", "falsified_if", "check", "experiment")
+
+
+def _terms(
+    entry: knobs.Hypothesis,
+    experiment: Mapping[str, Any],
+    run: Run,
+    values: Mapping[str, Any],
+    seen: SignalSet | None,
+) -> dict[str, Any]:
+    """Return who does the experiment, with what it expects and how a person's part is checked.
+
+    What the harness can turn and compare by itself has a knob, an expectation and a command of its
+    own for the whole experiment.
+    """
+    plan = entry.experiment
+    terms: dict[str, Any] = {"by": "harness", "knob": None, **dict.fromkeys(_PREDICATES)}
+    if isinstance(plan, knobs.NoChange):
+        return {**terms, "by": "nobody"}
+    if isinstance(plan, knobs.StateChange):
+        if plan.person is None:
+            return terms
+        return {
+            **terms,
+            "by": "person",
+            "check": plan.check,
+            "expected_result": f"{render(plan.person, values)} {experiment['expected_result']}",
+        }
+    if isinstance(plan, knobs.Recur):
+        return terms
+    expect = unmet(entry.expect, seen)
+    if expect is None:
+        return terms
+    knob = str(experiment["variable"])
+    changed = plan.knob if isinstance(plan, knobs.WorkloadChange | knobs.ConfigChange) else knob
+    terms |= {"knob": changed, "expect": expect, "falsified_if": f"not ({expect})"}
+    if run.bundle:
+        words = ["wktriage", "experiment", "-e", f"control={run.bundle}", "-e", "proposal=1"]
+        terms["experiment"] = f"{shlex.join(words)} -e wukongim_checkout={CHECKOUT}"
+    return terms
+
+
+def unmet(expect: str | None, seen: SignalSet | None) -> str | None:
+    """Return the first expectation with a number that the run does not satisfy; None without one.
+
+    ``expect`` is the hypothesis's own; what the run cannot tell counts as no expectation.
+    """
+    if seen is None:
+        return expect
+    for text in (expect, *SYMPTOMS):
+        if text is None:
+            continue
+        predicate = typed_predicates.parse(text, "expected observation", signals.catalogue())
+        if predicate.evaluate(seen).tri is Tri.NO:
+            return text
+    return None
+
+
+def _choose(ids: Sequence[str], run: Run, suspect: Setting | None, *, nodes_named: bool) -> str:
     known = knobs.hypotheses()
     for name in (*ids, UNEXPLAINED):
         entry = known[name]
@@ -93,7 +184,9 @@ def _choose(ids: Sequence[str], run: Run, *, nodes_named: bool) -> knobs.Hypothe
             continue
         if entry.needs_refused_setting and not run.refused:
             continue
-        return entry
+        if suspect is not None and not entry.needs_refused_setting:
+            return SHIPPED
+        return name
     raise UsageError(f"hypotheses.yml: {UNEXPLAINED} must not need nodes")
 
 
@@ -112,8 +205,17 @@ def _experiment(entry: knobs.Hypothesis, run: Run, values: Mapping[str, Any]) ->
             "command": None,
             **common,
         }
+    if isinstance(plan, knobs.Recur):
+        return {
+            "kind": "recur",
+            "variable": RECUR,
+            "from": "as it was",
+            "to": "as it was",
+            "command": _command(run),
+            **common,
+        }
     if isinstance(plan, knobs.Unset):
-        setting = run.refused[0]
+        setting = str(values["setting"])
         return {
             "kind": "config",
             "variable": setting,
@@ -124,7 +226,7 @@ def _experiment(entry: knobs.Hypothesis, run: Run, values: Mapping[str, Any]) ->
         }
     if isinstance(plan, knobs.StateChange):
         return {
-            "kind": "config",
+            "kind": "state",
             "variable": render(plan.variable, values),
             "from": render(plan.from_, values),
             "to": render(plan.to, values),
@@ -138,7 +240,7 @@ def _experiment(entry: knobs.Hypothesis, run: Run, values: Mapping[str, Any]) ->
         return {
             "kind": "config",
             "variable": knob.env,
-            "from": knob.default,
+            "from": run.node_env.get(knob.env, knob.default),
             "to": plan.to,
             "command": _command(run, node_env={knob.env: str(plan.to)}),
             **common,

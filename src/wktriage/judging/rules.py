@@ -49,7 +49,7 @@ class RuleEntry(Declared, frozen=True):
     def __post_init__(self) -> None:
         needed = (self.title, self.strength, self.hypotheses or None)
         if self.role == "decides" and None in needed:
-            raise ValueError("A rule that decides needs title, strength and hypotheses")
+            raise ValueError("a rule that decides needs title, strength and hypotheses")
 
 
 class RuleFile(Declared, frozen=True):

@@ -14,7 +14,7 @@ from typing import Any
 from wktriage.bundle.bundle import Bundle
 from wktriage.core.categories import CATEGORIES, CAUSES, COMPONENTS, HEALTHY
 from wktriage.core.model import Citation, SignalSet, Tri
-from wktriage.judging import confidence, eligibility, next_experiment, signals
+from wktriage.judging import confidence, eligibility, next_experiment, settings, signals
 from wktriage.judging.alternatives import alternatives
 from wktriage.judging.conditions import criteria
 from wktriage.judging.decision import Decision, decide
@@ -47,8 +47,14 @@ def judge(bundle: Bundle) -> dict[str, Any]:
         "component": component,
     }
     fired = decision.fired(category)
+    differing = settings.differing(run.scenario, run.workload, run.node_env)
     hypothesis, experiment = next_experiment.propose(
-        category, [h for o in fired for h in o.rule.hypotheses], run, values
+        category,
+        [h for o in fired for h in o.rule.hypotheses],
+        run,
+        values,
+        settings.suspect(differing, category, component),
+        signal_set,
     )
     since, not_before = _since(decision, signal_set, nodes)
     verdict = {
@@ -77,6 +83,7 @@ def judge(bundle: Bundle) -> dict[str, Any]:
             "duration_s": signal_set.value("window_seconds"),
             "success_criteria": criteria(scenario.success),
         },
+        "settings": [setting.as_dict() for setting in differing],
         "evidence": evidence_lines(bundle, signal_set),
         "inferred": [*bundle.inferred, *bundle.problems],
         "signals": signal_table(signal_set),
@@ -120,6 +127,7 @@ def _run(
         purpose=clean(manifest.get("purpose", "target"), 40),
         node_env={str(k): str(v) for k, v in env.items()} if isinstance(env, dict) else {},
         refused=refused_settings(signal_set),
+        bundle=clean(bundle.bundle_id, 80),
         connect_rate=rate if type(rate) is int and rate > 0 else None,
     )
 

@@ -15,15 +15,18 @@ from typing import Any
 from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import SandboxedEnvironment
 
+from wktriage.bundle.redaction import redact_excerpt
 from wktriage.core.model import SignalSet, Value
+from wktriage.core.terminal import blanked
 
 TEXT_CAP = 500
 
 
 def clean(value: object, cap: int = TEXT_CAP) -> str:
-    """Return one printable line of at most ``cap`` characters."""
-    text = str(value)[: 4 * cap]
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:cap]
+    """Return one line of at most ``cap`` characters: no secret in it, and no control character."""
+    # Secrets go before the text is cut: of a part of one nobody can tell that it is one.
+    text = redact_excerpt(str(value)[: 4 * max(cap, TEXT_CAP)])[: 4 * cap]
+    return " ".join(blanked(text).split())[:cap]
 
 
 def show(value: Value, unit: str = "") -> str:

@@ -10,23 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.bundle.bundle import Bundle
+from wktriage.core import private_files
 from wktriage.core.errors import UsageError
-from wktriage.core.json_files import read_object
+from wktriage.core.json_files import CAP, parse_object
 
 
 def write_all(bundle: Bundle, verdict: Mapping[str, Any], out: Path) -> list[Path]:
-    """Write summary.md and report.html into ``out`` and return their paths. Raises OSError."""
+    """Write summary.md and report.html into ``out`` and return their paths.
+
+    Raises UsageError or InfraError when they cannot be written.
+    """
     # Templates and plots: a screen, which needs the room's words only, does without.
     from wktriage.report import page, summary
 
-    out.mkdir(parents=True, exist_ok=True)
     written = []
     for name, text in (
         ("summary.md", summary.render(verdict)),
         ("report.html", page.render(bundle, dict(verdict))),
     ):
         path = out / name
-        path.write_bytes(text.encode("utf-8", errors="backslashreplace"))
+        private_files.write(path, text.encode("utf-8", errors="backslashreplace"))
         written.append(path)
     return written
 
@@ -37,7 +40,10 @@ def write_for(bundle: Path, out: Path) -> list[Path]:
     Raises UsageError when there is no verdict yet.
     """
     file = out / "verdict.json"
-    verdict = read_object(file)
+    try:
+        verdict = parse_object(private_files.read(file, CAP) or b"")
+    except OSError as exc:
+        raise UsageError(f"{file}: cannot be read: {exc}") from exc
     if verdict is None:
         raise UsageError(f"{file}: no usable verdict, classify the bundle first")
     return write_all(Bundle.open(bundle), verdict, out)

@@ -32,8 +32,8 @@ _ESCAPES = {
 
 def render(bundle: Bundle, verdict: dict[str, Any]) -> str:
     """Return report.html for a bundle and its verdict. Deterministic; needs no network."""
-    script = _asset("uPlot.iife.min.js") + "\n" + _asset("report.js")
-    style = _asset("uPlot.min.css") + "\n" + _asset("report.css")
+    script = asset("uPlot.iife.min.js") + "\n" + asset("report.js")
+    style = asset("uPlot.min.css") + "\n" + asset("report.css")
     return (
         _environment()
         .get_template("report.html.j2")
@@ -44,10 +44,11 @@ def render(bundle: Bundle, verdict: dict[str, Any]) -> str:
             sure=words.sure(verdict["confidence"]),
             where=words.where(verdict),
             step=words.next_step(verdict),
+            settings=words.settings(verdict),
             script=Markup(script),  # noqa: S704 (our own asset, not evidence)
             style=Markup(style),  # noqa: S704 (our own asset, not evidence)
-            script_hash=_hash(script),
-            style_hash=_hash(style),
+            script_hash=digest(script),
+            style_hash=digest(style),
             **_over_time(bundle, verdict),
             **_evidence(bundle, verdict),
         )
@@ -120,11 +121,13 @@ def embedded(value: Any) -> Markup:
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return the text of one of our own assets."""
     return resources.files("wktriage.report").joinpath("assets", name).read_text("utf-8")
 
 
-def _hash(text: str) -> str:
+def digest(text: str) -> str:
+    """Return the hash by which a page allows one of its own scripts or styles."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 

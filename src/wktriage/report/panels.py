@@ -78,12 +78,18 @@ def of_bundle(
     ]
 
 
+FORMER_NAMES = {"send_server_latency_p99": "sendack_p99"}
+"""What signals are called in the baseline's figures of bundles that were recorded earlier."""
+
+
 def bands(bundle: Bundle) -> dict[str, tuple[float, float]]:
     """Return by panel where the nodes of the healthy baseline were, as far as it says."""
     figures = (bundle.read_json("references/baseline.json") or {}).get("figures")
 
     def of(name: str) -> list[float]:
-        entry = figures.get(name) if isinstance(figures, dict) else None
+        names = (name, FORMER_NAMES.get(name, name))
+        known = [figures[n] for n in names if n in figures] if isinstance(figures, dict) else []
+        entry = known[0] if known else None
         nodes = entry.get("nodes") if isinstance(entry, dict) else None
         values: list[Any] = list(nodes.values()) if isinstance(nodes, dict) else []
         return [x for v in values if (x := number(v)) is not None and x >= 0]

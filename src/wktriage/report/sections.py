@@ -57,7 +57,7 @@ def _leaf(leaf: Mapping[str, Any]) -> dict[str, Any]:
         "signal": leaf["signal"],
         "node": leaf["node"],
         "value": show(leaf["value"], unit),
-        "wanted": f"{leaf['op']} {show(leaf['threshold'], unit)}",
+        "threshold": f"{leaf['op']} {show(leaf['threshold'], unit)}",
         "result": leaf["result"],
         "why": clean(leaf.get("why_unknown", ""), 120),
     }

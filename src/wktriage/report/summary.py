@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from wktriage.judging.wording import clean
-from wktriage.report.words import next_step
+from wktriage.report.words import next_step, settings
 
 CAP = 700
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~#]|(?<!\w)_|_(?!\w)")
@@ -80,4 +80,5 @@ def render(verdict: Mapping[str, Any]) -> str:
         duration=duration_line(verdict["scenario"]),
         reason=reason_line(verdict),
         step=next_step(verdict).change,
+        settings=settings(verdict),
     )

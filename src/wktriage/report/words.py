@@ -72,14 +72,14 @@ def headline(verdict: Mapping[str, Any]) -> str:
 
 
 def where(verdict: Mapping[str, Any]) -> str:
-    """Return nodes and component; ``nowhere`` for a healthy run, ``unknown`` when not told."""
+    """Return nodes and component; words for a healthy run and for what was not told."""
     component = str(verdict.get("component") or "none").replace("_", " ")
     named = nodes(verdict)
     if named:
         return named if component == "none" else f"{named}, {component}"
     if component != "none":
         return f"{component}, no single node"
-    return "nowhere" if verdict.get("category") == "healthy" else "unknown"
+    return "no fault found" if verdict.get("category") == "healthy" else "unknown"
 
 
 def next_step(verdict: Mapping[str, Any]) -> NextStep:
@@ -91,7 +91,20 @@ def next_step(verdict: Mapping[str, Any]) -> NextStep:
     if step.get("from") != step.get("to"):
         change += f": {step.get('from')} -> {step.get('to')}"
     command = str(step.get("command") or "") or None
-    return NextStep(change, command, CHECKOUT_NOTE if command and CHECKOUT in command else "")
+    notes = [CHECKOUT_NOTE] if command and CHECKOUT in command else []
+    if command and step.get("by") == "person":
+        notes.insert(0, "Run it after you have made the change.")
+    if command and step.get("experiment"):
+        notes.append(f"With repeats, and an answer: {step['experiment']}")
+    return NextStep(change, command, " ".join(notes))
+
+
+def settings(verdict: Mapping[str, Any]) -> str:
+    """Return what differs from the shipped configuration in one phrase; empty if nothing does."""
+    return "; ".join(
+        f"{s.get('name')} = {s.get('value')} (shipped: {s.get('shipped') or 'not known'})"
+        for s in verdict.get("settings") or ()
+    )
 
 
 def rows(verdict: Mapping[str, Any]) -> list[tuple[str | None, str]]:
@@ -112,6 +125,8 @@ def rows(verdict: Mapping[str, Any]) -> list[tuple[str | None, str]]:
         since, bound = verdict["since"], verdict.get("since_not_before")
         known = bound and bound != since
         lines.append(("since", f"{since}" + (f", not before {bound}" if known else "")))
+    if differs := settings(verdict):
+        lines.append(("settings", differs))
     lines += [("HARD STOP", str(stop.get("text"))) for stop in verdict.get("hard_stops") or ()]
     reasons = verdict.get("reasons") or ()
     lines += [("because", str(reason.get("text"))) for reason in reasons[:REASONS_SHOWN]]
@@ -126,6 +141,10 @@ def rows(verdict: Mapping[str, Any]) -> list[tuple[str | None, str]]:
     if statement := (verdict.get("hypothesis") or {}).get("statement"):
         lines.append(("hypothesis", str(statement)))
     lines.append(("next step", next_step(verdict).change))
+    if expect := (verdict.get("next_experiment") or {}).get("expect"):
+        lines.append(("expected", str(expect)))
+    if check := (verdict.get("next_experiment") or {}).get("check"):
+        lines.append(("checked by", f"{check} in the next run, after you have made the change"))
     if fix := verdict.get("fix_eligibility"):
         lines.append(
             ("code", f"change needed: {fix.get('code_change_needed')}. {fix.get('reason')}")

@@ -66,7 +66,11 @@ class NodeKnobs(Declared, frozen=True, tag_field="kind", tag="config"):
 
 
 class StateChange(Declared, frozen=True, tag_field="kind", tag="state"):
-    """An experiment that changes what the run stood on, or how it is run."""
+    """An experiment that changes what the run stood on, or how it is run.
+
+    ``person`` says what somebody has to do for it, ``check`` is the predicate over signals by which
+    the next run shows that it was done.
+    """
 
     variable: str
     to: str
@@ -74,6 +78,18 @@ class StateChange(Declared, frozen=True, tag_field="kind", tag="state"):
     scenario: str | None = None
     mode: Literal["clean", "accumulated"] | None = None
     duration: Annotated[int, Meta(ge=5)] | None = None
+    person: str | None = None
+    check: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.person is None) != (self.check is None):
+            raise ValueError("Needs check where a person does something, and only there")
+        if (self.person, self.scenario, self.mode, self.duration) == (None,) * 4:
+            raise ValueError("Changes nothing: needs person, scenario, mode or duration")
+
+
+class Recur(Declared, frozen=True, tag_field="kind", tag="recur"):
+    """No experiment: the run is repeated unchanged, to see whether it happens again."""
 
 
 class NoChange(Declared, frozen=True, tag_field="kind", tag="none"):
@@ -85,7 +101,7 @@ class NoChange(Declared, frozen=True, tag_field="kind", tag="none"):
 
 
 class Unset(Declared, frozen=True, tag_field="kind", tag="unset"):
-    """An experiment that takes away the setting because of which a node refused to start."""
+    """An experiment that takes one setting of the nodes away, so that the shipped one holds."""
 
 
 class WorkloadChange(Declared, frozen=True, tag_field="kind", tag="workload"):
@@ -119,7 +135,8 @@ class Hypothesis(Declared, frozen=True):
     falsification_test: Purpose
     expected_result: str
     stop_condition: Purpose
-    experiment: StateChange | NoChange | Unset | WorkloadChange | ConfigChange
+    experiment: StateChange | Recur | NoChange | Unset | WorkloadChange | ConfigChange
+    expect: str | None = None
     needs_nodes: bool = False
     needs_refused_setting: bool = False
 

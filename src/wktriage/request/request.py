@@ -10,11 +10,14 @@ import json
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from wktriage.core.declarations import Declared, convert
 from wktriage.core.errors import UsageError
 from wktriage.core.suggestions import did_you_mean
 from wktriage.request import scenarios
@@ -66,8 +69,7 @@ PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}\Z")
 BUNDLE_ID = re.compile(r"\d{8}T\d{6}Z-[a-z0-9-]+-[0-9a-f]{4}\Z")
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Declared, frozen=True):
     """A checked request. Durations in seconds, connect_rate in users/s (None: simulator's own)."""
 
     scenario: str
@@ -87,17 +89,22 @@ class Request:
     keep_stack: bool
     incident: str | None
     bundle_id: str
-    own: dict[str, Any] = field(default_factory=dict)
+    own: dict[str, Any] = msgspec.field(default_factory=dict)
     """What only the driver reads: it wrote it when it checked the request."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the plain form that playbooks carry as ``wk_params``."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
 def from_dict(raw: Mapping[str, Any]) -> Request:
-    """Return the Request that ``as_dict`` made."""
-    return Request(**{f.name: raw[f.name] for f in fields(Request)})
+    """Return the Request that ``as_dict`` made. Raises UsageError naming the key that is wrong."""
+    return convert(_plain(raw), Request, "wk_request")
+
+
+def _plain(value: Any) -> Any:
+    """Return plain containers: Ansible's own resolve what they hold when an item is asked for."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(value[key]) for key in value}
+    if isinstance(value, list | tuple):
+        return [_plain(value[position]) for position in range(len(value))]
+    return value
 
 
 def new_bundle_id(scenario: str, now: datetime | None = None) -> str:

@@ -1,22 +1,40 @@
-"""One triage at a time on one stack: a lock file that names its holder and outlives no process."""
+"""One triage at a time on one stack: a lock file that names its holder and outlives no process.
+
+All users of a machine share its temporary directory, and each of them can put any file there under
+any name. So a lock has no one name: every holder makes a file of its own, whose name nobody can
+guess, and then looks for those of others. A file counts while it is told by the very process that
+it names, which runs as the file's owner; what others leave there can neither be overwritten nor
+keep anybody out longer than a process of theirs lives.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import json
-import os
+import random
 import re
+import secrets
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from wktriage.core import private_files
 from wktriage.core.errors import InfraError
-from wktriage.core.json_files import read_object
+from wktriage.core.json_files import parse_object
+
+LEASE_S = 24 * 3600.0
+"""How long a lock of another host counts (s): whether its process runs cannot be told from here."""
+
+_SIZE_CAP = 4096
+_READABLE = 0o644
+"""Others read who holds the stack."""
+
+_ATTEMPTS = 8
+_BACK_OFF_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -36,12 +54,6 @@ class Holder:
             f"process {self.pid} of {self.user} on {self.host}, run {self.run_id}, "
             f"since {self.since}"
         )
-
-    def alive(self) -> bool:
-        """Tell whether that process still runs. On another host it counts as alive."""
-        if self.host != socket.gethostname():
-            return True
-        return process_start(self.pid) == self.pid_start
 
 
 def process_start(pid: int) -> str | None:
@@ -63,34 +75,55 @@ def process_start(pid: int) -> str | None:
 
 
 def lock_path(project: str, *, directory: Path | None = None) -> Path:
-    """Return the lock file of a stack. All users and checkouts of a machine share it."""
+    """Return what the names of a stack's lock files begin with."""
     safe = re.sub(r"[^a-z0-9_-]", "_", project)
     return (directory or Path(tempfile.gettempdir())) / f"wktriage-{safe}.lock"
 
 
-@contextmanager
-def _guarded(path: Path) -> Iterator[Path]:
-    """Hold a short flock beside the lock file, so that two take-overs cannot both win."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    guard = path.with_name(path.name + ".guard")
+@dataclass(frozen=True)
+class _Lock:
+    """A lock file, who made it (uid), when it was last changed (epoch, s), and what it says."""
+
+    file: Path
+    owner: int
+    changed: float
+    holder: Holder
+
+    def alive(self) -> bool:
+        """Tell whether the holder still runs, as the user whose file this is."""
+        if self.holder.host != socket.gethostname():
+            # ``changed`` is the kernel's own mark: nobody can set it.
+            return time.time() - self.changed < LEASE_S
+        if process_start(self.holder.pid) != self.holder.pid_start:
+            return False
+        runs_as = _process_owner(self.holder.pid)
+        return runs_as is None or self.owner in (runs_as, 0)
+
+
+def _process_owner(pid: int) -> int | None:
     try:
-        fd = os.open(guard, flags, 0o666)
-    except PermissionError:
-        # Another user's guard in a sticky directory: reading it is enough for flock.
-        fd = os.open(guard, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield path
-    finally:
-        os.close(fd)
+        return Path(f"/proc/{pid}").stat().st_uid
+    except OSError:
+        return None
+
+
+def _locks(path: Path) -> list[_Lock]:
+    """Return the lock files of a stack that can be read, oldest first."""
+    locks = []
+    for file in path.parent.glob(f"{path.name}.*"):
+        with suppress(OSError, TypeError):
+            data = private_files.read(file, _SIZE_CAP)
+            status = file.lstat()
+            holder = Holder(**parse_object(data or b"") or {})
+            if type(holder.pid) is int and isinstance(holder.pid_start, str):
+                locks.append(_Lock(file, status.st_uid, status.st_ctime, holder))
+    return sorted(locks, key=lambda lock: (lock.changed, lock.file.name))
 
 
 def read(path: Path) -> Holder | None:
-    """Return who holds the lock, dead or alive; None when nobody does or it is unreadable."""
-    try:
-        return Holder(**read_object(path) or {})
-    except TypeError:
-        return None
+    """Return who holds the lock, the living before the dead; None when nobody does."""
+    locks = _locks(path)
+    return next((k.holder for k in locks if k.alive()), locks[-1].holder if locks else None)
 
 
 def acquire(path: Path, *, pid: int, run_id: str, now: str) -> Holder | None:
@@ -102,38 +135,54 @@ def acquire(path: Path, *, pid: int, run_id: str, now: str) -> Holder | None:
     start = process_start(pid)
     if start is None:
         raise InfraError(f"process {pid} that asks for the stack's lock is not running")
-    with _guarded(path):
-        holder = read(path)
-        if holder is not None and holder.alive() and holder.pid != pid:
-            raise InfraError(
-                f"the stack is in use by {holder.describe()}: wait for it, or end that run "
-                f"(lock file {path})"
-            )
-        holder_now = Holder(
-            pid=pid,
-            pid_start=start,
-            user=getpass.getuser(),
-            host=socket.gethostname(),
-            run_id=run_id,
-            since=now,
-        )
-        fresh = path.with_name(f"{path.name}.{pid}")
-        fresh.write_text(json.dumps(asdict(holder_now), sort_keys=True) + "\n")
-        try:
-            fresh.replace(path)
-        except PermissionError as exc:
-            fresh.unlink()
-            raise InfraError(
-                f"the lock file {path} was left by another user: ask them, or root, to remove it"
-            ) from exc
-    return holder if holder is not None and not holder.alive() else None
+    holder = Holder(
+        pid=pid,
+        pid_start=start,
+        user=getpass.getuser(),
+        host=socket.gethostname(),
+        run_id=run_id,
+        since=now,
+    )
+    own = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    data = (json.dumps(asdict(holder), sort_keys=True) + "\n").encode()
+    for attempt in range(_ATTEMPTS):
+        # First said, then looked: of two that ask at once, at least one sees the other.
+        private_files.write(own, data, mode=_READABLE)
+        others = [lock for lock in _locks(path) if lock.file != own]
+        living = [k for k in others if k.alive() and not _same(k.holder, holder)]
+        if not living:
+            return _taken_over(others, holder)
+        own.unlink(missing_ok=True)
+        # Both may have seen the other, and one of them shall have it.
+        time.sleep(random.uniform(0, _BACK_OFF_S) * (attempt + 1))  # noqa: S311 (no secret)
+    raise InfraError(
+        f"the stack is in use by {living[0].holder.describe()}: wait for it, or end that run "
+        f"(lock file {living[0].file})"
+    )
+
+
+def _same(one: Holder, other: Holder) -> bool:
+    return (one.host, one.pid, one.pid_start) == (other.host, other.pid, other.pid_start)
+
+
+def _taken_over(others: list[_Lock], holder: Holder) -> Holder | None:
+    """Remove what the dead left, where that may be, and return the last of them."""
+    dead = None
+    for lock in others:
+        # Another user's file stays in a directory such as /tmp, and keeps nobody out.
+        with suppress(OSError):
+            lock.file.unlink()
+            dead = dead if _same(lock.holder, holder) else lock.holder
+    return dead
 
 
 def release(path: Path, *, pid: int) -> bool:
     """Give the lock back if ``pid`` holds it; tell whether it did."""
-    with _guarded(path):
-        holder = read(path)
-        if holder is None or holder.pid != pid:
-            return False
-        path.unlink(missing_ok=True)
-    return True
+    here = socket.gethostname()
+    own = [k for k in _locks(path) if (k.holder.pid, k.holder.host) == (pid, here)]
+    released = False
+    for lock in own:
+        with suppress(OSError):
+            lock.file.unlink()
+            released = True
+    return released

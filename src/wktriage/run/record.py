@@ -16,6 +16,7 @@ from typing import Any
 
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.core.json_files import read_object, write_object
+from wktriage.core.private_files import PRIVATE_DIRECTORY, directory
 from wktriage.core.times import parse_time, utc_now
 from wktriage.request.request import Request
 from wktriage.run.lock import process_start
@@ -88,12 +89,13 @@ def begin(paths: RunPaths, run: Mapping[str, Any], *, pid: int, since: str | Non
     Raises UsageError when the bundle is there already: a bundle is written once.
     """
     try:
-        paths.bundle.mkdir(parents=True)
+        paths.runs_dir.mkdir(parents=True, exist_ok=True)
+        paths.bundle.mkdir(mode=PRIVATE_DIRECTORY)
     except FileExistsError as exc:
         raise UsageError(f"{paths.bundle} is there already: a bundle is written once") from exc
-    paths.work.mkdir(parents=True, exist_ok=True)
-    paths.pending_file.parent.mkdir(exist_ok=True)
-    paths.timings_file.parent.mkdir(exist_ok=True)
+    marks = (paths.pending_file.parent, paths.timings_file.parent)
+    for path in (paths.work.parent, paths.work, *marks):
+        directory(path)
     write_object(paths.run_file, run)
     write_object(
         paths.pending_file,

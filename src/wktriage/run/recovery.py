@@ -85,7 +85,7 @@ def _finalise(paths: RunPaths, reason: str) -> Path:
     driver = drivers.named(str(pending["driver"]))
     driver.remove(str(pending["project"]), paths.runs_dir)
     end(paths)
-    write_verdict(bundle)
+    write_verdict(bundle, bundle)
     report.write_for(bundle, bundle)
     return bundle
 

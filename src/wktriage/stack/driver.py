@@ -110,3 +110,11 @@ class Driver(Protocol):
     def own_baseline(self, request: Request) -> Path | None:
         """Return the baseline's bundle that comes with the stack, None when there is none."""
         ...
+
+    def recall(self, inputs: Mapping[str, Any], turn: int) -> dict[str, Any]:
+        """Return the extra vars that a run with these fingerprint inputs needs beside them.
+
+        ``turn`` counts the runs of the same inputs from 0. Raises UsageError when the stack can
+        have no such run.
+        """
+        ...

@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass, field
 
-from wktriage.bundle.files import EvidenceFiles
+from wktriage.bundle.files import EXCERPT_CAP, EvidenceFiles
 from wktriage.core.json_files import parse_object
 from wktriage.core.text import AnyOf, grep
 from wktriage.core.times import parse_time
@@ -150,7 +150,7 @@ def _scan_file(
                 name = "other"
             entry = table.get(name)
             if entry is None:
-                excerpt = line.decode("utf-8", errors="replace")[:200]
+                excerpt = bundle.shown(line.decode("utf-8", errors="replace"))[:EXCERPT_CAP]
                 entry = table[name] = Template(name, level, rel, number, time, excerpt)
             entry.count += 1
             if time is not None and window is not None and window[0] <= time <= window[1]:
@@ -159,7 +159,8 @@ def _scan_file(
                     entry.first_in_window = time
                     entry.window_line = number
                     entry.file = rel
-                    entry.window_excerpt = line.decode("utf-8", errors="replace")[:200]
+                    shown = bundle.shown(line.decode("utf-8", errors="replace"))
+                    entry.window_excerpt = shown[:EXCERPT_CAP]
 
 
 @dataclass(frozen=True)

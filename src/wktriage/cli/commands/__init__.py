@@ -7,11 +7,15 @@ from importlib import import_module
 import click
 
 MODULES = {
+    "case": "case",
     "classify": "judge",
     "collect": "triage",
+    "compare": "runs",
+    "experiment": "experiment",
     "explain": "judge",
     "incidents": "incidents",
     "lab": "lab",
+    "runs": "runs",
     "score": "judge",
     "teardown": "triage",
     "triage": "triage",

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from wktriage.cli import console
+from wktriage.cli.output import say
 from wktriage.core.errors import InfraError
 from wktriage.core.paths import INSTALLED, PROJECT, cache_dir
 from wktriage.core.tables import aligned
@@ -49,7 +50,7 @@ def list_command(*, as_json: bool = False) -> None:
     known = library.list_incidents(INCIDENTS)
     if as_json:
         for incident in known:
-            click.echo(json.dumps(incident.as_label().as_dict(), ensure_ascii=False))
+            say(json.dumps(incident.as_label().as_dict(), ensure_ascii=False))
         return
     rows = []
     for incident in known:
@@ -57,13 +58,13 @@ def list_command(*, as_json: bool = False) -> None:
         mark = "*" if incident.bundle == library.DEFAULT else " "
         name = f"{mark} {incident.bundle}"
         rows.append([name, incident.label, incident.scenario, f"{size} KiB", incident.title])
-    click.echo("\n".join(aligned(rows, right=(3,))))
-    click.echo(
+    say("\n".join(aligned(rows, right=(3,))))
+    say(
         f"{words.counted(len(known), 'incident')}; * is the default. "
         f"Play one: {console.program()} triage -i replay -e incident=ID"
     )
     if INSTALLED:
-        click.echo("More of them are in incidents/ of wktriage's source repository.")
+        say("More of them are in incidents/ of wktriage's source repository.")
 
 
 @incidents_group.command("show")
@@ -86,7 +87,7 @@ def show_command(incident_id: str) -> None:
         "node_env": json.dumps(recording.node_env) if recording.node_env else "none",
         "layout": "plain" if recording.plain else "full",
     }
-    click.echo("\n".join(aligned([[f"{label}:", text] for label, text in rows.items()])))
+    say("\n".join(aligned([[f"{label}:", text] for label, text in rows.items()])))
 
 
 @incidents_group.command("unpack")
@@ -95,7 +96,7 @@ def show_command(incident_id: str) -> None:
 def unpack_command(incident_id: str, target: Path) -> None:
     """Unpack the bundle of an incident into the new directory TARGET."""
     library.unpack(library.find_incident(INCIDENTS, incident_id), target)
-    click.echo(str(target))
+    say(str(target))
 
 
 @incidents_group.command("verify")
@@ -103,7 +104,7 @@ def verify_command() -> None:
     """Check that labels and archives agree and every archive can be replayed."""
     problems = library.verify(INCIDENTS)
     for problem in problems:
-        click.echo(problem)
+        say(problem)
     if problems:
         raise InfraError(f"the incidents have {words.counted(len(problems), 'problem')}")
-    click.echo(f"{words.counted(len(library.list_incidents(INCIDENTS)), 'incident')}, no problems")
+    say(f"{words.counted(len(library.list_incidents(INCIDENTS)), 'incident')}, no problems")

@@ -16,6 +16,8 @@ from wktriage.bundle import archive
 from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.citations import verify_citation
 from wktriage.cli import console, exit_codes
+from wktriage.cli.output import say
+from wktriage.core import paths
 from wktriage.core.errors import UsageError
 from wktriage.core.json_files import read_object
 from wktriage.core.model import Citation
@@ -27,35 +29,52 @@ from wktriage.judging.wording import clean, show
 from wktriage.report import words
 
 PATH = click.Path(path_type=Path)
+
+
+class OutDirectory(click.ParamType[Path]):
+    """A directory to write to. An empty word would mean the working directory: refused."""
+
+    name = "directory"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path."""
+        if not str(value):
+            self.fail("empty: name a directory", param, ctx)
+        return Path(value)
+
+
+OUT = OutDirectory()
 MARKS = {"fired": "+", "not_fired": "-", "unknown": "?"}
 
 
 @click.command()
 @click.argument("bundle", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
-@click.option("--out", type=PATH, help="Write verdict.json, summary.md, report.html there.")
-def classify(bundle: Path, as_json: bool, out: Path | None) -> int:
+@click.option("--out", type=OUT, help="Write verdict.json, summary.md, report.html there.")
+@click.option("--runs-dir", type=OUT, help="Where this harness keeps its bundles. Default: runs.")
+def classify(bundle: Path, as_json: bool, out: Path | None, runs_dir: Path | None) -> int:
     """Judge BUNDLE, a directory or a tar archive.
 
     Bundles in WuKongIM's plain layout are taken too, and what had to be inferred is listed.
-    Reports are written into a bundle directory of this harness. An archive, and a directory that
-    someone else made, stay as they are: name another directory with --out to get the reports.
+    Reports are written into a bundle that lies under this harness's directory of runs. An archive,
+    and a directory anywhere else, stay as they are: name another directory with --out to get them.
     Exit codes: 0 healthy, 3 a classified problem, 4 inconclusive, 5 baseline failed.
     """
     with opened(bundle) as directory:
         evidence = Bundle.open(directory)
         verdict = judge(evidence)
-        target = out or (bundle if bundle.is_dir() and verdict_files.is_ours(evidence) else None)
+        ours = verdict_files.is_ours(bundle, runs_dir or paths.runs_dir())
+        target = out or (bundle if bundle.is_dir() and ours else None)
         if target is not None:
             _write(evidence, verdict, target)
     if as_json:
-        click.echo(verdict_files.dump(verdict).decode("utf-8"), nl=False)
+        say(verdict_files.dump(verdict).decode("utf-8"), nl=False)
         return exit_codes.exit_code(verdict)
     width = shutil.get_terminal_size((100, 24)).columns
-    click.echo("\n".join(console.verdict_lines(verdict, width)))
+    say("\n".join(console.verdict_lines(verdict, width)))
     for line in console.command_lines(verdict):
-        click.echo(line)
-    click.echo(f"Reports: {target or 'not written; add --out DIR to get them'}")
+        say(line)
+    say(f"Reports: {target or 'not written; add --out DIR to get them'}")
     return exit_codes.exit_code(verdict)
 
 
@@ -77,10 +96,7 @@ def _write(bundle: Bundle, verdict: Mapping[str, Any], where: Path) -> None:
     from wktriage import report
 
     verdict_files.write(where, verdict)
-    try:
-        report.write_all(bundle, verdict, where)
-    except OSError as exc:
-        raise UsageError(f"{where}: cannot be written: {exc}") from exc
+    report.write_all(bundle, verdict, where)
 
 
 @click.command()
@@ -98,12 +114,12 @@ def explain(bundle: Path, everything: bool, rule_id: str | None, as_json: bool) 
         verdict = verdict_of(directory)
     rules = chosen(verdict["rules"], everything=everything, rule_id=rule_id)
     if as_json:
-        click.echo(json.dumps(rules, indent=2, sort_keys=True, ensure_ascii=False))
+        say(json.dumps(rules, indent=2, sort_keys=True, ensure_ascii=False))
         return 0
-    click.echo(f"{words.headline(verdict)} (confidence {verdict['confidence']:.2f})\n")
-    click.echo("\n".join(explained(rules)))
+    say(f"{words.headline(verdict)} (confidence {verdict['confidence']:.2f})\n")
+    say("\n".join(explained(rules)))
     if left := len(verdict["rules"]) - len(rules):
-        click.echo(f"\n{words.counted(left, 'more rule')}: wktriage explain --all BUNDLE")
+        say(f"\n{words.counted(left, 'more rule')}: wktriage explain --all BUNDLE")
     return 0
 
 
@@ -177,11 +193,11 @@ def verify_citations(bundle: Path) -> int:
                 checked[citation] = verify_citation(evidence, citation)
     wrong = sorted({why for why in checked.values() if why is not None})
     for why in wrong:
-        click.echo(clean(why, 400), err=True)
+        say(clean(why, 400), err=True)
     bare = [r["rule"] for r in verdict["reasons"] if not r["citations"]]
     for rule in bare:
-        click.echo(f"{clean(rule, 80)}: a reason without a citation", err=True)
-    click.echo(f"{words.counted(len(checked), 'citation')}, {len(wrong)} wrong")
+        say(f"{clean(rule, 80)}: a reason without a citation", err=True)
+    say(f"{words.counted(len(checked), 'citation')}, {len(wrong)} wrong")
     return 3 if wrong or bare else 0
 
 
@@ -243,7 +259,7 @@ def score_command(directories: tuple[Path, ...], labels: Path | None, beside: Pa
     from wktriage.evaluation import score
 
     cases = [case for directory in sources for case in score.cases(directory, labels)]
-    click.echo(score.report(score.run(cases), others), nl=False)
+    say(score.report(score.run(cases), others), nl=False)
     return 0
 
 

@@ -13,6 +13,7 @@ import click
 from wktriage.bundle.layout import MANIFEST
 from wktriage.cli.ansible import run_playbook
 from wktriage.cli.commands.triage import parse_extra_vars
+from wktriage.cli.output import say
 from wktriage.core.errors import InfraError
 from wktriage.core.paths import work_dir
 from wktriage.lab import faults, labelling, plan
@@ -38,7 +39,7 @@ def list_faults() -> None:
     for name in faults.names():
         fault = faults.load(name)
         parameters = "".join(f"  [{k}={v}]" for k, v in sorted(fault.parameters.items()))
-        click.echo(f"{name:20} {fault.targets:8} {fault.purpose}{parameters}")
+        say(f"{name:20} {fault.targets:8} {fault.purpose}{parameters}")
 
 
 @lab.command("draw")
@@ -47,7 +48,7 @@ def list_faults() -> None:
 def draw(seed: int, count: int) -> None:
     """Draw runs over faults, nodes, strengths and scenarios by a seed; one command a line."""
     for command in plan.draw(seed, count):
-        click.echo(command)
+        say(command)
 
 
 @lab.command("run")
@@ -94,10 +95,10 @@ def run(
     if not (paths.bundle / MANIFEST).exists():
         raise InfraError(f"the run left no bundle in {paths.bundle}; its output says why")
     labelled = labelling.label_run(fault, injector.record, paths.bundle)
-    click.echo(json.dumps(labelled.summary(), sort_keys=True))
+    say(json.dumps(labelled.summary(), sort_keys=True))
     labelled.usable_label()
     if identity is not None:
-        click.echo(f"stored as {labelled.store(identity, store, baseline)}")
+        say(f"stored as {labelled.store(identity, store, baseline)}")
 
 
 def _runs_dir(parameters: Mapping[str, Any]) -> Path:

@@ -10,6 +10,7 @@ import yaml
 
 from wktriage.cli import exit_codes, inventories
 from wktriage.cli.ansible import Outcome, run_playbook
+from wktriage.cli.output import say
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.run import interruption, recovery
 
@@ -19,18 +20,18 @@ def parse_extra_vars(values: tuple[str, ...]) -> dict[str, Any]:
 
     Later ones win. Raises UsageError for anything else.
     """
-    found: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
     for value in values:
         if value.startswith("@"):
-            found.update(_mapping(_read(Path(value[1:])), value))
+            variables.update(_mapping(_read(Path(value[1:])), value))
         elif value.lstrip().startswith("{"):
-            found.update(_mapping(value, value))
+            variables.update(_mapping(value, value))
         else:
             key, sep, text = value.partition("=")
             if not sep or not key.isidentifier():
                 raise UsageError(f"-e {value!r}: write key=value, a JSON mapping, or @file")
-            found[key] = text
-    return found
+            variables[key] = text
+    return variables
 
 
 def _read(path: Path) -> str:
@@ -50,25 +51,26 @@ def _mapping(text: str, shown: str) -> dict[str, Any]:
     return {str(k): v for k, v in value.items()}
 
 
-def _run(playbook: str, given: dict[str, Any], inventory: str | None) -> Outcome:
-    ended = run_playbook(playbook, given, inventory=inventory)
+def run_to_end(playbook: str, extra: dict[str, Any], inventory: str | None) -> Outcome:
+    """Run a playbook; what an interrupted run leaves is made a bundle. Raises Exit on Ctrl-C."""
+    ended = run_playbook(playbook, extra, inventory=inventory)
     if ended.interrupted:
         if ended.bundle is not None:
             recovery.finalise_all(ended.bundle.parent, reason=interruption.BY_USER)
             if (ended.bundle / "summary.md").exists():
-                click.echo(f"The bundle is finished: see {ended.bundle / 'summary.md'}", err=True)
+                say(f"The bundle is finished: see {ended.bundle / 'summary.md'}", err=True)
         raise click.exceptions.Exit(130)
     return ended
 
 
-_EXTRA = click.option(
+EXTRA = click.option(
     "-e",
     "--extra-vars",
     "extra",
     multiple=True,
     help="A variable of the run (see docs/how-to.md): key=value, a JSON mapping, or @file.",
 )
-_INVENTORY = click.option(
+INVENTORY = click.option(
     "-i",
     "--inventory",
     shell_complete=lambda _context, _parameter, typed: [
@@ -85,31 +87,32 @@ def register(group: click.Group) -> None:
 
 
 @click.command()
-@_EXTRA
-@_INVENTORY
+@EXTRA
+@INVENTORY
 def triage(extra: tuple[str, ...], inventory: str | None) -> int:
     """Run a scenario, judge it and write the report."""
-    ended = _run("triage.yml", parse_extra_vars(extra), inventory)
+    ended = run_to_end("triage.yml", parse_extra_vars(extra), inventory)
     if ended.bundle is not None and (ended.bundle / "verdict.json").exists():
         return exit_codes.read(ended.bundle).exit_code
     return ended.exit_code or InfraError.exit_code
 
 
 @click.command()
-@_EXTRA
-@_INVENTORY
+@EXTRA
+@INVENTORY
 def collect(extra: tuple[str, ...], inventory: str | None) -> int:
     """Run a scenario and keep its bundle, without a verdict."""
-    return _code(_run("playbooks/collect.yml", parse_extra_vars(extra), inventory))
+    return code_of(run_to_end("playbooks/collect.yml", parse_extra_vars(extra), inventory))
 
 
 @click.command()
-@_EXTRA
-@_INVENTORY
+@EXTRA
+@INVENTORY
 def teardown(extra: tuple[str, ...], inventory: str | None) -> int:
     """Stop and remove the harness's own stack; data stays."""
-    return _code(_run("playbooks/teardown.yml", parse_extra_vars(extra), inventory))
+    return code_of(run_to_end("playbooks/teardown.yml", parse_extra_vars(extra), inventory))
 
 
-def _code(ended: Outcome) -> int:
+def code_of(ended: Outcome) -> int:
+    """Return the exit code of a playbook that gives no verdict."""
     return 0 if ended.rc == 0 else ended.exit_code or InfraError.exit_code

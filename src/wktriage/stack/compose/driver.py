@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from wktriage.core.errors import UsageError
 from wktriage.request.request import Asked, Request
@@ -86,6 +87,10 @@ class ComposeDriver:
     def own_baseline(self, request: Request) -> Path | None:
         """Return None: a live stack is vouched for by a run of its own."""
         return None
+
+    def recall(self, inputs: Mapping[str, Any], turn: int) -> dict[str, Any]:
+        """Return nothing: a live stack is what its inputs say."""
+        return {}
 
     def _stack(self, request: Request, site: Site) -> ComposeStack:
         return ComposeStack(Spec.of(request, site), self.docker)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.request.request import Asked, Request
@@ -127,6 +128,10 @@ class ProcessesDriver:
     def own_baseline(self, request: Request) -> Path | None:
         """Return None: a live stack is vouched for by a run of its own."""
         return None
+
+    def recall(self, inputs: Mapping[str, Any], turn: int) -> dict[str, Any]:
+        """Return nothing: a live stack is what its inputs say."""
+        return {}
 
 
 DRIVER = ProcessesDriver()

@@ -89,7 +89,7 @@ class Layout:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plain form, as a request carries it."""
-        return asdict(self)
+        return {"nodes": [asdict(node) for node in self.nodes], "sim": asdict(self.sim)}
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Layout:

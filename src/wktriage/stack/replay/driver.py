@@ -106,5 +106,10 @@ class ReplayDriver:
         baseline = library.replay_request(HOME, incident)["baseline_dir"]
         return None if baseline is None else Path(baseline)
 
+    def recall(self, inputs: Mapping[str, Any], turn: int) -> dict[str, Any]:
+        """Return the incident that was recorded with these inputs; several take turns."""
+        incidents = library.with_inputs(HOME, inputs)
+        return {"incident": incidents[turn % len(incidents)].bundle}
+
 
 DRIVER = ReplayDriver()

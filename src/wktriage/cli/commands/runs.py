@@ -1,0 +1,146 @@
+"""``wktriage runs|compare``: the bundles that are there, and two of them side by side."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from wktriage.cli.output import say
+from wktriage.core.paths import work_dir
+from wktriage.core.tables import aligned
+from wktriage.core.terminal import visible
+
+PATH = click.Path(path_type=Path)
+_RUNS = click.option(
+    "--runs", "runs_dir", type=PATH, help="The directory of bundles. Default: runs/."
+)
+_CASES = click.option(
+    "--cases", "cases_dir", type=PATH, help="The directory of cases. Default: cases/."
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+
+
+@click.group("runs", invoke_without_command=True)
+@_RUNS
+@click.option("--scenario", help="Of this scenario only.")
+@click.option("--category", help="Of this category only.")
+@click.option("--purpose", help="Made for this only: target, baseline, experiment, lab.")
+@_JSON
+@click.pass_context
+def runs(
+    context: click.Context,
+    runs_dir: Path | None,
+    scenario: str | None,
+    category: str | None,
+    purpose: str | None,
+    as_json: bool,
+) -> None:
+    """List the runs, newest first; prune removes old ones."""
+    if context.invoked_subcommand is not None:
+        return
+    from wktriage.experiments import shelf
+
+    rows = shelf.runs(runs_dir or work_dir() / "runs")
+    for name, wanted in (("scenario", scenario), ("category", category), ("purpose", purpose)):
+        rows = [row for row in rows if wanted is None or getattr(row, name) == wanted]
+    if as_json:
+        for row in rows:
+            say(msgspec.json.encode(row).decode())
+        return
+    if not rows:
+        say("no such runs")
+        return
+    table = [["run", "purpose", "category", "sure", "where", "size"]]
+    for row in rows:
+        sure = "" if row.confidence is None else f"{row.confidence:.2f}"
+        cells = [row.id, row.purpose, row.category, sure, ", ".join(row.nodes), _size(row.bytes)]
+        table.append([visible(cell) for cell in cells])
+    say("\n".join(aligned(table, right=(3, 5))))
+
+
+@runs.command("prune")
+@_RUNS
+@_CASES
+@click.option("--keep", type=click.IntRange(min=0), required=True, help="So many newest runs stay.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+def prune_command(runs_dir: Path | None, cases_dir: Path | None, keep: int, dry_run: bool) -> None:
+    """Remove all but the newest runs; those that a case or another run's baseline needs stay."""
+    from wktriage.experiments import shelf
+
+    where = runs_dir or work_dir() / "runs"
+    plan = shelf.plan_prune(where, cases_dir or work_dir() / "cases", keep)
+    for row in plan.removed:
+        say(f"{'would remove' if dry_run else 'removed'} {row.id}")
+        if not dry_run:
+            shutil.rmtree(where / row.id)
+    for row, why in plan.needed:
+        say(f"kept {row.id}: {visible(why)}")
+    total = sum(row.bytes for row in plan.removed)
+    say(f"{len(plan.removed)} runs, {_size(total)}")
+
+
+@click.command()
+@click.argument("one", metavar="A")
+@click.argument("other", metavar="B")
+@_RUNS
+@_JSON
+def compare(one: str, other: str, runs_dir: Path | None, as_json: bool) -> int:
+    """Compare the bundles A and B: what differs in what was chosen first, numbers second.
+
+    A and B are directories, or ids in runs/. What may not be compared is refused (exit code 2).
+    """
+    from wktriage.experiments import compare as comparing
+    from wktriage.experiments import shelf
+
+    where = runs_dir or work_dir() / "runs"
+    said = comparing.compare(shelf.bundle(one, where), shelf.bundle(other, where))
+    if as_json:
+        say(msgspec.json.format(msgspec.json.encode(said), indent=2).decode())
+    else:
+        _tell(said)
+    return 2 if said.refused else 0
+
+
+def _tell(said: Any) -> None:
+    say(f"A  {said.one}\nB  {said.other}\n")
+    rows = [
+        [d.path, _text(d.one), _text(d.other)]
+        for d in (*said.inputs, *said.derived, *said.observed)
+    ]
+    say("\n".join(aligned([["differs", "A", "B"], *rows])) if rows else "nothing differs")
+    for reason in said.refused:
+        say(f"\nrefused: {reason}")
+    if said.numbers:
+        numbers = [
+            [n.signal, _text(n.one), _text(n.other), "" if n.ratio is None else f"{n.ratio:.3g}"]
+            for n in said.numbers
+        ]
+        table = [["signal", "A", "B", "B/A"], *numbers]
+        say("\n" + "\n".join(aligned(table, right=(1, 2, 3))))
+    say("\n" + "\n".join(said.remarks))
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else str(value)
+    return visible(text if len(text) <= 60 else f"{text[:57]}…")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
+
+
+def register(group: click.Group) -> None:
+    """Add the commands to the group."""
+    for command in (runs, compare):
+        group.add_command(command)

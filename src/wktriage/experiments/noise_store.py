@@ -1,0 +1,73 @@
+"""A/A runs of this host, kept per fingerprint beside the cases: control runs of experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import msgspec
+
+from wktriage.bundle.bundle import Bundle
+from wktriage.core import private_files
+from wktriage.core.times import iso
+from wktriage.experiments import expectations, noise
+from wktriage.experiments.compare import fingerprint_of
+from wktriage.experiments.noise import NoiseRun, NoiseRuns
+from wktriage.experiments.registration import Registration
+from wktriage.judging import signals
+
+DIRECTORY = ".noise"
+
+
+def path(cases: Path, key: str) -> Path:
+    """Return the file of the A/A runs with that key."""
+    return cases / DIRECTORY / f"{key}.json"
+
+
+def key_of_bundle(bundle: Bundle) -> str:
+    """Return the key of a bundle's inputs. Raises UsageError without a fingerprint."""
+    return noise.key_of(fingerprint_of(bundle)["inputs"])
+
+
+def floors(
+    file: Path, made: Registration, repeats: int, *, without: Collection[str]
+) -> dict[str, float | None]:
+    """Return the noise floor of each signal that an experiment expects to move; None if unknown.
+
+    ``without`` are the experiment's own bundles: a run is no witness to its own noise.
+    """
+    known = noise.load(file).runs if file.is_file() else ()
+    runs = [run for run in known if run.bundle not in without]
+    catalogue = signals.catalogue()
+    expected = expectations.parse(made.expected, "expected observation", catalogue)
+    named = expectations.effects(expected, catalogue, "expected observation")
+    relative = made.min_effect.relative
+    return {
+        effect.signal: noise.floor(runs, effect.signal, repeats, relative=relative).size
+        for effect in named
+    }
+
+
+def add(file: Path, key: str, bundles: Sequence[Bundle]) -> None:
+    """Add runs of one set of inputs, each of a stack instance of its own."""
+    known = noise.load(file) if file.is_file() else NoiseRuns(key, ())
+    there = {run.bundle for run in known.runs}
+    fresh = tuple(_run(bundle) for bundle in bundles if bundle.bundle_id not in there)
+    if not fresh:
+        return
+    private_files.directory(file.parent)
+    document = NoiseRuns(key, (*known.runs, *fresh))
+    encoded = msgspec.json.format(msgspec.json.encode(document, order="sorted"), indent=1)
+    private_files.write(file, encoded + b"\n")
+
+
+def _run(bundle: Bundle) -> NoiseRun:
+    values: dict[str, float | None] = {
+        signal.name: float(signal.value)
+        for signal in signals.compute(bundle)
+        if signal.node is None
+        and isinstance(signal.value, int | float)
+        and not isinstance(signal.value, bool)
+    }
+    day = "" if bundle.window is None else str(iso(bundle.window[0]))[:10]
+    return NoiseRun(bundle.bundle_id, bundle.bundle_id, day, values)

@@ -1,0 +1,150 @@
+"""A case as plain data for screens and pages, and its pages case.html and case.md."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from wktriage.bundle.bundle import Bundle
+from wktriage.core import private_files
+from wktriage.core.errors import TriageError
+from wktriage.core.json_files import read_object
+from wktriage.experiments import design
+from wktriage.experiments.case import Case, Experiment, standing
+from wktriage.experiments.design import RunRecord
+from wktriage.judging import signals
+from wktriage.report.case_page import UNDER_WAY
+
+PAGES = ("case.html", "case.md")
+
+
+def told(case: Case, places: Mapping[str, str]) -> dict[str, Any]:
+    """Return a case as plain data: what a person may see of it now.
+
+    ``places`` are the directories of its bundles, as far as they are known. Of an experiment that
+    is under way nothing is told that could show which side leads.
+    """
+    document = case.document
+    experiments = [_experiment(case, e, places) for e in document.experiments]
+    last = experiments[-1] if experiments else None
+    plain = msgspec.to_builtins(document)
+    return {
+        "id": document.id,
+        "question": document.question,
+        "created_at": document.created_at,
+        "standing": standing(document),
+        "outcome": last["outcome"] if last else "no experiment yet",
+        "next": _next(document.id, last),
+        "belief": [
+            {"cause": cause, "percent": round(100 * share)}
+            for cause, share in sorted(document.belief.items(), key=lambda item: -item[1])
+        ],
+        "experiments": experiments,
+        "eligibility": plain["eligibility"],
+        "verification": plain["verification"],
+        "finding": plain["finding"],
+    }
+
+
+def write(case: Case, places: Mapping[str, str]) -> Path:
+    """Write case.html and case.md into the case; return the page."""
+    from wktriage.report import case_page
+
+    data = told(case, places)
+    for name, text in zip(
+        PAGES, (case_page.render(data), case_page.render_markdown(data)), strict=True
+    ):
+        encoded = text.encode("utf-8", errors="backslashreplace")
+        private_files.write(case.directory / name, encoded)
+    return case.directory / PAGES[0]
+
+
+def _experiment(case: Case, experiment: Experiment, places: Mapping[str, str]) -> dict[str, Any]:
+    made = case.registration(experiment.number)
+    outcome = experiment.outcomes[-1] if experiment.outcomes else None
+    plain = msgspec.to_builtins(outcome) if outcome is not None else {}
+    due = design.next_run(made, experiment.runs, experiment.stop, experiment.repeats)
+    judged = outcome is not None and due is None
+    shown = plain if judged else {}
+    names = [signal["signal"] for signal in shown.get("signals", ())]
+    registered = msgspec.to_builtins(made)
+    kept = (
+        "statement", "cause", "variable", "expected", "falsified_if", "registered_at", "seed",
+        "stop_if", "alpha", "disturbed_if", "attribution_only", "duration",
+    )  # fmt: skip
+    return {
+        **{name: registered[name] for name in kept},
+        "number": experiment.number,
+        "control": made.control.bundle_id,
+        "sha256": experiment.registration_sha256,
+        "min_effect": str(made.min_effect),
+        "repeats": experiment.repeats,
+        "registered_repeats": made.repeats,
+        "order": [str(side) for side in experiment.order],
+        "looks": len(experiment.outcomes),
+        "judged": judged,
+        "outcome": shown.get("outcome", UNDER_WAY),
+        "why": shown.get("why", ""),
+        "more_pairs": shown.get("more_pairs"),
+        "signals": shown.get("signals", []),
+        "facts": shown.get("facts", []),
+        "errors": shown.get("errors", []),
+        "seen": shown.get("expected"),
+        "seen_in_control": shown.get("expected_in_control"),
+        "stop": experiment.stop.reason if experiment.stop is not None else None,
+        "progress": design.progress(
+            made, experiment.runs, None, experiment.stop, experiment.repeats
+        ),
+        "runs": [_run(case, run, places, names) for run in experiment.runs],
+    }
+
+
+def _run(case: Case, run: RunRecord, places: Mapping[str, str], names: list[str]) -> dict[str, Any]:
+    directory = Path(places.get(run.bundle.bundle_id, "/nowhere"))
+    there = directory.is_dir()
+    verdict = read_object(directory / "verdict.json") if there else None
+    page = directory / "report.html"
+    return {
+        "place": run.place,
+        "attempt": run.attempt,
+        "side": str(run.side),
+        "bundle": run.bundle.bundle_id,
+        "href": os.path.relpath(page, case.directory) if page.is_file() else None,
+        "excluded": run.excluded,
+        "unchecked": list(run.unchecked),
+        "verdict": str((verdict or {}).get("category", "unknown")),
+        "values": _values(directory if there else None, names),
+    }
+
+
+def _values(directory: Path | None, names: list[str]) -> dict[str, str]:
+    values = dict.fromkeys(names, "unknown")
+    if directory is None or not names:
+        return values
+    try:
+        seen = signals.compute(Bundle.open(directory))
+    except TriageError:
+        return values
+    for name in names:
+        signal = seen.get(name)
+        if signal is not None and isinstance(signal.value, int | float):
+            values[name] = f"{signal.value:.4g}"
+    return values
+
+
+def _next(case_id: str, last: Mapping[str, Any] | None) -> str | None:
+    if last is None:
+        return None
+    if last["outcome"] == UNDER_WAY:
+        return str(last["progress"])
+    if last["more_pairs"] and not last["stop"]:
+        many = "pair" if last["more_pairs"] == 1 else "pairs"
+        return (
+            f"{last['more_pairs']} more {many} of runs would decide: "
+            f"wktriage experiment -e extend={case_id}"
+        )
+    return None

@@ -1,0 +1,127 @@
+"""Settings first: what differs from the shipped configuration, and whether it may be to blame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from wktriage.core.categories import HEALTHY
+from wktriage.judging.wording import clean
+from wktriage.request import knobs, scenarios
+from wktriage.request.workload import KEYS
+
+LARGEST = 60
+"""Characters shown of a value, which may come from evidence."""
+
+_SEND = frozenset(
+    {"gateway", "channel_append", "storage_commit", "replication", "transport", "slot_raft",
+     "controller", "connections"}
+)  # fmt: skip
+PATHS: Mapping[str, frozenset[str]] = {
+    "send_path": _SEND,
+    "distributed_lag": _SEND,
+    "server_hot_path": _SEND | {"delivery", "presence"},
+    "local_capacity": _SEND | {"delivery", "presence"},
+    "cold_start": _SEND,
+    "delivery_path": frozenset({"delivery", "presence", "connections", "transport", "gateway"}),
+    "online_churn": frozenset({"connections", "gateway", "presence"}),
+    # Slow servers fill what the simulator may have in flight.
+    "client_bottleneck": _SEND,
+    "history_sensitive": frozenset({"history", "slot_raft", "controller", "storage_commit"}),
+    "baseline_health": _SEND | {"delivery", "presence", "history"},
+}
+"""The components of the servers through which a category's symptom may come."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting that is not the shipped one. ``shipped`` is None where it is not known.
+
+    ``kind`` is config (the nodes') or workload (the scenario's own differs). ``components`` are
+    what it acts on; empty when the catalogue does not know it.
+    """
+
+    name: str
+    kind: str
+    value: str
+    shipped: str | None
+    knob: str | None = None
+    components: tuple[str, ...] = ()
+    affects: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the setting as verdict.json has it."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "value": self.value,
+            "shipped": self.shipped,
+            "affects": self.affects,
+        }
+
+    @property
+    def text(self) -> str:
+        """The setting in words: its value, and the shipped one."""
+        return f"{self.name} = {self.value} (shipped: {self.shipped or 'not known'})"
+
+
+def differing(
+    scenario: str, workload: Mapping[str, Any], node_env: Mapping[str, str]
+) -> list[Setting]:
+    """Return what differs from the shipped configuration: the nodes' settings, then the load's.
+
+    A custom scenario has no load of its own to differ from.
+    """
+    by_env = {knob.env: knob for knob in knobs.load().values() if knob.kind == "config"}
+    settings = []
+    for name, value in sorted(node_env.items()):
+        knob = by_env.get(name)
+        shipped = None if knob is None else _text(knob.default)
+        if shipped != value:
+            settings.append(
+                Setting(
+                    clean(name, LARGEST), "config", clean(value, LARGEST), shipped,
+                    knob.name if knob else None,
+                    knob.components if knob else (), knob.affects if knob else "",
+                )
+            )  # fmt: skip
+    if scenario in scenarios.names() and scenario != scenarios.CUSTOM:
+        own = msgspec.structs.asdict(scenarios.load(scenario).workload)
+        for key in KEYS:
+            ran = workload.get(key)
+            if ran is not None and str(ran) != str(own[key]):
+                knob = knobs.load().get(key)
+                settings.append(
+                    Setting(
+                        key, "workload", clean(ran, LARGEST), _text(own[key]), key,
+                        knob.components if knob else (), knob.affects if knob else "",
+                    )
+                )  # fmt: skip
+    return settings
+
+
+def suspect(settings: Sequence[Setting], category: str, component: str) -> Setting | None:
+    """Return the setting of the nodes to be taken away first: one with a path to the symptom.
+
+    One that acts on the component that the verdict names comes before others; what the catalogue
+    does not know may reach anything. None for a healthy run, and when no setting has a path.
+    """
+    if category == HEALTHY:
+        return None
+    path = PATHS.get(category, frozenset())
+    reaching = [
+        setting
+        for setting in settings
+        if setting.kind == "config"
+        and path
+        and (not setting.components or path.intersection(setting.components))
+    ]
+    reaching.sort(key=lambda setting: component not in setting.components)
+    return reaching[0] if reaching else None
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
