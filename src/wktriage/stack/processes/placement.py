@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -89,9 +88,8 @@ class Layout:
     sim: Place
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form, as a request carries it."""
-        document: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return document
+        """Return the plain form, as a request carries it."""
+        return {"nodes": [asdict(node) for node in self.nodes], "sim": asdict(self.sim)}
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Layout:
