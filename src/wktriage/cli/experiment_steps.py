@@ -13,6 +13,9 @@ from wktriage.experiments.conduct import Conduct
 from wktriage.experiments.grounds import Bench
 from wktriage.run.record import RunPaths
 
+BETWEEN_SECONDS = 20
+"""What passes between two runs: preflight, judging, the report."""
+
 
 class Step:
     """One step. Results hold ``say`` (lines to show now) and ``tell`` (facts for the command)."""
@@ -127,7 +130,7 @@ class Step:
             timings = read_object(RunPaths(under_way.runs_dir, run.bundle.bundle_id).timings_file)
             total = ((timings or {}).get("wall") or {}).get("total")
             if isinstance(total, int | float):
-                return float(total)
+                return float(total) + BETWEEN_SECONDS
         return None
 
 
