@@ -267,9 +267,10 @@ def given(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_int(name: str, value: Any) -> int:
-    # bool is an int to Python, and 3.0 or " 3" is not what a person types by intention.
+    # bool is an int to Python, and 3.0 or " 3" is not what a person types by intention. An integer
+    # of Ansible is of a type of its own; the request holds plain ones.
     if isinstance(value, int) and not isinstance(value, bool):
-        return value
+        return int(value)
     if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value):
         return int(value)
     raise UsageError(f"{name}={value!r}: must be a whole number")
