@@ -130,7 +130,7 @@ def refused(error: type[TriageError], load: Callable[[], object]) -> str:
         ("knobs/node.yml", put(["gatway"], "knobs", 0, "components"), "/knobs/0/components/0",
          "did you mean 'gateway'?"),
         ("knobs/hypotheses.yml", put("rtae", "hypotheses", "replication_rpc", "experiment", "knob"),
-         "/hypotheses/replication_rpc/experiment/knob", "no workload knob 'rtae'; did you mean"),
+         "/hypotheses/replication_rpc/experiment/knob", "no config knob 'rtae'"),
         ("knobs/hypotheses.yml", put("sate", "hypotheses", "longer_run", "experiment", "kind"),
          "/hypotheses/longer_run/experiment/kind", "did you mean 'state'?"),
         ("knobs/hypotheses.yml", deleted("hypotheses", "longer_run", "statement"),
