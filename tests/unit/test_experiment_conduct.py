@@ -15,7 +15,16 @@ from wktriage.bundle import fingerprint
 from wktriage.bundle.bundle import Bundle
 from wktriage.core.errors import UsageError
 from wktriage.core.model import Signal, SignalSet
-from wktriage.experiments import asking, conduct, grounds, hypothesis, telling, variables
+from wktriage.experiments import (
+    asking,
+    conclusions,
+    conduct,
+    finding,
+    grounds,
+    hypothesis,
+    telling,
+    variables,
+)
 from wktriage.experiments import registration as registrations
 from wktriage.experiments.design import Side
 from wktriage.experiments.grounds import Bench, RefusedError
@@ -357,3 +366,33 @@ def test_places_of_bundles_are_a_hint_only(lab: Lab) -> None:
     lab.run(under_way)
     places = json.loads((under_way.case.directory / "evidence" / conduct.PLACES).read_text())
     assert set(places) == {"control", under_way.experiment.runs[0].bundle.bundle_id}
+
+
+def test_the_finding_is_written_once(lab: Lab) -> None:
+    under_way = lab.open()
+    with pytest.raises(UsageError, match="no experiment has an outcome yet"):
+        conclusions.entry_of(under_way.case)
+    while lab.run(under_way):
+        pass
+    under_way.conclude()
+    checkout = lab.root / "checkout"
+    checkout.mkdir()
+    shown = conclusions.record(under_way.case, checkout, dry=True)
+    assert shown.changed
+    assert "supported" in shown.diff()
+    assert not (checkout / finding.PATH).exists()
+    assert conclusions.record(under_way.case, checkout).changed
+    text = (checkout / finding.PATH).read_text()
+    assert "`concurrency` 2 -> 64, 4 runs a side" in " ".join(text.split())
+    assert not conclusions.record(under_way.case, checkout).changed
+    assert (checkout / finding.PATH).read_text() == text
+
+
+def test_a_case_without_its_conditions_allows_no_code(lab: Lab) -> None:
+    under_way = lab.open()
+    answer = conclusions.eligible(under_way.case, {})
+    assert (answer.code_change_needed, answer.first_unmet) == ("no", "named_failure_mode")
+    with pytest.raises(UsageError, match="needs -e wukongim_checkout"):
+        conclusions.eligible(under_way.case, {"regression_test": "go test . -run X"})
+    with pytest.raises(UsageError, match="did you mean 'because'"):
+        conclusions.eligible(under_way.case, {"becuase": "x"})

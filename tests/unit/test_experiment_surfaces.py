@@ -11,9 +11,8 @@ from click.testing import CliRunner
 from tests.unit.experiment_bundles import INPUTS, bundle, changed, ref, registered
 
 from wktriage.cli import exit_codes
-from wktriage.cli.commands import case as case_commands
-from wktriage.cli.commands import runs as run_commands
 from wktriage.cli.extra_texts import repaired
+from wktriage.cli.main import group
 from wktriage.core.errors import UsageError
 from wktriage.experiments import asking, shelf
 from wktriage.experiments.case import Case
@@ -71,7 +70,7 @@ def test_prune_never_removes_what_a_case_or_a_baseline_reference_needs(tmp_path:
         "baseline": "it is the baseline of a run that stays",
     }
     done = CliRunner().invoke(
-        run_commands.runs, ["prune", "--keep", "1", "--runs", str(runs), "--cases", str(cases)]
+        group, ["runs", "prune", "--keep", "1", "--runs", str(runs), "--cases", str(cases)]
     )
     assert done.exit_code == 0, done.output
     assert not (runs / "old").exists()
@@ -92,11 +91,11 @@ def test_runs_are_listed_newest_first_and_filtered(tmp_path: Path) -> None:
     (tmp_path / "second" / "verdict.json").write_text(
         json.dumps({"category": "healthy", "confidence": 0.9, "nodes": []})
     )
-    done = CliRunner().invoke(run_commands.runs, ["--runs", str(tmp_path)])
+    done = CliRunner().invoke(group, ["runs", "--runs", str(tmp_path)])
     lines = done.output.splitlines()
     assert [line.split()[0] for line in lines] == ["run", "second", "first"]
     one = CliRunner().invoke(
-        run_commands.runs, ["--runs", str(tmp_path), "--category", "healthy", "--json"]
+        group, ["runs", "--runs", str(tmp_path), "--category", "healthy", "--json"]
     )
     assert [json.loads(line)["id"] for line in one.output.splitlines()] == ["second"]
 
@@ -105,13 +104,13 @@ def test_compare_says_inputs_first_and_refuses_other_modes(tmp_path: Path) -> No
     bundle(tmp_path, "a", INPUTS)
     bundle(tmp_path, "b", changed(INPUTS, "workload.concurrency", 64))
     done = CliRunner().invoke(
-        run_commands.compare, ["a", "b", "--runs", str(tmp_path)], standalone_mode=False
+        group, ["compare", "a", "b", "--runs", str(tmp_path)], standalone_mode=False
     )
     assert done.return_value == 0
     assert "inputs.workload.concurrency" in done.output
     bundle(tmp_path, "c", INPUTS, observed={"data_bytes_at_start": 7})
     refused = CliRunner().invoke(
-        run_commands.compare, ["a", "c", "--runs", str(tmp_path)], standalone_mode=False
+        group, ["compare", "a", "c", "--runs", str(tmp_path)], standalone_mode=False
     )
     assert refused.return_value == 2
     assert "different evidence classes" in refused.output
@@ -120,9 +119,9 @@ def test_compare_says_inputs_first_and_refuses_other_modes(tmp_path: Path) -> No
 def test_cases_are_listed_and_shown(tmp_path: Path) -> None:
     case = Case.create(tmp_path, "why", "Why is it slow?", "2026-11-26T10:00:00Z")
     case.register(registered())
-    done = CliRunner().invoke(case_commands.case, ["list", "--cases", str(tmp_path)])
+    done = CliRunner().invoke(group, ["case", "list", "--cases", str(tmp_path)])
     assert "experiment 1: 0 of 8 runs" in done.output
-    shown = CliRunner().invoke(case_commands.case, ["show", "why", "--cases", str(tmp_path)])
+    shown = CliRunner().invoke(group, ["case", "show", "why", "--cases", str(tmp_path)])
     assert shown.exit_code == 0, shown.output
     assert "under way" in shown.output
     assert (tmp_path / "why" / "case.html").is_file()

@@ -108,8 +108,9 @@ class Step:
         from wktriage.report import case_page
 
         places = conduct.read_places(under_way.case)
-        page = telling.write(under_way.case, places)
-        lines = case_page.outcome_lines(telling.told(under_way.case, places), under_way.number)
+        data = telling.told(under_way.case, places)
+        page = telling.write(under_way.case, places, data)
+        lines = case_page.outcome_lines(data, under_way.number)
         return {
             "changed": True,
             "outcome": str(outcome.outcome),
