@@ -11,7 +11,9 @@ from wktriage.core import schemas
 MANIFEST = "manifest.json"
 COMPOSE_CONFIG = "compose-config.yml"
 
-DERIVED = frozenset({"verdict.json", "summary.md", "report.html", "explain.txt"})
+DERIVED = frozenset(
+    {"verdict.json", "summary.md", "report.html", "explain.txt", "reproduction.json"}
+)
 """Files that judging writes beside the evidence; never evidence themselves."""
 
 ROWS = tuple(schemas.ROW_SCHEMAS)
