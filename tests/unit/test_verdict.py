@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -331,6 +332,12 @@ def test_command_keeps_the_environment_of_the_run_and_changes_one_thing() -> Non
     _, experiment = next_experiment.propose("send_path", ["data_device"], run, values)
     assert "-e connect_rate=100 " in experiment["command"]
     assert '{"node_env": {"WK_DELIVERY_ENABLE": "false"}}' in experiment["command"]
+    assert "profile_seconds" not in experiment["command"]
+    # Seen on a real cluster: the command of a run without profiles took some, a second change.
+    _, bare = next_experiment.propose(
+        "send_path", ["data_device"], replace(run, profiled=False), values
+    )
+    assert "-e profile_seconds=0 " in bare["command"]
 
 
 def test_command_never_carries_what_ansible_would_template() -> None:
