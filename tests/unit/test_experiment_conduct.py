@@ -328,6 +328,10 @@ def test_configuration_may_follow_once_the_workload_is_decided(lab: Lab) -> None
     second = lab.open(variable="gateway_workers", value="512")
     assert second.case.document.id == under_way.case.document.id
     assert second.number == 2
+    # What answers the question heads the page, whatever is tried after it.
+    data = telling.told(second.case, {})
+    assert (data["outcome"], data["head"]) == ("supported", 1)
+    assert "Experiment 2</a>, gateway_workers: not set → 512" in case_page.render(data)
 
 
 def test_taking_a_setting_away(lab: Lab) -> None:

@@ -28,13 +28,17 @@ def told(case: Case, places: Mapping[str, str]) -> dict[str, Any]:
     document = case.document
     experiments = [_experiment(case, e, places) for e in document.experiments]
     last = experiments[-1] if experiments else None
+    # A case is about one question: what answers it heads the page, not what was tried after it.
+    supported = [e for e in experiments if e["outcome"] == "supported"]
+    head = supported[-1] if supported else last
     plain = msgspec.to_builtins(document)
     return {
         "id": document.id,
         "question": document.question,
         "created_at": document.created_at,
         "standing": standing(document),
-        "outcome": last["outcome"] if last else "no experiment yet",
+        "outcome": head["outcome"] if head else "no experiment yet",
+        "head": head["number"] if head else None,
         "next": _next(document.id, last),
         "belief": [
             {"cause": cause, "percent": round(100 * share)}

@@ -110,5 +110,7 @@ def span(signal: Mapping[str, Any]) -> dict[str, Any] | None:
             if beyond > least
             else None
         ),
-        "ticks": [{"at": place(t, ends), "text": f"{t:+.4g}{unit}"} for t in ticks(ends)],
+        "ticks": [
+            {"at": place(t, ends), "text": f"{t:+.4g}{unit}" if t else "0"} for t in ticks(ends)
+        ],
     }
