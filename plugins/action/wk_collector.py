@@ -20,6 +20,17 @@ from wktriage.core.json_files import parse_object
 from wktriage.run import clocks, collector_spec
 
 STOP_SECONDS = 90.0
+MAKE = """\
+umask 077; first={out}
+while [ ! -e "$(dirname "$first")" ]; do first=$(dirname "$first"); done
+mkdir -p {out} && printf %s "$first" > {out}/made && cp {copies} {out}/"""
+REMOVE = """\
+[ -f {out}/made ] || exit 0
+first=$(cat {out}/made); rm -rf {out} && echo removed; above=$(dirname {out})
+while [ "${{#above}}" -ge "${{#first}}" ] && rmdir "$above" 2>/dev/null; do
+above=$(dirname "$above"); done; true"""
+"""Shell on the host. What was not there before goes again, as far as it is empty."""
+
 NOTHING = {"changed": False, "out_dir": "", "lead": False, "deadline_seconds": 0.0}
 
 
@@ -34,6 +45,8 @@ class ActionModule(TriageAction):
             return {**NOTHING, "changed": True, "tar": ""}
         if arguments["state"] == "started":
             return self._start(host, out, arguments)
+        if arguments["state"] == "removed":
+            return self._remove(out)
         return self._pack(out, arguments)
 
     def _start(self, host: str, out: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +69,7 @@ class ActionModule(TriageAction):
             self._fixup_perms2([tmp, *files])
             quoted = shlex.quote(out)
             copies = " ".join(shlex.quote(f) for f in files)
-            self._shell(f"umask 077 && mkdir -p {quoted} && cp {copies} {quoted}/")
+            self._shell(MAKE.format(out=quoted, copies=copies))
         finally:
             self._remove_tmp_path(tmp)
         self._collector(arguments["python"], out, "start", f"{out}/spec.json")
@@ -66,6 +79,13 @@ class ActionModule(TriageAction):
             "lead": document["lead"],
             "deadline_seconds": collector_spec.deadline_seconds(document),
         }
+
+    def _remove(self, out: str) -> dict[str, Any]:
+        # The controller's own files of a run lie where the collector works there.
+        if self._connection.transport == "local":
+            return {"changed": False, "tar": ""}
+        removed = self._shell(REMOVE.format(out=shlex.quote(out)))
+        return {"changed": "removed" in removed, "tar": ""}
 
     def _pack(self, out: str, arguments: dict[str, Any]) -> dict[str, Any]:
         quoted = shlex.quote(out)
