@@ -115,3 +115,17 @@ def test_a_clock_that_was_set(
     assert len(said) == (1 if size else 0)
     if said:
         assert "h2 logged" in said[0]["what"]
+
+
+@pytest.mark.parametrize("seconds", [0, 5])
+def test_profiles_in_the_window_are_said(tmp_path: Path, seconds: int) -> None:
+    spread(tmp_path)
+    window = json.loads((tmp_path / "window.json").read_text())
+    profile: dict[str, Any] = {"start": at(60), "end": at(65), "fenced": True, "fence_reason": None}
+    if seconds:
+        profile["onset"] = {"at": at(60), "reason": "send_errors rose", "seconds": seconds}
+    (tmp_path / "window.json").write_text(json.dumps({**window, "profile": profile}))
+    assert signals(tmp_path).value("profiled_in_window_seconds") == seconds
+    rows = judge(Bundle.open(tmp_path))["unknown"]
+    said = [row for row in rows if row["signal"] == "profiled_in_window_seconds"]
+    assert len(said) == bool(seconds)

@@ -29,7 +29,8 @@ def in_question(name: str) -> str:
 def unknowns(decision: Decision, signal_set: SignalSet) -> list[dict[str, str]]:
     """Return the unknowns that could have changed the verdict or its confidence.
 
-    Hosts that were lost and clocks that were set come first, whatever the verdict.
+    Hosts that were lost, clocks that were set and profiles in the window come first, whatever the
+    verdict.
     """
     place = CATEGORIES.index(decision.category)
     undecided = decision.category == ABSTAIN and not decision.fired(ABSTAIN)
@@ -40,7 +41,7 @@ def unknowns(decision: Decision, signal_set: SignalSet) -> list[dict[str, str]]:
                 continue
             for name in missing_signals([outcome]):
                 matters.setdefault(name, _effect(outcome))
-    return _hosts(signal_set) + [
+    return _remarks(signal_set) + [
         {
             "signal": name,
             "what": in_question(name),
@@ -50,8 +51,8 @@ def unknowns(decision: Decision, signal_set: SignalSet) -> list[dict[str, str]]:
     ]
 
 
-def _hosts(signal_set: SignalSet) -> list[dict[str, str]]:
-    """Return what is not known because of a host."""
+def _remarks(signal_set: SignalSet) -> list[dict[str, str]]:
+    """Return what is not known because of a host, or of what the harness did itself."""
     rows = []
     lost = signal_set.value("hosts_lost")
     if lost not in (None, "none"):
@@ -71,6 +72,16 @@ def _hosts(signal_set: SignalSet) -> list[dict[str, str]]:
                 "what": f"the order of what {host} logged and of what other hosts did",
                 "why": f"Its clock was set by {show(step, 's')} meanwhile. Samples keep their "
                 "order, log lines do not.",
+            }
+        )
+    seconds = signal_set.value("profiled_in_window_seconds")
+    if isinstance(seconds, int | float) and seconds > 0:
+        rows.append(
+            {
+                "signal": "profiled_in_window_seconds",
+                "what": "how the window would have gone on without profiles",
+                "why": f"CPU profiles of {show(seconds, 's')} were taken in it when trouble began: "
+                "latencies from there on are disturbed.",
             }
         )
     return rows

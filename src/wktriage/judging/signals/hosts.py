@@ -52,12 +52,14 @@ def _cpu(ctx: Context, hosts: list[HostSamples]) -> None:
     loads = [_load(ctx, host, alone=len(hosts) == 1) for host in hosts]
     why = "the host's CPU, or that of a container, is unknown"
     stack = _highest(loads, "stack")
-    ctx.put(
-        "containers_cpu_of_host",
-        stack.share(stack.stack) if stack else None,
-        stack.cites if stack else [],
-        why="the number of CPUs is not recorded",
-    )
+    share = stack.share(stack.stack) if stack else None
+    cites = stack.cites if stack else []
+    total, cpus = ctx.number("containers_cpu_cores"), ctx.number("host_ncpu")
+    if not hosts and total is not None and cpus:
+        # Nobody sampled the host; the nodes tell how many CPUs it has.
+        share = total / cpus
+        cites = [*ctx.cites("containers_cpu_cores")[:4], *ctx.cites("host_ncpu")]
+    ctx.put("containers_cpu_of_host", share, cites, why="the number of CPUs is not recorded")
     foreign = _highest(loads, "foreign")
     # One host that cannot tell might be the one that others load.
     if foreign is None or any(load.foreign is None for load in loads):
