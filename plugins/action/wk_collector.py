@@ -23,7 +23,7 @@ STOP_SECONDS = 90.0
 MAKE = """\
 umask 077; first={out}
 while [ ! -e "$(dirname "$first")" ]; do first=$(dirname "$first"); done
-mkdir -p {out} && printf %s "$first" > {out}/made && cp {copies} {out}/"""
+mkdir -p {out} && printf %s "$first" > {out}/made"""
 REMOVE = """\
 [ -f {out}/made ] || exit 0
 first=$(cat {out}/made); rm -rf {out} && echo removed; above=$(dirname {out})
@@ -31,11 +31,16 @@ while [ "${{#above}}" -ge "${{#first}}" ] && rmdir "$above" 2>/dev/null; do
 above=$(dirname "$above"); done; true"""
 """Shell on the host. What was not there before goes again, as far as it is empty."""
 
+UNPACK = f"""\
+import sys
+for name, size in (("{collector_spec.PROGRAM}", int(sys.argv[1])), ("spec.json", -1)):
+    open(sys.argv[2] + "/" + name, "wb").write(sys.stdin.buffer.read(size))"""
+"""Python on the host that takes program and spec, one after the other."""
+
 NOTHING = {"changed": False, "out_dir": "", "lead": False, "deadline_seconds": 0.0}
 
 
 class ActionModule(TriageAction):
-    TRANSFERS_FILES = True
     _requires_connection = True
 
     def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
@@ -60,19 +65,15 @@ class ActionModule(TriageAction):
         document = collector_spec.spec(
             stack, host, out, clock_ahead_s=correction(reading), **settings
         )
-        tmp = self._make_tmp_path()
-        try:
-            names = (collector_spec.PROGRAM, "spec.json")
-            files = [self._connection._shell.join_path(tmp, name) for name in names]
-            self._transfer_data(files[0], zipapps.content("wkcollect"))
-            self._transfer_data(files[1], json.dumps(document))
-            self._fixup_perms2([tmp, *files])
-            quoted = shlex.quote(out)
-            copies = " ".join(shlex.quote(f) for f in files)
-            self._shell(MAKE.format(out=quoted, copies=copies))
-        finally:
-            self._remove_tmp_path(tmp)
-        self._collector(arguments["python"], out, "start", f"{out}/spec.json")
+        # One way there for all of it: on a busy controller each takes its time.
+        program = zipapps.content("wkcollect")
+        quoted, python = shlex.quote(out), arguments["python"]
+        unpack = shlex.join([python, "-c", UNPACK, str(len(program)), out])
+        start = shlex.join(collector_spec.command(python, out, "start", f"{out}/spec.json"))
+        self._shell(
+            f"{MAKE.format(out=quoted)} && {unpack} && {start}",
+            program + json.dumps(document).encode(),
+        )
         return {
             "changed": True,
             "out_dir": out,
@@ -113,8 +114,8 @@ class ActionModule(TriageAction):
     def _collector(self, python: str, out: str, *command: str) -> str:
         return self._shell(shlex.join(collector_spec.command(python, out, *command)))
 
-    def _shell(self, command: str) -> str:
-        done = self._low_level_execute_command(command)
+    def _shell(self, command: str, data: bytes | None = None) -> str:
+        done = self._low_level_execute_command(command, in_data=data)
         if done["rc"] != 0:
             message = (done["stderr"] or done["stdout"]).strip()
             raise AnsibleActionFail(f"{command.split(' ')[0]}: {message or 'no message'}")

@@ -34,8 +34,9 @@ options:
     type: path
   spec:
     description:
-      - What to collect (C(started)), with run_id, window_seconds, profile, profile_seconds, ready_timeout,
-        settle, interval, series_interval, docker_socket, stack_started_at and hide_proc.
+      - What to collect (C(started)), with run_id, window_seconds, profile, profile_seconds,
+        ready_timeout, settle, interval, series_interval, docker_socket, stack_started_at and
+        hide_proc.
     type: dict
   clock_file:
     description:

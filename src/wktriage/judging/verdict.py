@@ -129,6 +129,8 @@ def _run(
         refused=refused_settings(signal_set),
         bundle=clean(bundle.bundle_id, 80),
         connect_rate=rate if type(rate) is int and rate > 0 else None,
+        # Binaries have no revision.
+        from_checkout=inputs.get("git_revision") != "not_applicable",
     )
 
 
