@@ -581,3 +581,15 @@ def test_verdict_is_written_again_alike(tmp_path: Path) -> None:
 def test_no_directory_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a directory"):
         verdict_of(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("from_checkout", "words"),
+    [
+        (True, "-e wukongim_checkout=PATH"),
+        (False, "-e wukongim_binary=PATH -e wkbench_binary=PATH -i INVENTORY"),
+    ],
+)
+def test_a_command_names_what_the_stack_was_made_of(from_checkout: bool, words: str) -> None:
+    run = next_experiment.Run("smoke-default", {}, "clean", 30, from_checkout=from_checkout)
+    assert next_experiment.stack_words(run) == words

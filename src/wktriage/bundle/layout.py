@@ -29,7 +29,8 @@ _EVIDENCE = re.compile(
     r"|config/(?:workload\.json|node\d+\.toml|dev-sim\.yaml)"
     r"|metrics/node\d+(?:-before)?\.prom"
     r"|metrics/series/node\d+/\d+\.prom(?:\.gz)?"
-    r"|pprof/node\d+-(?:cpu\.pb\.gz|heap\.pb\.gz|goroutine\.txt|goroutine-summary\.json)"
+    r"|pprof/node\d+-(?:cpu\.pb\.gz|heap\.pb\.gz|goroutine\.txt|goroutine-summary\.json"
+    r"|onset-(?:block\.pb\.gz|mutex\.pb\.gz|goroutine\.txt))"
     r"|logs/(?:compose|app|error|warn|debug)/[A-Za-z0-9][A-Za-z0-9._-]*\.log"
     r")(?:\.err)?"
 )

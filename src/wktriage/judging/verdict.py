@@ -130,6 +130,8 @@ def _run(
         bundle=clean(bundle.bundle_id, 80),
         connect_rate=rate if type(rate) is int and rate > 0 else None,
         profiled=inputs.get("profiled") is not False,
+        # Binaries have no revision.
+        from_checkout=inputs.get("git_revision") != "not_applicable",
     )
 
 
