@@ -107,7 +107,7 @@ class ActionModule(TriageAction):
 
     def _read_clock(self, moment: str, arguments: dict[str, Any]) -> Reading:
         command = shlex.join([arguments["python"], *clocks.COMMAND])
-        reading = clocks.measure(lambda: float(self._shell(command)))
+        reading = clocks.measure(lambda: clocks.told(self._shell(command)))
         clocks.note(Path(arguments["clock_file"]), moment, reading)
         return reading
 

@@ -14,6 +14,7 @@ from tests.unit.bundlefakes import Run
 from wkcollect.clock import Clock, parse_iso
 from wktriage.bundle import clocks as documents
 from wktriage.core import schemas
+from wktriage.core.errors import InfraError
 from wktriage.run import clocks
 
 
@@ -103,3 +104,12 @@ def test_a_collector_keeps_the_controllers_time() -> None:
     ahead = Clock(90.0)
     assert ahead.wall() == pytest.approx(time.time() - 90, abs=1)
     assert parse_iso(ahead.iso()) == pytest.approx(time.time() - 90, abs=1)
+
+
+def test_what_a_login_script_prints_is_not_the_time() -> None:
+    noise = "tool: cannot rehash: isn't writable\r\n"
+    assert clocks.told(f"{noise}1795710464.6834426\r\n") == 1795710464.6834426
+    assert clocks.told("1795710464.5\n") == 1795710464.5
+    for output in ("", noise):
+        with pytest.raises(InfraError, match="the host's clock cannot be read"):
+            clocks.told(output)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.bundle.clocks import Reading
+from wktriage.core.errors import InfraError
 from wktriage.core.json_files import read_object
 from wktriage.core.times import iso
 
@@ -37,6 +38,18 @@ def measure(ask: Callable[[], float], clock: Callable[[], float] = time.time) ->
                 "at": iso(middle),
             }
     return best
+
+
+def told(output: str) -> float:
+    """Return the time that a host printed, in epoch seconds: the last line of ``output``.
+
+    What a login script prints before it is not the time. Raises InfraError without a time.
+    """
+    last = (output.strip().splitlines() or [""])[-1]
+    try:
+        return float(last)
+    except ValueError:
+        raise InfraError(f"the host's clock cannot be read: it said {last[:80]!r}") from None
 
 
 def note(file: Path, moment: str, reading: Reading) -> None:
