@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 
 from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.readers import health, usage
-from wktriage.bundle.readers.jsonl import rows
-from wktriage.core.times import parse_time
 from wktriage.judging.signals.stalls import BUSY_CORES, IDLE_CORES
 from wktriage.judging.wording import clean
 
@@ -99,12 +97,10 @@ def of_node(
     for before, after in itertools.pairwise(s for s in samples if s.started_at is not None):
         if after.started_at != before.started_at:
             see(after.time, "started", "restarted")
-    for row in rows(bundle, "events.jsonl"):
-        name = usage.owner(row.data.get("name"), (node,))
-        moment = parse_time(row.data.get("time"))
+    for row in usage.events(bundle, bundle.nodes).get(node, []):
         action = str(row.data.get("action", ""))
-        if name == node and moment is not None and action in EVENTS:
-            see(moment, "down", EVENTS[action])
+        if row.time is not None and action in EVENTS:
+            see(row.time, "down", EVENTS[action])
     return coarse(list(_spans(sorted(states.items()), end)), start, end)
 
 

@@ -43,14 +43,13 @@ class Context:
         self.nodes = bundle.nodes
         self.window = bundle.window
         self.signals = SignalSet(names=catalogue(), nodes=bundle.nodes)
-        self.damaged_status: list[int] = []
 
     # -- evidence -----------------------------------------------------------------------------
 
     @cached_property
     def samples(self) -> list[status.Sample]:
         """All status samples that have a time."""
-        return status.samples(self.bundle, self.damaged_status)
+        return status.samples(self.bundle)
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -70,12 +69,7 @@ class Context:
     @cached_property
     def events(self) -> dict[str, list[jsonl.Row]]:
         """Container events that have a time, by node name and wk-sim."""
-        by_name: dict[str, list[jsonl.Row]] = {}
-        for row in jsonl.rows(self.bundle, "events.jsonl"):
-            name = usage.owner(row.data.get("name"), (*self.nodes, usage.SIM))
-            if row.time is not None and name is not None:
-                by_name.setdefault(name, []).append(row)
-        return by_name
+        return usage.events(self.bundle, self.nodes)
 
     @cached_property
     def log_starts(self) -> dict[str, list[tuple[float, str, int]]]:
@@ -149,6 +143,7 @@ class Context:
         """
         self.signals.require(name)
         unit = catalogue()[name]["unit"]
+        value = tidy(value)
         if value is None:
             self.signals.add(
                 Signal(name, unit, None, node, why_unknown=why or "the evidence is missing")
@@ -160,7 +155,7 @@ class Context:
                 Signal(name, unit, None, node, why_unknown="no evidence could be cited")
             )
             return
-        self.signals.add(Signal(name, unit, tidy(value), node, kept, iso(since), iso(not_before)))
+        self.signals.add(Signal(name, unit, value, node, kept, iso(since), iso(not_before)))
 
     def value(self, name: str, node: str | None = None) -> Any:
         """Return the value of a signal stated before, None when unknown or not stated."""

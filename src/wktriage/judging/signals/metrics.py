@@ -127,12 +127,18 @@ class Metrics:
         """Take the bundle; scrapes are parsed when asked for."""
         self.bundle = bundle
         self._series_files: dict[str, list[tuple[float, str]]] = {}
+        self._failed: dict[str, list[str]] = {}
+        self._known: dict[str, Point] = {}
         window = bundle.window
+        nodes = frozenset(bundle.nodes)
         by_key = {bundle.metrics_key(n): n for n in bundle.nodes}
         for rel in bundle.files:
+            if rel.startswith("metrics/series/") and rel.endswith(".err"):
+                self._failed.setdefault(rel.split("/")[2], []).append(rel)
+                continue
             named = _SERIES.match(rel)
             node = by_key.get(named.group(1), named.group(1)) if named else None
-            if named is None or node not in bundle.nodes:
+            if named is None or node not in nodes:
                 continue
             time = int(named.group(2)) / 1000
             if window is None or window[0] - 1 <= time <= window[1] + 1:
@@ -154,7 +160,11 @@ class Metrics:
         data = self.bundle.read_bytes(rel, prom.SCRAPE_CAP)
         if not data:
             return None
-        scrape = prom.parse(data, families, rel, _NEEDLES)
+        before = len(self._known)
+        scrape = prom.parse(data, families, rel, _NEEDLES, self._known)
+        grown = prom.SERIES_BYTES * (len(self._known) - before)
+        if not self.bundle.budget.keep(rel, prom.POINT_BYTES * scrape.size + grown):
+            return None
         return scrape if scrape.last_family else None
 
     def _before(self, node: str) -> Scrape | None:
@@ -177,10 +187,7 @@ class Metrics:
         key = self.bundle.metrics_key(node)
         ends = (f"metrics/{key}.prom.err", f"metrics/{key}-before.prom.err")
         failed = [rel for rel in ends if self.bundle.exists(rel)]
-        prefix = f"metrics/series/{key}/"
-        return failed + [
-            rel for rel in self.bundle.files if rel.startswith(prefix) and rel.endswith(".err")
-        ]
+        return failed + self._failed.get(key, [])
 
     def ends(self, node: str, family: str) -> tuple[Scrape | None, Scrape] | str:
         """Return the scrapes that bound the window for a family, or why there are none.
