@@ -1,8 +1,8 @@
 """What tests need of the machine, and what is said when it is not there.
 
-A test marked ``docker``, ``browser`` or ``go`` is skipped where that is missing; the closing
-summary says so in one line. ``WKTRIAGE_REQUIRE=docker,browser`` (CI) turns such a skip into a
-failure.
+A test marked ``docker``, ``browser``, ``hosts`` or ``go`` is skipped where that is missing; the
+closing summary says so in one line. ``WKTRIAGE_REQUIRE=docker,browser,hosts`` (CI) turns such a
+skip into a failure.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import ansible.module_utils
 import pytest
+from tests import sshhosts
 from tests.hostprograms import oldest_python
 
 # Modules find their helpers there, as ansible.cfg says.
@@ -68,7 +69,12 @@ def pytest_report_header() -> str:
     return f"host programs run under {shown.stdout.strip()}: {oldest_python()}"
 
 
-NEEDS = {"docker": missing_docker, "browser": missing_browser, "go": missing_go}
+NEEDS = {
+    "docker": missing_docker,
+    "browser": missing_browser,
+    "hosts": sshhosts.missing,
+    "go": missing_go,
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

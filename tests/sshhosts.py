@@ -11,6 +11,7 @@ namespace Docker drops what is forwarded, which bridged frames are (bridge-nf-ca
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -112,6 +113,7 @@ def run(*argv: str) -> None:
         raise RuntimeError(f"{' '.join(argv)}: {done.stderr.strip() or done.returncode}")
 
 
+@functools.cache
 def missing() -> str | None:
     """Say why there can be no such hosts here, None when there can."""
     if os.geteuid():

@@ -20,11 +20,27 @@ from wktriage.core.json_files import parse_object
 from wktriage.run import clocks, collector_spec
 
 STOP_SECONDS = 90.0
+MAKE = """\
+umask 077; first={out}
+while [ ! -e "$(dirname "$first")" ]; do first=$(dirname "$first"); done
+mkdir -p {out} && printf %s "$first" > {out}/made"""
+REMOVE = """\
+[ -f {out}/made ] || exit 0
+first=$(cat {out}/made); rm -rf {out} && echo removed; above=$(dirname {out})
+while [ "${{#above}}" -ge "${{#first}}" ] && rmdir "$above" 2>/dev/null; do
+above=$(dirname "$above"); done; true"""
+"""Shell on the host. What was not there before goes again, as far as it is empty."""
+
+UNPACK = f"""\
+import sys
+for name, size in (("{collector_spec.PROGRAM}", int(sys.argv[1])), ("spec.json", -1)):
+    open(sys.argv[2] + "/" + name, "wb").write(sys.stdin.buffer.read(size))"""
+"""Python on the host that takes program and spec, one after the other."""
+
 NOTHING = {"changed": False, "out_dir": "", "lead": False, "deadline_seconds": 0.0}
 
 
 class ActionModule(TriageAction):
-    TRANSFERS_FILES = True
     _requires_connection = True
 
     def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
@@ -34,6 +50,8 @@ class ActionModule(TriageAction):
             return {**NOTHING, "changed": True, "tar": ""}
         if arguments["state"] == "started":
             return self._start(host, out, arguments)
+        if arguments["state"] == "removed":
+            return self._remove(out)
         return self._pack(out, arguments)
 
     def _start(self, host: str, out: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -47,25 +65,28 @@ class ActionModule(TriageAction):
         document = collector_spec.spec(
             stack, host, out, clock_ahead_s=correction(reading), **settings
         )
-        tmp = self._make_tmp_path()
-        try:
-            names = (collector_spec.PROGRAM, "spec.json")
-            files = [self._connection._shell.join_path(tmp, name) for name in names]
-            self._transfer_data(files[0], zipapps.content("wkcollect"))
-            self._transfer_data(files[1], json.dumps(document))
-            self._fixup_perms2([tmp, *files])
-            quoted = shlex.quote(out)
-            copies = " ".join(shlex.quote(f) for f in files)
-            self._shell(f"umask 077 && mkdir -p {quoted} && cp {copies} {quoted}/")
-        finally:
-            self._remove_tmp_path(tmp)
-        self._collector(arguments["python"], out, "start", f"{out}/spec.json")
+        # One way there for all of it: on a busy controller each takes its time.
+        program = zipapps.content("wkcollect")
+        quoted, python = shlex.quote(out), arguments["python"]
+        unpack = shlex.join([python, "-c", UNPACK, str(len(program)), out])
+        start = shlex.join(collector_spec.command(python, out, "start", f"{out}/spec.json"))
+        self._shell(
+            f"{MAKE.format(out=quoted)} && {unpack} && {start}",
+            program + json.dumps(document).encode(),
+        )
         return {
             "changed": True,
             "out_dir": out,
             "lead": document["lead"],
             "deadline_seconds": collector_spec.deadline_seconds(document),
         }
+
+    def _remove(self, out: str) -> dict[str, Any]:
+        # The controller's own files of a run lie where the collector works there.
+        if self._connection.transport == "local":
+            return {"changed": False, "tar": ""}
+        removed = self._shell(REMOVE.format(out=shlex.quote(out)))
+        return {"changed": "removed" in removed, "tar": ""}
 
     def _pack(self, out: str, arguments: dict[str, Any]) -> dict[str, Any]:
         quoted = shlex.quote(out)
@@ -93,8 +114,8 @@ class ActionModule(TriageAction):
     def _collector(self, python: str, out: str, *command: str) -> str:
         return self._shell(shlex.join(collector_spec.command(python, out, *command)))
 
-    def _shell(self, command: str) -> str:
-        done = self._low_level_execute_command(command)
+    def _shell(self, command: str, data: bytes | None = None) -> str:
+        done = self._low_level_execute_command(command, in_data=data)
         if done["rc"] != 0:
             message = (done["stderr"] or done["stdout"]).strip()
             raise AnsibleActionFail(f"{command.split(' ')[0]}: {message or 'no message'}")

@@ -20,6 +20,8 @@ NAMES = ("verdict.json", "summary.md", "report.html")
 class ActionModule(TriageAction):
     def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         bundle = Path(arguments["bundle"])
+        if self._task.check_mode and not bundle.exists():
+            return {"changed": True, "skipped": True}
         named = Path(arguments["out"]) if arguments["out"] else None
         out = target(bundle, named, runs_dir(arguments["runs_dir"]))
         files = {f"{name.partition('.')[0]}_file": str(out / name) for name in NAMES}

@@ -312,6 +312,33 @@ def passed_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in PASSED if name in os.environ}
 
 
+def make_directory(top: str) -> None:
+    """Make a directory of ours, which knows what has to go with it: what was not there before."""
+    first = os.path.abspath(top)
+    while not os.path.lexists(os.path.dirname(first)):
+        first = os.path.dirname(first)
+    os.makedirs(top, mode=0o755)
+    write(os.path.join(top, MARKER), first)
+
+
+def remove_directory(top: str) -> None:
+    """Remove a directory of ours, and the empty ones above it that were made for it.
+
+    Raises ProcessError for one that is not ours.
+    """
+    check_ours(top)
+    with open(os.path.join(top, MARKER), encoding="utf-8", errors="replace") as source:
+        first = source.read(4096)
+    shutil.rmtree(top)
+    above = os.path.dirname(os.path.abspath(top))
+    while first and (above + "/").startswith(first + "/"):
+        try:
+            os.rmdir(above)
+        except OSError:
+            return
+        above = os.path.dirname(above)
+
+
 def check_ours(top: str) -> None:
     """Raise ProcessError unless the directory is one that the harness made."""
     marker = os.path.join(top, MARKER)
@@ -339,7 +366,7 @@ def remove(top: str) -> bool:
         process.begin_stop()
     for process in ours:
         process.finish_stop()
-    shutil.rmtree(top)
+    remove_directory(top)
     return True
 
 

@@ -12,13 +12,15 @@ short_description: Start a host's collector, or pack what it has
 description:
   - C(state=started) copies the collector to the host and starts it, detached. Nothing is started
     on a host that has no node and no simulator of the stack.
+  - C(state=removed) removes what the collector has on a host that is not the controller, and the
+    directories that were made for it.
   - C(state=packed) packs the evidence there. A collector that still runs is asked to finish first.
 options:
   state:
     description: What the collector has done afterwards.
     type: str
     required: true
-    choices: [started, packed]
+    choices: [started, packed, removed]
   host_dir:
     description: Directory on the host for this run; the collector works in a directory below it.
     type: path
@@ -32,15 +34,15 @@ options:
     type: path
   spec:
     description:
-      - What to collect (C(started)), with run_id, window_seconds, profile_seconds, ready_timeout,
-        settle, interval, series_interval, docker_socket, stack_started_at and hide_proc.
+      - What to collect (C(started)), with run_id, window_seconds, profile, profile_seconds,
+        ready_timeout, settle, interval, series_interval, docker_socket, stack_started_at and
+        hide_proc.
     type: dict
   clock_file:
     description:
       - File on the controller that keeps how far the host's clock was from the controller's, before
-        and after.
+        and after. Needed but for C(removed).
     type: path
-    required: true
   reason:
     description: Why a collector that still runs has to stop (C(packed)).
     type: str

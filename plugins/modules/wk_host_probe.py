@@ -17,6 +17,10 @@ options:
     description: Directory whose disk is asked about. It need not exist yet.
     type: path
     required: true
+  wipe:
+    description: Whether that directory is to be emptied.
+    type: bool
+    default: false
   ports:
     description: TCP ports that the stack will listen on.
     type: list
@@ -49,6 +53,7 @@ probe:
   type: dict
   returned: success
   sample:
+    data_root_problem: null
     boot_id: 3f2b0d3e-9d0c-4b8e-9a57-3f6ad1d4f1b0
     disk: {free_bytes: 80000000000, total_bytes: 250000000000, filesystem: ext4}
     epoch: 1760000000.123
@@ -64,6 +69,7 @@ import subprocess
 import time
 from typing import Any
 
+from ansible.module_utils import wk_data_root
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.wk_ports import own_processes, taken
 
@@ -89,6 +95,15 @@ def boot_id() -> str | None:
         except OSError:
             return None
     return found
+
+
+def data_root_problem(path: str, wipe: bool) -> str | None:
+    """Return why the harness must not use a data root; None when it may."""
+    try:
+        wk_data_root.check(path, wipe)
+    except (wk_data_root.DataRootError, OSError) as exc:
+        return str(exc)
+    return None
 
 
 def disk(path: str) -> dict[str, Any]:
@@ -132,6 +147,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "required": True},
+            "wipe": {"type": "bool", "default": False},
             "ports": {"type": "list", "elements": "int", "default": []},
             "own_directory": {"type": "path", "default": ""},
         },
@@ -143,6 +159,7 @@ def main() -> None:
         changed=False,
         probe={
             "boot_id": boot_id(),
+            "data_root_problem": data_root_problem(module.params["path"], module.params["wipe"]),
             "disk": disk(module.params["path"]),
             "epoch": time.time(),
             "hostname": socket.gethostname(),

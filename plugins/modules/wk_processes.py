@@ -62,6 +62,10 @@ options:
     type: list
     elements: path
     default: []
+  forget_binaries:
+    description: Whether binaries that were copied to the host go, too (C(absent)).
+    type: bool
+    default: false
   names:
     description: Names of the processes to start. Needed for C(started).
     type: list
@@ -90,6 +94,7 @@ report:
   returned: state is identified or created
   sample:
     data_bytes_at_start: 0
+    missing: [/srv/runs/.processes/.binaries/0e5b.../wukongim]
     programs: {/opt/wukongim: 0e5b...}
     program: /srv/runs/.processes/wktriage/wk_supervisor.py
     python: /usr/bin/python3
@@ -107,6 +112,7 @@ from ansible.module_utils import wk_data_root, wk_ports, wk_supervisor
 from ansible.module_utils.basic import AnsibleModule
 
 Process = wk_supervisor.Process
+BINARIES = ".binaries"
 
 
 class RefusedError(Exception):
@@ -165,8 +171,10 @@ def create(top: str, plan: dict[str, Any]) -> dict[str, Any]:
             wk_data_root.wipe(data_root)
         measured = wk_data_root.data_bytes(data_root, nodes)
         wk_data_root.prepare(data_root, nodes, str(plan["project"]))
+    missing = absent_copies(top, plan)
     make(top, plan)
     return {
+        "missing": missing,
         "data_bytes_at_start": measured,
         "program": os.path.join(top, wk_supervisor.PROGRAM),
         "python": sys.executable,
@@ -174,10 +182,44 @@ def create(top: str, plan: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def absent_copies(top: str, plan: dict[str, Any]) -> list[str]:
+    """Return the binaries that the controller has to copy here; their directory is made.
+
+    They lie below a directory of their own, by their sha256, and stay there for the next run.
+    """
+    cache = binaries_of(top)
+    wanted = {
+        str(entry["program"]["file"]): entry["program"]["sha256"]
+        for entry in plan["processes"]
+        if str(entry["program"]["file"]).startswith(cache + "/")
+    }
+    missing = sorted(path for path, known in wanted.items() if sha256(path) != known)
+    if missing and not os.path.lexists(cache):
+        wk_supervisor.make_directory(cache)
+    if missing:
+        wk_supervisor.check_ours(cache)
+    for path in missing:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    return missing
+
+
+def binaries_of(top: str) -> str:
+    """Return where copied binaries lie: beside the stacks of all projects."""
+    return os.path.join(os.path.dirname(os.path.abspath(top)), BINARIES)
+
+
+def forget(top: str) -> bool:
+    """Remove the binaries that were copied here; tell whether there were any."""
+    cache = binaries_of(top)
+    there = os.path.lexists(cache)
+    if there:
+        wk_supervisor.remove_directory(cache)
+    return there
+
+
 def make(top: str, plan: dict[str, Any]) -> None:
     """Make the stack's directory, the program that verbs name, and one directory a process."""
-    os.makedirs(top, mode=0o755)
-    wk_supervisor.write(os.path.join(top, wk_supervisor.MARKER), "")
+    wk_supervisor.make_directory(top)
     source = wk_supervisor.__loader__.get_source(wk_supervisor.__name__)
     wk_supervisor.write(os.path.join(top, wk_supervisor.PROGRAM), source)
     systemd = wk_supervisor.has_systemd()
@@ -213,6 +255,15 @@ def start(top: str, names: list[str], check_mode: bool) -> bool:
     return bool(idle)
 
 
+def absent(top: str, forget_binaries: bool, check_mode: bool) -> bool:
+    """Stop and remove the stack, and with it, if asked, binaries; tell whether there was any."""
+    if check_mode:
+        places = [top, binaries_of(top)] if forget_binaries else [top]
+        return any(os.path.lexists(place) for place in places)
+    removed = wk_supervisor.remove(top)
+    return (forget(top) if forget_binaries else False) or removed
+
+
 def main() -> None:
     """Run the module."""
     text, path = {"type": "str", "required": True}, {"type": "path", "required": True}
@@ -230,6 +281,7 @@ def main() -> None:
             "directory": {"type": "path", "required": True},
             "plan": {"type": "dict", "options": plan},
             "programs": {"type": "list", "elements": "path", "default": []},
+            "forget_binaries": {"type": "bool", "default": False},
             "names": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
@@ -240,8 +292,9 @@ def main() -> None:
         if state == "started":
             module.exit_json(changed=start(top, module.params["names"], module.check_mode))
         elif state == "absent":
-            there = os.path.lexists(top)
-            module.exit_json(changed=there if module.check_mode else wk_supervisor.remove(top))
+            module.exit_json(
+                changed=absent(top, module.params["forget_binaries"], module.check_mode)
+            )
         elif state == "identified" or module.check_mode:
             module.exit_json(changed=state == "created", report=report)
         else:

@@ -10,6 +10,7 @@ from typing import Any
 
 from wkcollect import logs, metrics, recorded
 from wkcollect.files import write_atomic
+from wkcollect.onset import Onset
 from wkcollect.profiles import Profiles
 from wkcollect.run import Run
 from wkcollect.samplers import schedule
@@ -27,6 +28,7 @@ class Collector:
         self.run = Run(spec)
         self.state = State(self.run)
         self._profiles = Profiles(self.run)
+        self._onset = Onset(self.run, self._profiles)
 
     def collect(self) -> None:
         """Collect from beginning to end; files are complete whatever happens."""
@@ -84,6 +86,7 @@ class Collector:
         before.join(1.0)
         window.phases[-1]["end"] = run.clock.iso()
         run.enter("window", start)
+        self._onset.watch()
         end = start + window.seconds
         with window.changed:
             while time.monotonic() < end and run.stop_reason is None:
@@ -116,6 +119,7 @@ class Collector:
         # Keeps status rows out of memory and file; fences ask on their own.
         run.sampling_over.set()
         metrics.scrape_all(run, "metrics", "")
+        self._onset.finish()
         self._profiles.cpu()
         run.enter("heap")
         self._profiles.dumps()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from wkcollect import limits
@@ -17,8 +18,15 @@ _DUMPS = (
 )
 
 
+_ONSET = (
+    ("block.pb.gz", "/debug/pprof/block"),
+    ("mutex.pb.gz", "/debug/pprof/mutex"),
+    ("goroutine.txt", "/debug/pprof/goroutine?debug=2"),
+)
+
+
 class Profiles:
-    """Takes the profiles after the window; ``fence`` says whether the load ran all the while."""
+    """Takes the profiles, once; ``fence`` says whether the load ran all the while."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -30,8 +38,25 @@ class Profiles:
             "fence_reason": None,
         }
 
+    def at_onset(self, reason: str, longest: float) -> None:
+        """Take all profiles now, inside the window: CPU profiles of ``longest`` seconds at most."""
+        run, seconds = self._run, max(1, round(min(self._seconds, longest)))
+        if self._seconds <= 0:
+            return
+        self.fence["onset"] = {"at": run.clock.iso(), "reason": reason, "seconds": seconds}
+        self._fenced(self._onset, seconds)
+
+    def _onset(self, node: dict[str, Any], seconds: int) -> None:
+        # What is blocked now is gone when the CPU profile is over.
+        for name, path in reversed(_ONSET):
+            timeout = self._run.patience(node, limits.PPROF_TIMEOUT)
+            self._store("pprof-onset", node, "onset-" + name, path, timeout)
+        self._cpu(node, seconds)
+
     def cpu(self) -> None:
-        """Take CPU profiles of all nodes at once, under load."""
+        """Take CPU profiles of all nodes at once, under load, unless they were taken at onset."""
+        if "onset" in self.fence:
+            return
         run = self._run
         tally = run.evidence.tally("pprof-cpu")
         if self._seconds <= 0:
@@ -44,9 +69,13 @@ class Profiles:
             self.fence["fence_reason"] = reason
             return
         run.enter("profile")
+        self._fenced(self._cpu, max(1, round(self._seconds)))
+
+    def _fenced(self, take: Callable[[dict[str, Any], int], None], seconds: int) -> None:
+        run = self._run
         before = load_problem(run)
         self.fence["start"] = run.clock.iso()
-        run.for_nodes(self._cpu, max(1, round(self._seconds)))
+        run.for_nodes(take, seconds)
         self.fence["end"] = run.clock.iso()
         after = load_problem(run)
         problem = "before: " + before if before else "after: " + after if after else None

@@ -24,10 +24,14 @@ class Base(NamedTuple):
 
 
 class Rate:
-    """Messages a second between the last two samples in which the counter moved."""
+    """Messages a second between the last two samples in which the counter moved.
+
+    ``since`` and ``moved_at`` are when they were taken, on the monotonic clock.
+    """
 
     def __init__(self) -> None:
         self.value: float | None = None
+        self.since = self.moved_at = 0.0
         self._last: tuple[float, float, Any] | None = None
 
     def follow(self, sent: float, now: float, sim_run_id: Any) -> None:
@@ -35,15 +39,18 @@ class Rate:
         last = self._last
         if last is None or last[2] != sim_run_id or sent < last[0]:
             self._last, self.value = (sent, now, sim_run_id), None
+            self.moved_at = now
         elif sent > last[0]:
             self.value = (sent - last[0]) / max(0.001, now - last[1])
+            self.since, self.moved_at = last[1], now
             self._last = (sent, now, sim_run_id)
 
 
 class Window:
     """The phases of a run and the window. Hold ``changed`` to read more than one attribute.
 
-    ``start`` and ``end`` are on the monotonic clock. ``changed`` is notified at each status sample.
+    ``start`` and ``end`` are on the monotonic clock, ``opening`` are the counters at the start.
+    ``changed`` is notified at each status sample.
     """
 
     def __init__(self, clock: Clock, seconds: float, interval: float) -> None:
@@ -57,6 +64,7 @@ class Window:
         self.latest: dict[str, Any] | None = None
         self.latest_at: float | None = None
         self.base: Base | None = None
+        self.opening: list[float] = []
         self.rate = Rate()
         self.lateness: list[float] = []
         self.invalid: str | None = None
@@ -149,6 +157,7 @@ class Window:
 
     def _open(self, start: float, base: Base) -> None:
         self.start, self.sim_run_id, self.base = start, base.sim_run_id, base
+        self.opening = base.counters
 
     def judge_samples(self) -> None:
         """Make the window invalid when the load restarted in it or was silent for most of it."""

@@ -20,14 +20,16 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def needs(scenario: str) -> list[pytest.MarkDecorator]:
-    text = (ROOT / "molecule" / scenario / "molecule.yml").read_text(encoding="utf-8")
-    return [pytest.mark.docker] if "inventory/compose" in text else []
+    files = sorted((ROOT / "molecule" / scenario).glob("*.yml"))
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    words = {"inventory/compose": pytest.mark.docker, "sshhosts.py": pytest.mark.hosts}
+    return [mark for word, mark in words.items() if word in text]
 
 
 @contextmanager
 def alone(scenario: str) -> Iterator[None]:
     """Let one test run of a machine at a time use a scenario's ports, image and project name."""
-    name = "docker" if needs(scenario) else scenario
+    name = next((mark.name for mark in needs(scenario)), scenario)
     with Path(tempfile.gettempdir(), f"wktriage-molecule-{name}.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -55,7 +57,7 @@ def test_scenario(scenario: str) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=300,
+            timeout=600,
         )
     shown = COLOUR.sub("", done.stdout.decode("utf-8", errors="replace"))
     assert done.returncode == 0, shown

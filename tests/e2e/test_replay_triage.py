@@ -82,3 +82,37 @@ def test_what_was_not_recorded_is_refused_before_anything_starts(
     assert says in " ".join(done.stdout.split())
     assert not list((tmp_path / "runs").glob("[!.]*"))
     assert not (tmp_path / "runs" / ".replay").exists()
+
+
+@pytest.mark.slow
+def test_a_replayed_run_is_reproduced_from_its_bundle(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    done = _triage(runs, "-e", "incident=baseline")
+    assert done.returncode == 0, done.stdout[-4000:]
+    (old,) = (path for path in runs.iterdir() if not path.name.startswith("."))
+    done = _reproduce(old, tmp_path / "again")
+    assert done.returncode == 0, done.stdout[-4000:]
+    (new,) = (path for path in (tmp_path / "again").glob("2*"))
+    made = json.loads((new / "reproduction.json").read_text())
+    assert made["outcome"] == "agree"
+    assert {f["status"] for f in made["fields"] if f["path"].startswith("inputs.")} == {"same"}
+    assert "verdict and cause of the two runs agree" in done.stdout
+
+
+def test_the_name_of_a_bundle_is_nobodys_template(tmp_path: Path) -> None:
+    done = _reproduce(tmp_path / "{{ lookup('pipe', 'touch HERE') }}", tmp_path / "runs")
+    assert done.returncode == 2
+    assert "lookup('pipe'" in done.stdout
+    assert not (ROOT / "HERE").exists()
+    assert not (tmp_path / "HERE").exists()
+
+
+def _reproduce(bundle: Path, runs: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            str(Path(sys.executable).with_name("wktriage")), "reproduce", str(bundle),
+            "-i", "replay", "-e", f"runs_dir={runs}", "-e", "stack_project=e2e-reproduce",
+        ],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "WKTRIAGE_PLAIN": "1"},
+    )  # fmt: skip

@@ -25,12 +25,14 @@ CATALOGUE: dict[str, dict[str, Any]] = {
     "collector_window_valid": {"scope": "cluster", "unit": "bool"},
     "collection_interrupted": {"scope": "cluster", "unit": "bool"},
     "foreign_cpu_of_host": {"scope": "cluster", "unit": "ratio"},
+    "clock_step": {"scope": "cluster", "unit": "s"},
 }
 QUIET = {
     "status_longest_gap": 1.0,
     "collector_window_valid": True,
     "collection_interrupted": False,
     "foreign_cpu_of_host": 0.2,
+    "clock_step": 0.0,
     "send_errors": 0,
     "recv_errors": 0,
 }

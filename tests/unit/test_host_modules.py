@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import os
@@ -195,3 +196,80 @@ def test_a_port_of_our_own_process_counts_as_free(tmp_path: Path) -> None:
         assert probe.taken(port, probe.own_processes(str(tmp_path / "other"))) is not None
         assert probe.taken(port, probe.own_processes(str(tmp_path))) is None
         process.kill()
+
+
+def test_what_is_copied_stays_for_the_next_run_and_goes_when_it_is_torn_down(
+    tmp_path: Path,
+) -> None:
+    processes, top = module("wk_processes"), str(tmp_path / "runs" / ".processes" / "stack")
+    content = b"a binary"
+    known = hashlib.sha256(content).hexdigest()
+    file = tmp_path / "runs" / ".processes" / ".binaries" / known / "wukongim"
+    asked = plan(tmp_path)
+    asked["processes"][0]["program"] = {"file": str(file), "sha256": known}
+    assert processes.create(top, asked)["missing"] == [str(file)]
+    file.write_bytes(b"half of")
+    assert processes.create(top, asked)["missing"] == [str(file)]
+    file.write_bytes(content)
+    assert processes.absent(top, False, False)
+    assert processes.create(top, asked)["missing"] == []
+    assert processes.absent(top, True, True)
+    assert file.exists()
+    assert processes.absent(top, True, False)
+    assert not (tmp_path / "runs").exists()
+    assert not processes.absent(top, True, False)
+
+
+def test_directories_that_were_there_stay(tmp_path: Path) -> None:
+    processes, runs = module("wk_processes"), tmp_path / "runs"
+    runs.mkdir()
+    top = str(runs / ".processes" / "stack")
+    processes.create(top, plan(tmp_path))
+    processes.absent(top, True, False)
+    assert list(runs.iterdir()) == []
+
+
+def test_binaries_of_somebody_else_are_left_alone(tmp_path: Path) -> None:
+    processes, top = module("wk_processes"), str(tmp_path / ".processes" / "stack")
+    precious = tmp_path / ".processes" / ".binaries" / "precious"
+    precious.parent.mkdir(parents=True)
+    precious.touch()
+    with pytest.raises(processes.wk_supervisor.ProcessError, match="only what it made"):
+        processes.absent(top, True, False)
+    assert precious.exists()
+
+
+def test_a_data_root_of_somebody_else_is_told(tmp_path: Path) -> None:
+    probe = module("wk_host_probe")
+    (tmp_path / "precious").touch()
+    assert "mode=clean will not empty it" in probe.data_root_problem(str(tmp_path), True)
+    assert probe.data_root_problem(str(tmp_path), False) is None
+    assert probe.data_root_problem(str(tmp_path / "new"), True) is None
+
+
+def test_the_shell_of_the_collector_removes_what_was_not_there(tmp_path: Path) -> None:
+    shell = collector_shell()
+    runs, out = tmp_path / "runs", tmp_path / "runs" / ".work" / "id" / "collector" / "host"
+    for there in (False, True):
+        if there:
+            runs.mkdir()
+        subprocess.run(["/bin/sh", "-c", shell["MAKE"].format(out=out)], check=True)
+        (out / "file").touch()
+        for said in ("removed\n", ""):
+            remove = shell["REMOVE"].format(out=out)
+            done = subprocess.run(
+                ["/bin/sh", "-c", remove], check=True, capture_output=True, text=True
+            )
+            assert done.stdout == said
+        assert runs.exists() is there
+    assert list(runs.iterdir()) == []
+
+
+def collector_shell() -> dict[str, str]:
+    """Return the commands that the collector's plugin gives to a host's shell."""
+    tree = ast.parse((ROOT / "plugins/action/wk_collector.py").read_text())
+    return {
+        ast.unparse(node.targets[0]): node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+    }

@@ -202,15 +202,28 @@ def test_who_holds_a_port_is_named_with_its_host(tmp_path: Path, binaries: dict[
         "n1": {first: "pid 7 (nginx)"},  # the simulator's, which runs elsewhere
         "n2": {str(int(first) + 10): "pid 8 (java)", str(int(first) + 11): "pid 8 (java)"},
     }
-    DRIVER.preflight(request, taken, findings)
+    probes = {host: {"taken": ports} for host, ports in taken.items()}
+    DRIVER.preflight(request, probes, findings)
     assert [str(error) for error in findings.errors] == [
         "n2: ports 21010, 21011 are held by pid 8 (java): end it, or set wk_first_port there"
     ]
 
 
+def test_a_data_root_that_is_not_ours_is_refused_before_anything_is_created(
+    tmp_path: Path, binaries: dict[str, str]
+) -> None:
+    problem = "data_root /srv/data holds files but no marker"
+    findings = Findings()
+    probes = {host: {"taken": {}, "data_root_problem": problem} for host in ("n1", "n2", "sim")}
+    DRIVER.preflight(ask(tmp_path, remote(2), **binaries), probes, findings)
+    # The simulator's host keeps no data, and its directories are nobody's business.
+    assert [str(error) for error in findings.errors] == [f"n1: {problem}", f"n2: {problem}"]
+
+
 def test_a_host_that_told_nothing_stops_the_run(tmp_path: Path, binaries: dict[str, str]) -> None:
     findings = Findings()
-    DRIVER.preflight(ask(tmp_path, remote(2), **binaries), {"n1": {}}, findings)
+    probes = {"n1": {"taken": {}}}
+    DRIVER.preflight(ask(tmp_path, remote(2), **binaries), probes, findings)
     assert [str(error) for error in findings.errors] == [
         "n2, sim could not be reached: see what SSH said above"
     ]
@@ -229,7 +242,10 @@ def test_each_host_is_told_its_own_part(tmp_path: Path, binaries: dict[str, str]
     }
     assert plan["sim"] == {"sim": ["wk-sim"]}
     (node,) = plan["hosts"]["n2"]["processes"]
-    assert node["argv"] == [f"{plan['directory']}/wukongim", "-config", "wukongim.toml"]
+    (copied, _) = plan["copies"]
+    assert node["argv"] == [copied["to"], "-config", "wukongim.toml"]
+    # Other code lies elsewhere, so that what is there need not be copied again.
+    assert copied["to"].endswith(f"/.binaries/{node['program']['sha256']}/wukongim")
     assert node["env"] == {"WK_LOG_LEVEL": "debug"}
     (sim,) = plan["hosts"]["sim"]["processes"]
     assert sim["env"] == {"WK_SIM_USERS": "40"}

@@ -207,3 +207,23 @@ def test_a_request_with_an_unknown_key_is_refused(tmp_path: Path, checkout: Path
     asked = ask(tmp_path, wukongim_checkout=str(checkout)).as_dict()
     with pytest.raises(UsageError, match="unknown key 'scenrio'; did you mean 'scenario'"):
         from_dict({**asked, "scenrio": "custom"})
+
+
+class Tagged(int):
+    """A number that remembers where it was written, as Ansible's are."""
+
+
+def test_numbers_of_ansible_become_plain(tmp_path: Path, checkout: Path) -> None:
+    asked = ask(
+        tmp_path,
+        wukongim_checkout=str(checkout),
+        scenario="custom",
+        users=Tagged(40),
+        person_channels=Tagged(5),
+        duration=Tagged(10),
+        connect_rate=Tagged(50),
+    )
+    document = asked.as_dict()
+    assert type(document["duration"]) is int
+    assert type(document["workload"]["users"]) is int
+    assert from_dict(document) == asked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -333,6 +334,12 @@ def test_command_keeps_the_environment_of_the_run_and_changes_one_thing() -> Non
     _, experiment = next_experiment.propose("send_path", ["data_device"], run, values)
     assert "-e connect_rate=100 " in experiment["command"]
     assert '{"node_env": {"WK_DELIVERY_ENABLE": "false"}}' in experiment["command"]
+    assert "profile_seconds" not in experiment["command"]
+    # Seen on a real cluster: the command of a run without profiles took some, a second change.
+    _, bare = next_experiment.propose(
+        "send_path", ["data_device"], replace(run, profiled=False), values
+    )
+    assert "-e profile_seconds=0 " in bare["command"]
 
 
 def test_command_never_carries_what_ansible_would_template() -> None:
@@ -576,3 +583,15 @@ def test_verdict_is_written_again_alike(tmp_path: Path) -> None:
 def test_no_directory_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a directory"):
         verdict_of(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("from_checkout", "words"),
+    [
+        (True, "-e wukongim_checkout=PATH"),
+        (False, "-e wukongim_binary=PATH -e wkbench_binary=PATH -i INVENTORY"),
+    ],
+)
+def test_a_command_names_what_the_stack_was_made_of(from_checkout: bool, words: str) -> None:
+    run = next_experiment.Run("smoke-default", {}, "clean", 30, from_checkout=from_checkout)
+    assert next_experiment.stack_words(run) == words

@@ -154,3 +154,16 @@ def unpack_bundle(archive: Path, target: Path) -> Path:
             raise UsageError(f"{archive.name}: expected one top directory, found {len(tops)}")
         tops[0].rename(target)
     return target
+
+
+@contextmanager
+def opened(bundle: Path) -> Iterator[Path]:
+    """Yield a bundle as a directory; an archive is unpacked for the time being.
+
+    Raises UsageError when the archive is not a safe one or holds no bundle.
+    """
+    if not bundle.is_file():
+        yield bundle
+        return
+    with tempfile.TemporaryDirectory(prefix="wktriage-") as temporary:
+        yield unpack_bundle(bundle, Path(temporary) / "bundle")

@@ -11,7 +11,9 @@ from wktriage.core import schemas
 MANIFEST = "manifest.json"
 COMPOSE_CONFIG = "compose-config.yml"
 
-DERIVED = frozenset({"verdict.json", "summary.md", "report.html", "explain.txt"})
+DERIVED = frozenset(
+    {"verdict.json", "summary.md", "report.html", "explain.txt", "reproduction.json"}
+)
 """Files that judging writes beside the evidence; never evidence themselves."""
 
 ROWS = tuple(schemas.ROW_SCHEMAS)
@@ -27,7 +29,8 @@ _EVIDENCE = re.compile(
     r"|config/(?:workload\.json|node\d+\.toml|dev-sim\.yaml)"
     r"|metrics/node\d+(?:-before)?\.prom"
     r"|metrics/series/node\d+/\d+\.prom(?:\.gz)?"
-    r"|pprof/node\d+-(?:cpu\.pb\.gz|heap\.pb\.gz|goroutine\.txt|goroutine-summary\.json)"
+    r"|pprof/node\d+-(?:cpu\.pb\.gz|heap\.pb\.gz|goroutine\.txt|goroutine-summary\.json"
+    r"|onset-(?:block\.pb\.gz|mutex\.pb\.gz|goroutine\.txt))"
     r"|logs/(?:compose|app|error|warn|debug)/[A-Za-z0-9][A-Za-z0-9._-]*\.log"
     r")(?:\.err)?"
 )

@@ -39,6 +39,11 @@ def of_outcome(outcome: str, *, stopped: bool = False) -> int:
     return {"supported": HEALTHY, "refuted": CLASSIFIED}.get(outcome, INCONCLUSIVE)
 
 
+def of_reproduction(outcome: str) -> int:
+    """Return the exit code for a run done again: 0 agrees, 3 differs, 4 cannot be compared."""
+    return {"agree": HEALTHY, "differ": CLASSIFIED}.get(outcome, INCONCLUSIVE)
+
+
 def read(bundle: Path) -> Outcome:
     """Return how the triage of that bundle ended. Raises InfraError without a verdict."""
     path = bundle / "verdict.json"

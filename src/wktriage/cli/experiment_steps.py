@@ -13,6 +13,9 @@ from wktriage.experiments.conduct import Conduct
 from wktriage.experiments.grounds import Bench
 from wktriage.run.record import RunPaths
 
+BETWEEN_SECONDS = 20
+"""What passes between two runs: preflight, judging, the report."""
+
 
 class Step:
     """One step. Results hold ``say`` (lines to show now) and ``tell`` (facts for the command)."""
@@ -105,8 +108,9 @@ class Step:
         from wktriage.report import case_page
 
         places = conduct.read_places(under_way.case)
-        page = telling.write(under_way.case, places)
-        lines = case_page.outcome_lines(telling.told(under_way.case, places), under_way.number)
+        data = telling.told(under_way.case, places)
+        page = telling.write(under_way.case, places, data)
+        lines = case_page.outcome_lines(data, under_way.number)
         return {
             "changed": True,
             "outcome": str(outcome.outcome),
@@ -127,7 +131,7 @@ class Step:
             timings = read_object(RunPaths(under_way.runs_dir, run.bundle.bundle_id).timings_file)
             total = ((timings or {}).get("wall") or {}).get("total")
             if isinstance(total, int | float):
-                return float(total)
+                return float(total) + BETWEEN_SECONDS
         return None
 
 

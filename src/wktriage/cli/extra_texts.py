@@ -23,7 +23,7 @@ def repaired(
             continue
         # What Ansible took for variables of their own: ">= 0.95" is one named ">", and the rest.
         for word in (*text.split()[1:], "_raw_params"):
-            result.pop(word.partition("=")[0], None)
+            result.pop(word[0] + word[1:].partition("=")[0], None)
         text = text.strip()
         if len(text) > 1 and text[0] in _QUOTES and text[-1] == text[0]:
             text = text[1:-1]

@@ -63,14 +63,15 @@ class Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        document: dict[str, Any] = msgspec.to_builtins(self, enc_hook=_plain_text)
+        document: dict[str, Any] = msgspec.to_builtins(self, enc_hook=_plain)
         return document
 
 
-def _plain_text(value: object) -> str:
-    """Return text as plain text: what comes through Ansible is a subclass of it."""
-    if isinstance(value, str):
-        return str(value)
+def _plain(value: object) -> str | int | float:
+    """Return text or a number as Python's own: what comes through Ansible is a subclass of it."""
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return kind(value)
     raise NotImplementedError(f"{type(value).__name__} has no JSON form")
 
 

@@ -184,11 +184,12 @@ def _numbers(one: SignalSet, other: SignalSet, known: Catalogue) -> tuple[Number
         if left.value == right.value and name not in first:
             continue
         numbers.append(
-            Number(name, left.unit, left.value, right.value, _ratio(left.value, right.value))
+            Number(name, left.unit, left.value, right.value, ratio(left.value, right.value))
         )
     return tuple(numbers)
 
 
-def _ratio(one: Any, other: Any) -> float | None:
+def ratio(one: Any, other: Any) -> float | None:
+    """Return other over one; None where that has no meaning."""
     plain = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (one, other))
     return round(other / one, 4) if plain and one else None

@@ -10,6 +10,7 @@ from wktriage.experiments import variables
 from wktriage.experiments.asking import Asked
 from wktriage.experiments.effects import MinEffect
 from wktriage.experiments.registration import Variable, of_proposal
+from wktriage.judging.next_experiment import SHIPPED
 from wktriage.request import knobs
 
 MIN_EFFECT = "10%"
@@ -67,7 +68,9 @@ def _proposed(proposal: Mapping[str, Any], inputs: Mapping[str, Any]) -> Variabl
 
 def _cause(variable: Variable, hypothesis: Mapping[str, Any], proposal: Mapping[str, Any]) -> str:
     """Return the id of the hypothesis that blames this variable, the knob's own name without."""
-    if hypothesis.get("id") and proposal.get("knob") in (variable.knob, variable.fingerprint_input):
+    names = (variable.knob, variable.fingerprint_input.removeprefix("node_env."))
+    away = hypothesis.get("id") == SHIPPED and variable.after is not None
+    if hypothesis.get("id") and proposal.get("knob") in names and not away:
         return str(hypothesis["id"])
     return cause_of(variable.knob)
 
@@ -88,4 +91,4 @@ def _statement(variable: Variable) -> str:
 def _question(verdict: Mapping[str, Any]) -> str:
     category = str(verdict.get("category")).replace("_", " ")
     scenario = (verdict.get("scenario") or {}).get("name")
-    return f"What makes {scenario} a case of {category}?"
+    return f"Why did {scenario} come out as {category}?"

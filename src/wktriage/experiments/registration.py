@@ -27,10 +27,14 @@ from wktriage.judging.predicates import Catalogue
 DEFAULT_REPEATS = 4
 DEFAULT_ALPHA = 0.05
 SEEDS = 2**63
+CLOCK_STEP = 0.5
+"""Half a sample interval (s): beyond it, the order of events on two hosts can't be told."""
+
 DISTURBED = (
     "status_longest_gap > 5",
     "collector_window_valid == false",
     "collection_interrupted == true",
+    f"clock_step > {CLOCK_STEP}",
 )
 """A run for which one of these holds says nothing and is repeated, whatever it would have said."""
 FOREIGN_LOAD = 0.25

@@ -9,14 +9,11 @@ from typing import Any
 
 import msgspec
 
-from wktriage.bundle.bundle import Bundle
 from wktriage.core import private_files
-from wktriage.core.errors import TriageError
 from wktriage.core.json_files import read_object
 from wktriage.experiments import design
 from wktriage.experiments.case import Case, Experiment, standing
 from wktriage.experiments.design import RunRecord
-from wktriage.judging import signals
 from wktriage.report.case_page import UNDER_WAY
 
 PAGES = ("case.html", "case.md")
@@ -31,13 +28,17 @@ def told(case: Case, places: Mapping[str, str]) -> dict[str, Any]:
     document = case.document
     experiments = [_experiment(case, e, places) for e in document.experiments]
     last = experiments[-1] if experiments else None
+    # A case is about one question: what answers it heads the page, not what was tried after it.
+    supported = [e for e in experiments if e["outcome"] == "supported"]
+    head = supported[-1] if supported else last
     plain = msgspec.to_builtins(document)
     return {
         "id": document.id,
         "question": document.question,
         "created_at": document.created_at,
         "standing": standing(document),
-        "outcome": last["outcome"] if last else "no experiment yet",
+        "outcome": head["outcome"] if head else "no experiment yet",
+        "head": head["number"] if head else None,
         "next": _next(document.id, last),
         "belief": [
             {"cause": cause, "percent": round(100 * share)}
@@ -50,11 +51,11 @@ def told(case: Case, places: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def write(case: Case, places: Mapping[str, str]) -> Path:
-    """Write case.html and case.md into the case; return the page."""
+def write(case: Case, places: Mapping[str, str], data: Mapping[str, Any] | None = None) -> Path:
+    """Write case.html and case.md into the case; return the page. ``data``: it was told already."""
     from wktriage.report import case_page
 
-    data = told(case, places)
+    data = told(case, places) if data is None else data
     for name, text in zip(
         PAGES, (case_page.render(data), case_page.render_markdown(data)), strict=True
     ):
@@ -70,7 +71,6 @@ def _experiment(case: Case, experiment: Experiment, places: Mapping[str, str]) -
     due = design.next_run(made, experiment.runs, experiment.stop, experiment.repeats)
     judged = outcome is not None and due is None
     shown = plain if judged else {}
-    names = [signal["signal"] for signal in shown.get("signals", ())]
     registered = msgspec.to_builtins(made)
     kept = (
         "statement", "cause", "variable", "expected", "falsified_if", "registered_at", "seed",
@@ -99,14 +99,40 @@ def _experiment(case: Case, experiment: Experiment, places: Mapping[str, str]) -
         "progress": design.progress(
             made, experiment.runs, None, experiment.stop, experiment.repeats
         ),
-        "runs": [_run(case, run, places, names) for run in experiment.runs],
+        "runs": _runs(case, experiment, places, shown.get("signals", [])),
     }
 
 
-def _run(case: Case, run: RunRecord, places: Mapping[str, str], names: list[str]) -> dict[str, Any]:
+def _runs(
+    case: Case,
+    experiment: Experiment,
+    places: Mapping[str, str],
+    compared: list[Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """Return the runs in order, each with its compared values; a run that does not count has none.
+
+    A signal that some run could not tell has fewer values than runs: then none is put to a run.
+    """
+    counted = [run for run in experiment.runs if run.excluded is None]
+    values: dict[str, dict[str, str]] = {run.bundle.bundle_id: {} for run in experiment.runs}
+    for signal in compared:
+        for side in design.Side:
+            mine = [run.bundle.bundle_id for run in counted if run.side is side]
+            known = signal[str(side)]
+            if len(known) == len(mine):
+                for name, value in zip(mine, known, strict=True):
+                    values[name][signal["signal"]] = f"{value:.4g}"
+    names = [signal["signal"] for signal in compared]
+    rows = [_run(case, run, places) for run in experiment.runs]
+    for row in rows:
+        missing = "not compared" if row["excluded"] else "unknown"
+        row["values"] = {name: values[row["bundle"]].get(name, missing) for name in names}
+    return rows
+
+
+def _run(case: Case, run: RunRecord, places: Mapping[str, str]) -> dict[str, Any]:
     directory = Path(places.get(run.bundle.bundle_id, "/nowhere"))
-    there = directory.is_dir()
-    verdict = read_object(directory / "verdict.json") if there else None
+    verdict = read_object(directory / "verdict.json") if directory.is_dir() else None
     page = directory / "report.html"
     return {
         "place": run.place,
@@ -117,23 +143,7 @@ def _run(case: Case, run: RunRecord, places: Mapping[str, str], names: list[str]
         "excluded": run.excluded,
         "unchecked": list(run.unchecked),
         "verdict": str((verdict or {}).get("category", "unknown")),
-        "values": _values(directory if there else None, names),
     }
-
-
-def _values(directory: Path | None, names: list[str]) -> dict[str, str]:
-    values = dict.fromkeys(names, "unknown")
-    if directory is None or not names:
-        return values
-    try:
-        seen = signals.compute(Bundle.open(directory))
-    except TriageError:
-        return values
-    for name in names:
-        signal = seen.get(name)
-        if signal is not None and isinstance(signal.value, int | float):
-            values[name] = f"{signal.value:.4g}"
-    return values
 
 
 def _next(case_id: str, last: Mapping[str, Any] | None) -> str | None:

@@ -64,8 +64,12 @@ class Run:
     connect_rate: int | None = None
     refused: tuple[str, ...] = ()
     """Node settings because of which a node refused to start."""
+    profiled: bool = True
+    """Whether CPU profiles were taken: profiles change the load, so they are an input."""
     bundle: str = ""
     """The run's bundle, which an experiment takes as its control."""
+    from_checkout: bool = True
+    """Whether the stack was made from a checkout; else from two binaries."""
 
     @property
     def mixed(self) -> bool:
@@ -156,8 +160,15 @@ def _terms(
     terms |= {"knob": changed, "expect": expect, "falsified_if": f"not ({expect})"}
     if run.bundle:
         words = ["wktriage", "experiment", "-e", f"control={run.bundle}", "-e", "proposal=1"]
-        terms["experiment"] = f"{shlex.join(words)} -e wukongim_checkout={CHECKOUT}"
+        terms["experiment"] = f"{shlex.join(words)} {stack_words(run)}"
     return terms
+
+
+def stack_words(run: Run) -> str:
+    """Return the words of a command that only a person knows: where the stack's code is."""
+    if run.from_checkout:
+        return f"-e wukongim_checkout={CHECKOUT}"
+    return f"-e wukongim_binary={CHECKOUT} -e wkbench_binary={CHECKOUT} -i INVENTORY"
 
 
 def unmet(expect: str | None, seen: SignalSet | None) -> str | None:
@@ -324,6 +335,8 @@ def _command(
         words += ["-e", f"data_root={CLEAN_DATA_ROOT}"]
     if run.connect_rate is not None:
         words += ["-e", f"connect_rate={run.connect_rate}"]
+    if not run.profiled:
+        words += ["-e", "profile_seconds=0"]
     kept = {
         k: v
         for k, v in run.node_env.items()
@@ -331,7 +344,7 @@ def _command(
     }
     if environment := {**kept, **(node_env or {})}:
         words += ["-e", json.dumps({"node_env": environment}, sort_keys=True)]
-    return f"{shlex.join(words)} -e wukongim_checkout={CHECKOUT}"
+    return f"{shlex.join(words)} {stack_words(run)}"
 
 
 def _amount(value: Any) -> float | None:

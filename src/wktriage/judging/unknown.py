@@ -9,7 +9,7 @@ from wktriage.core.model import SignalSet, Tri
 from wktriage.judging import signals
 from wktriage.judging.decision import Decision
 from wktriage.judging.rules import Outcome
-from wktriage.judging.wording import clean
+from wktriage.judging.wording import clean, show
 
 KEPT = 12
 
@@ -27,7 +27,11 @@ def in_question(name: str) -> str:
 
 
 def unknowns(decision: Decision, signal_set: SignalSet) -> list[dict[str, str]]:
-    """Return the unknowns that could have changed the verdict or its confidence."""
+    """Return the unknowns that could have changed the verdict or its confidence.
+
+    Hosts that were lost, clocks that were set and profiles in the window come first, whatever the
+    verdict.
+    """
     place = CATEGORIES.index(decision.category)
     undecided = decision.category == ABSTAIN and not decision.fired(ABSTAIN)
     matters: dict[str, str] = {}
@@ -37,7 +41,7 @@ def unknowns(decision: Decision, signal_set: SignalSet) -> list[dict[str, str]]:
                 continue
             for name in missing_signals([outcome]):
                 matters.setdefault(name, _effect(outcome))
-    return [
+    return _remarks(signal_set) + [
         {
             "signal": name,
             "what": in_question(name),
@@ -45,6 +49,42 @@ def unknowns(decision: Decision, signal_set: SignalSet) -> list[dict[str, str]]:
         }
         for name, effect in list(matters.items())[:KEPT]
     ]
+
+
+def _remarks(signal_set: SignalSet) -> list[dict[str, str]]:
+    """Return what is not known because of a host, or of what the harness did itself."""
+    rows = []
+    lost = signal_set.value("hosts_lost")
+    if lost not in (None, "none"):
+        rows.append(
+            {
+                "signal": "hosts_lost",
+                "what": f"what happened on {clean(lost, 200)}",
+                "why": "Nothing could be fetched from there, or the collector there died.",
+            }
+        )
+    step = signal_set.value("clock_step")
+    if isinstance(step, int | float) and step > 0:
+        host = clean(signal_set.value("clock_step_host"), 80)
+        rows.append(
+            {
+                "signal": "clock_step",
+                "what": f"the order of what {host} logged and of what other hosts did",
+                "why": f"Its clock was set by {show(step, 's')} meanwhile. Samples keep their "
+                "order, log lines do not.",
+            }
+        )
+    seconds = signal_set.value("profiled_in_window_seconds")
+    if isinstance(seconds, int | float) and seconds > 0:
+        rows.append(
+            {
+                "signal": "profiled_in_window_seconds",
+                "what": "how the window would have gone on without profiles",
+                "why": f"CPU profiles of {show(seconds, 's')} were taken in it when trouble began: "
+                "latencies from there on are disturbed.",
+            }
+        )
+    return rows
 
 
 def _effect(outcome: Outcome) -> str:

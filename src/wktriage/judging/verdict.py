@@ -134,6 +134,9 @@ def _run(
         refused=refused_settings(signal_set),
         bundle=clean(bundle.bundle_id, 80),
         connect_rate=rate if type(rate) is int and rate > 0 else None,
+        profiled=inputs.get("profiled") is not False,
+        # Binaries have no revision.
+        from_checkout=inputs.get("git_revision") != "not_applicable",
     )
 
 

@@ -11,6 +11,13 @@ MARGIN = 6.0
 """Percent of an axis that is left free at each end, so that no point touches the edge."""
 
 
+NEAR = 1.4
+"""Percent of an axis within which two points would cover each other."""
+
+LIFTS = (17, 9, 25, 5, 29, 13, 21)
+"""Heights (px) of points that lie at the same place."""
+
+
 def axis(values: Sequence[float]) -> tuple[float, float]:
     """Return the ends of an axis that holds all values; never of no length."""
     low, high = min(values), max(values)
@@ -51,7 +58,7 @@ def strip(signal: Mapping[str, Any], threshold: float | None) -> dict[str, Any]:
     rows = [
         {
             "side": name,
-            "points": [{"at": place(v, ends), "text": f"{v:.4g}"} for v in values],
+            "points": _points(values, ends),
             "middle": place(median(values), ends) if values else None,
             "median": f"{median(values):.4g}" if values else "unknown",
         }
@@ -64,6 +71,16 @@ def strip(signal: Mapping[str, Any], threshold: float | None) -> dict[str, Any]:
         if threshold is None
         else {"at": place(threshold, ends), "text": f"{threshold:g}"},
     }
+
+
+def _points(values: Sequence[float], ends: tuple[float, float]) -> list[dict[str, Any]]:
+    """Return a point for each value; those that would cover each other stand above each other."""
+    points: list[dict[str, Any]] = []
+    for value in values:
+        at = place(value, ends)
+        near = sum(abs(at - other["at"]) < NEAR for other in points)
+        points.append({"at": at, "down": LIFTS[near % len(LIFTS)], "text": f"{value:.4g}"})
+    return points
 
 
 def span(signal: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -93,5 +110,7 @@ def span(signal: Mapping[str, Any]) -> dict[str, Any] | None:
             if beyond > least
             else None
         ),
-        "ticks": [{"at": place(t, ends), "text": f"{t:+.4g}{unit}"} for t in ticks(ends)],
+        "ticks": [
+            {"at": place(t, ends), "text": f"{t:+.4g}{unit}" if t else "0"} for t in ticks(ends)
+        ],
     }

@@ -20,6 +20,8 @@ DIGEST_SHOWN = 16
 CONFIDENCE_WORDS = ((0.85, "very likely"), (0.7, "likely"), (0.5, "more likely than not"))
 CHECKOUT = "wukongim_checkout=PATH"
 CHECKOUT_NOTE = "PATH is your WuKongIM checkout."
+BINARIES = "wukongim_binary=PATH"
+BINARIES_NOTE = "Each PATH is that of the binary, INVENTORY is the one of your hosts."
 NO_STEP = "none needed"
 
 FIRST_SIGNS = {
@@ -93,7 +95,8 @@ def next_step(verdict: Mapping[str, Any]) -> NextStep:
     if step.get("from") != step.get("to"):
         change += f": {step.get('from')} -> {step.get('to')}"
     command = str(step.get("command") or "") or None
-    notes = [CHECKOUT_NOTE] if command and CHECKOUT in command else []
+    places = {CHECKOUT: CHECKOUT_NOTE, BINARIES: BINARIES_NOTE}
+    notes = [note for word, note in places.items() if command and word in command]
     if command and step.get("by") == "person":
         notes.insert(0, "Run it after you have made the change.")
     if command and step.get("experiment"):

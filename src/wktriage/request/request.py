@@ -26,6 +26,7 @@ from wktriage.request.workload import INTEGERS, KEYS
 MODES = ("clean", "accumulated")
 BUILDS = ("auto", "always", "never")
 FAIL_ON = ("unhealthy", "never")
+PROFILES = ("after", "onset", "none")
 MIN_DURATION = 5  # s: less than half of the simulator's counter interval shows nothing
 MAX_DURATION = 86_000  # s: the simulator's own run ends after 24 h
 OTHER = (
@@ -42,6 +43,7 @@ OTHER = (
     "data_root",
     "runs_dir",
     "fail_on",
+    "profile",
     "profile_seconds",
     "keep_stack",
     "incident",
@@ -91,6 +93,9 @@ class Request(Declared, frozen=True):
     bundle_id: str
     own: dict[str, Any] = msgspec.field(default_factory=dict)
     """What only the driver reads: it wrote it when it checked the request."""
+
+    profile: str = "after"
+    """When profiles are taken: after the window, at the onset of trouble inside it, or none."""
 
 
 def from_dict(raw: Mapping[str, Any]) -> Request:
@@ -209,12 +214,15 @@ class Asked:
 
         ``project`` is the driver's own default name of a stack.
         """
+        profile = self.choice("profile", PROFILES, "after")
+        seconds = self.integer("profile_seconds", 10, 0, 300)
         return {
             "project": self._project(project),
             "data_root": str(self.path("data_root", self.root / ".data")),
             "runs_dir": str(self.path("runs_dir", self.root / "runs")),
             "fail_on": self.choice("fail_on", FAIL_ON, "unhealthy"),
-            "profile_seconds": self.integer("profile_seconds", 10, 0, 300),
+            "profile": profile,
+            "profile_seconds": 0 if profile == "none" else seconds,
             "keep_stack": self.boolean("keep_stack"),
             "bundle_id": self._bundle_id(scenario),
         }
@@ -267,9 +275,10 @@ def given(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_int(name: str, value: Any) -> int:
-    # bool is an int to Python, and 3.0 or " 3" is not what a person types by intention.
+    # bool is an int to Python, and 3.0 or " 3" is not what a person types by intention. An integer
+    # of Ansible is of a type of its own; the request holds plain ones.
     if isinstance(value, int) and not isinstance(value, bool):
-        return value
+        return int(value)
     if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value):
         return int(value)
     raise UsageError(f"{name}={value!r}: must be a whole number")

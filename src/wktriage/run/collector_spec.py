@@ -35,9 +35,9 @@ def concerns(topology: Topology, host: str) -> bool:
 def spec(topology: Topology, host: str, directory: str, **settings: Any) -> dict[str, Any]:
     """Return what the collector of a host that the stack concerns is to do.
 
-    ``settings`` holds run_id, stack_started_at, window_seconds, profile_seconds, ready_timeout,
-    settle, docker_socket, interval, series_interval, hide_proc and clock_ahead_s. Raises
-    SchemaError when a value is wrong.
+    ``settings`` holds run_id, stack_started_at, window_seconds, profile, profile_seconds,
+    ready_timeout, settle, docker_socket, interval, series_interval, hide_proc and clock_ahead_s.
+    Raises SchemaError when a value is wrong.
     """
     nodes = [n.as_dict() for n in topology.nodes if n.host == host]
     lead = topology.sim.host == host
@@ -57,6 +57,7 @@ def spec(topology: Topology, host: str, directory: str, **settings: Any) -> dict
         "series_interval": float(settings["series_interval"]),
         "ready_timeout": float(settings["ready_timeout"]),
         "settle": float(settings["settle"]),
+        "profile": settings.get("profile", "after"),
         "profile_seconds": float(settings["profile_seconds"]),
         "docker_socket": settings["docker_socket"],
         "disk_paths": [topology.data_root] if topology.data_root else [],

@@ -96,8 +96,7 @@ def run(request: Request, probes: Mapping[str, Mapping[str, Any]], driver: Drive
     Raises the first error, with the others in its text.
     """
     findings = Findings()
-    taken = {host: probe["taken"] for host, probe in probes.items()}
-    driver.preflight(request, taken, findings)
+    driver.preflight(request, probes, findings)
     offsets: dict[str, float] = {}
     for host, probe in probes.items():
         check_python(host, str(probe["python"]), findings=findings)

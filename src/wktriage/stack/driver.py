@@ -71,12 +71,12 @@ class Driver(Protocol):
         ...
 
     def preflight(
-        self, request: Request, taken: Mapping[str, Mapping[str, str]], findings: Findings
+        self, request: Request, probes: Mapping[str, Mapping[str, Any]], findings: Findings
     ) -> None:
         """Check what only this driver needs.
 
-        ``taken`` maps each host to its taken ports and who holds them. Raises InfraError when
-        nothing can be asked at all.
+        ``probes`` maps each host that answered to what module wk_host_probe found there. Raises
+        InfraError when nothing can be asked at all.
         """
         ...
 

@@ -15,6 +15,7 @@ MODULES = {
     "explain": "judge",
     "incidents": "incidents",
     "lab": "lab",
+    "reproduce": "reproduce",
     "runs": "runs",
     "score": "judge",
     "teardown": "triage",

@@ -67,7 +67,7 @@ def show_command(case_id: str, cases_dir: Path | None, as_json: bool) -> None:
     if as_json:
         say(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False))
         return
-    page = telling.write(opened, places)
+    page = telling.write(opened, places, data)
     width = shutil.get_terminal_size((100, 24)).columns
     say(f"{data['question']}\n")
     for experiment in data["experiments"]:

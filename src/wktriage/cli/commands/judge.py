@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from wktriage.bundle import archive
+from wktriage.bundle.archive import opened
 from wktriage.bundle.bundle import Bundle
 from wktriage.cli import console, exit_codes
 from wktriage.cli.output import say
@@ -96,19 +94,6 @@ def classify(
         say(line)
     say(f"Reports: {target or 'not written; add --out DIR to get them'}")
     return exit_codes.exit_code(verdict)
-
-
-@contextmanager
-def opened(bundle: Path) -> Iterator[Path]:
-    """Yield a bundle as a directory; an archive is unpacked for the time being.
-
-    Raises UsageError when the archive is not a safe one or holds no bundle.
-    """
-    if not bundle.is_file():
-        yield bundle
-        return
-    with tempfile.TemporaryDirectory(prefix="wktriage-") as temporary:
-        yield archive.unpack_bundle(bundle, Path(temporary) / "bundle")
 
 
 def _write(bundle: Bundle, verdict: Mapping[str, Any], where: Path) -> None:

@@ -1,4 +1,4 @@
-"""CPU of nodes, simulator and host: use, limits, throttling, and what others take."""
+"""CPU of nodes, simulator and host: use, limits and throttling."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def compute(ctx: Context) -> None:
     host = host_cpu.read(ctx.bundle, ctx.span)
     _nodes(ctx)
     _host(ctx, host)
-    _foreign(ctx, host)
+    _stack(ctx)
     _collector(ctx, host)
 
 
@@ -287,7 +287,7 @@ def _disk_share(row: Row) -> float | None:
     return min(shares) if shares else None
 
 
-def _foreign(ctx: Context, hosts: list[HostSamples]) -> None:
+def _stack(ctx: Context) -> None:
     entities = [*ctx.nodes, SIM]
     means = {e: cpu_mean(ctx, e) for e in entities}
     known = {e: m for e, m in means.items() if m[0] is not None}
@@ -307,29 +307,6 @@ def _foreign(ctx: Context, hosts: list[HostSamples]) -> None:
         rounds[best] if best is not None else None,
         [c for e, s in lines[best] for c in ctx.cite_usage(e, [s])] if best is not None else [],
         why=NO_CPU,
-    )
-    cpus = ctx.number("host_ncpu")
-    single = len(hosts) <= 1
-    share = total / cpus if total is not None and cpus and single else None
-    ctx.put(
-        "containers_cpu_of_host",
-        share,
-        [*cites[:4], *ctx.cites("host_ncpu")],
-        why="the number of CPUs is not recorded" if single else "several hosts",
-    )
-    busy = ctx.number("host_cpu_busy")
-    own = _collector_cores(hosts)
-    foreign = None
-    if busy is not None and cpus and total is not None and single and len(known) == len(entities):
-        foreign = host_cpu.foreign_cores(busy * cpus, total, own or 0.0)
-    basis = [*ctx.cites("host_cpu_busy"), *ctx.cites("host_ncpu"), *cites[:3]]
-    why = "the host's CPU, or that of a container, is unknown" if single else "several hosts"
-    ctx.put("foreign_cpu_cores", foreign, basis, why=why)
-    ctx.put(
-        "foreign_cpu_of_host",
-        foreign / cpus if foreign is not None and cpus else None,
-        basis,
-        why=why,
     )
 
 

@@ -22,6 +22,19 @@ def compute(ctx: Context) -> None:
     _life(ctx, answered)
 
 
+def _profiled(ctx: Context) -> None:
+    profile = (ctx.bundle.read_json("window.json") or {}).get("profile")
+    if not isinstance(profile, dict):
+        ctx.put("profiled_in_window_seconds", None, why="no window.json")
+        return
+    onset = profile.get("onset")
+    seconds = number(onset.get("seconds")) if isinstance(onset, dict) else 0.0
+    pointer = "/profile/onset/seconds" if onset else "/profile/start"
+    value = seconds if onset else profile.get("start")
+    cites = [ctx.bundle.cite("window.json", pointer=pointer, value=value)]
+    ctx.put("profiled_in_window_seconds", seconds, cites, why="its length is not recorded")
+
+
 def _declared(ctx: Context) -> None:
     bundle = ctx.bundle
     document = bundle.read_json("window.json")
@@ -68,6 +81,7 @@ def _declared(ctx: Context) -> None:
         [bundle.cite("manifest.json", pointer="/interrupted", value=reason)] if manifest else [],
         why="no manifest",
     )
+    _profiled(ctx)
     jitter = (document or {}).get("cadence")
     p99 = None
     if isinstance(jitter, dict) and isinstance(jitter.get("jitter_ms"), dict):

@@ -46,7 +46,7 @@ class ComposeDriver:
         return sorted(preflight.host_ports(services))
 
     def preflight(
-        self, request: Request, taken: Mapping[str, Mapping[str, str]], findings: Findings
+        self, request: Request, probes: Mapping[str, Mapping[str, Any]], findings: Findings
     ) -> None:
         """Check engine, image, stale stack and ports."""
         if request.checkout is not None:
@@ -57,8 +57,10 @@ class ComposeDriver:
                 build=request.stack_build,
                 findings=findings,
             )
-        for ports in taken.values():
-            preflight.check_ports(ports, self.docker, project=request.project, findings=findings)
+        for probe in probes.values():
+            preflight.check_ports(
+                probe["taken"], self.docker, project=request.project, findings=findings
+            )
 
     def identify(self, request: Request, site: Site) -> dict[str, Any]:
         """Have the image, built when needed, and return what the stack is."""

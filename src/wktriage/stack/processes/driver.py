@@ -60,16 +60,20 @@ class ProcessesDriver:
         return Layout.of(request.own["layout"]).ports() if request.own else []
 
     def preflight(
-        self, request: Request, taken: Mapping[str, Mapping[str, str]], findings: Findings
+        self, request: Request, probes: Mapping[str, Mapping[str, Any]], findings: Findings
     ) -> None:
-        """Name the hosts that told nothing, and who holds ports that the stack needs."""
+        """Name hosts that told nothing, directories that are not ours, and who holds ports."""
         placed = Layout.of(request.own["layout"])
-        silent = [host for host in placed.hosts if host not in taken]
+        silent = [host for host in placed.hosts if host not in probes]
         if silent:
             findings.errors.append(
                 InfraError(f"{', '.join(silent)} could not be reached: see what SSH said above")
             )
-        for host, ports in taken.items():
+        keeping_data = {node.host for node in placed.nodes}
+        for host, probe in probes.items():
+            ports = probe["taken"]
+            if host in keeping_data and probe.get("data_root_problem"):
+                findings.errors.append(UsageError(f"{host}: {probe['data_root_problem']}"))
             by_holder: dict[str, list[str]] = {}
             for port in map(str, placed.ports(host)):
                 if port in ports:

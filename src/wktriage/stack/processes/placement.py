@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -89,9 +88,8 @@ class Layout:
     sim: Place
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form, as a request carries it."""
-        document: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return document
+        """Return the plain form, as a request carries it."""
+        return {"nodes": [asdict(node) for node in self.nodes], "sim": asdict(self.sim)}
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Layout:
@@ -153,8 +151,10 @@ def _first_port(host: StackHost) -> int:
 
 def _number(host: StackHost, name: str, default: int, highest: int) -> int:
     value = host.settings.get(name, default)
-    number = int(value) if isinstance(value, str) and value.isdigit() else value
-    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= highest:
+    digits = isinstance(value, str) and value.isdigit()
+    # Ansible's integers are of a type of their own: plain ones go into the request.
+    number = 0 if isinstance(value, bool) or not (digits or isinstance(value, int)) else int(value)
+    if not 1 <= number <= highest:
         raise UsageError(
             f"host {host.name}: {name}={value!r} must be a whole number from 1 to {highest}"
         )

@@ -17,6 +17,9 @@ from wktriage.stack.processes import config
 from wktriage.stack.processes.placement import Layout, NodePlace, Place
 
 PROGRAMS = ("wukongim", "wkbench")
+BINARIES = ".binaries"
+"""Beside the stacks on a host: what was copied there, by sha256, until it is torn down."""
+
 ON_HOSTS = "host:"
 """Begins the path of a binary that is on the hosts already."""
 
@@ -91,30 +94,36 @@ def plan(request: Request, site: Site) -> dict[str, Any]:
     return {
         "directory": top,
         "hosts": hosts,
-        "copies": _copies(request, placed, top),
+        "copies": _copies(request, placed),
         "nodes": {h: [n.name for n in placed.nodes if n.host == h] for h in placed.hosts},
         "sim": {placed.sim.host: [placed.sim.name]},
         "on_hosts": [p["file"] for p in request.own["programs"].values() if p["sha256"] is None],
     }
 
 
-def _copies(request: Request, placed: Layout, top: str) -> list[dict[str, Any]]:
+def _copies(request: Request, placed: Layout) -> list[dict[str, Any]]:
     users = {"wukongim": [n.host for n in placed.nodes], "wkbench": [placed.sim.host]}
     copies = []
     for name, found in request.own["programs"].items():
         remote = [h for h in dict.fromkeys(users[name]) if h not in request.own["local"]]
         if found["sha256"] is not None and remote:
-            copies.append({"file": found["file"], "to": f"{top}/{name}", "hosts": remote})
+            to = copied_to(request, name)
+            copies.append({"file": found["file"], "to": to, "hosts": remote})
     return copies
+
+
+def copied_to(request: Request, name: str) -> str:
+    """Return where on a host a binary of the controller lies."""
+    beside = directory(Path(request.runs_dir), request.project).parent
+    return str(beside / BINARIES / request.own["programs"][name]["sha256"] / name)
 
 
 def _process(request: Request, site: Site, placed: Layout, place: Place) -> dict[str, Any]:
     node = place if isinstance(place, NodePlace) else None
     name = "wukongim" if node else "wkbench"
     found = request.own["programs"][name]
-    top = directory(Path(request.runs_dir), request.project)
     copied = found["sha256"] is not None and place.host not in request.own["local"]
-    file = f"{top}/{name}" if copied else found["file"]
+    file = copied_to(request, name) if copied else found["file"]
     common = {
         "name": place.name,
         "program": {"file": file, "sha256": found["sha256"]},

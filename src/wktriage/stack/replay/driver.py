@@ -59,7 +59,7 @@ class ReplayDriver:
         return []
 
     def preflight(
-        self, request: Request, taken: Mapping[str, Mapping[str, str]], findings: Findings
+        self, request: Request, probes: Mapping[str, Mapping[str, Any]], findings: Findings
     ) -> None:
         """Check nothing: a recording needs Python only."""
 
