@@ -138,6 +138,8 @@ def trial(number: int, where: Path) -> list[str]:
     try:
         if source.random() < 0.2:
             raised.append(run(["classify", str(root), "--out", str(where / "out")]))
+            if raised[0] is not None:
+                return [raised[0]]
             shutil.copy(where / "out" / "verdict.json", root / "verdict.json")
             verdict = root / "verdict.json"
             verdict.write_bytes(damaged_text(verdict.read_bytes(), source))

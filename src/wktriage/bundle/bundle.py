@@ -108,7 +108,8 @@ class Bundle(EvidenceFiles):
         A file that the manifest does not list is no evidence: nothing reads it.
         """
         if self.manifest is None:
-            return []
+            unread = self.exists(layout.MANIFEST)
+            return ["manifest.json cannot be read: it covers nothing of this bundle"] * unread
         if not self._listed:
             return ["the manifest lists no file: it covers nothing of this bundle"]
         amiss = [f"{rel} is not in the manifest, and is not used" for rel in self.added]
@@ -209,11 +210,8 @@ class Bundle(EvidenceFiles):
             self.problems.append(_short(f"{rel} is larger than 2 GiB, and is not read"))
         manifest = self.read_json("manifest.json")
         if self.exists("manifest.json"):
-            if manifest is None:
-                self.problems.append("manifest.json cannot be read")
-            else:
-                self.manifest = manifest
-                self._leave_out_added()
+            self.manifest = manifest
+            self._leave_out_added()
         topology = self.read_json("topology.json") or {}
         self.driver = self._text(manifest, "driver") or self._text(topology, "driver") or "unknown"
         self.replay_of = self._text(manifest, "replay_of") or self._text(topology, "replay_of")

@@ -45,7 +45,8 @@ def parse_evidence(text: str) -> Any:
             if depth > DEPTH or number > EVENTS:
                 raise ValueError("too deep or too large")
         return yaml.load(text, Loader=_EvidenceLoader)  # noqa: S506 (safe)
-    except (yaml.YAMLError, RecursionError, TypeError, OverflowError) as exc:
+    except (yaml.YAMLError, RecursionError, TypeError, LookupError, ArithmeticError,
+            AttributeError) as exc:  # fmt: skip
         raise ValueError(f"no YAML: {exc}") from exc
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from wktriage.bundle.archive import opened
 from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.citations import verify_citation
-from wktriage.cli.commands.judge import PATH, opened
+from wktriage.cli.commands.judge import PATH
 from wktriage.cli.output import say
 from wktriage.core import schemas
 from wktriage.core.errors import UsageError
@@ -60,7 +61,7 @@ def verify(bundle: Path) -> int:
         evidence = Bundle.open(directory)
         written = _written(directory)
         fresh = judge(evidence)
-        amiss = [*evidence.mismatches, *evidence.problems, *evidence.budget.statements()]
+        amiss = [*evidence.mismatches, *evidence.budget.statements()]
         cited, wrong = _checked(evidence, written or fresh)
         differences = _differences(written or fresh, fresh, sorted(fresh))
     _say_all([*amiss, *wrong, *differences])
