@@ -231,7 +231,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         if set(value) == _CITATION:
             # Verbatim: it is checked again against the file.
-            return dict(value)
+            return value
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]

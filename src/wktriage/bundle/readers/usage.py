@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wktriage.bundle.files import EvidenceFiles
@@ -58,6 +59,31 @@ class Usage:
     def within(self, start: float, end: float) -> list[UsageSample]:
         """Return the samples of a time span, both ends included."""
         return [s for s in self.samples if start <= s.time <= end]
+
+
+class Busy:
+    """When which node used more CPU than ``above`` (cores); ``sampled`` counts those sampled."""
+
+    def __init__(self, samples: Mapping[str, Sequence[UsageSample]], above: float) -> None:
+        """Take the samples by node."""
+        self.sampled = sum(bool(of_node) for of_node in samples.values())
+        self._moments = sorted(
+            (s.time, node)
+            for node, of_node in samples.items()
+            for s in of_node
+            if s.cpu_cores is not None and s.cpu_cores > above
+        )
+
+    def near(self, node: str, moment: float) -> bool:
+        """Tell whether another node was busy within 2 s."""
+        start = bisect_left(self._moments, (moment - 2.0, ""))
+        for at in range(start, len(self._moments)):
+            time, name = self._moments[at]
+            if time > moment + 2.0:
+                return False
+            if name != node:
+                return True
+        return False
 
 
 def parse_size(text: object) -> float | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -253,13 +254,53 @@ def tidy(value: Value) -> Value:
     return value[:200] if isinstance(value, str) else value
 
 
-def median(values: Sequence[float]) -> float | None:
+def median(values: Sequence[float], *, is_sorted: bool = False) -> float | None:
     """Return the median, None of nothing."""
     if not values:
         return None
-    ordered = sorted(values)
+    ordered = values if is_sorted else sorted(values)
     middle = len(ordered) // 2
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+class Others:
+    """The median of all values but one's own, in a time that does not grow with their number."""
+
+    def __init__(self, values: Mapping[str, float | None]) -> None:
+        """Take the values by name; None is unknown."""
+        self._values = values
+        self._ordered = sorted(v for v in values.values() if v is not None)
+
+    def median(self, name: str) -> float | None:
+        """Return the median of the known values of all others, None of nothing."""
+        mine = self._values.get(name)
+        if mine is None:
+            return median(self._ordered, is_sorted=True)
+        own = bisect_left(self._ordered, mine)
+        count = len(self._ordered) - 1
+        if count < 1:
+            return None
+        middle = count // 2
+
+        def at(place: int) -> float:
+            return self._ordered[place if place < own else place + 1]
+
+        return at(middle) if count % 2 else (at(middle - 1) + at(middle)) / 2
+
+
+def versus_peers(
+    ctx: Context, name: str, of: str, why: str = "it is unknown for this node or for its peers"
+) -> None:
+    """State how a node's value compares with the median of the other nodes."""
+    values = {node: ctx.number(of, node) for node in ctx.nodes}
+    others = Others(values)
+    cites = [c for n in ctx.nodes for c in ctx.cites(of, n)[:2]]
+    # Only so many are kept: not to look through all of them once for every node.
+    cites = list(dict.fromkeys(cites))[:CITE_MAX]
+    for node, mine in values.items():
+        middle = others.median(node)
+        ratio = mine / middle if mine is not None and middle else None
+        ctx.put(name, ratio, cites, node=node, why=why)
 
 
 def quantile(values: Sequence[float], q: float) -> float | None:

@@ -11,7 +11,7 @@ from wktriage.bundle.readers.jsonl import Row, number, rows
 from wktriage.bundle.readers.usage import SIM, UsageSample
 from wktriage.core.model import Citation
 from wktriage.core.yaml_files import parse_evidence
-from wktriage.judging.signals.context import Context, PerNode, median
+from wktriage.judging.signals.context import Context, PerNode, versus_peers
 
 COMPOSE_CAP = 1024 * 1024
 NO_CPU = "no CPU samples in the window"
@@ -193,21 +193,12 @@ def _nodes(ctx: Context) -> None:
         default_why="the CPU or its limit is not recorded",
     )
     ctx.gather("node_throttled_ratio", "max", per_node=throttling, default_why="it is not recorded")
-    for node in ctx.nodes:
-        mine = ctx.number("node_cpu_cores", node)
-        others = [
-            v
-            for other in ctx.nodes
-            if other != node and (v := ctx.number("node_cpu_cores", other)) is not None
-        ]
-        middle = median(others)
-        ctx.put(
-            "node_cpu_vs_peers",
-            mine / middle if mine is not None and middle else None,
-            [c for n in ctx.nodes for c in ctx.cites("node_cpu_cores", n)[:2]],
-            node=node,
-            why="the CPU of this node or of its peers is unknown",
-        )
+    versus_peers(
+        ctx,
+        "node_cpu_vs_peers",
+        "node_cpu_cores",
+        "the CPU of this node or of its peers is unknown",
+    )
 
 
 def _from_metrics(ctx: Context, node: str) -> tuple[float | None, list[Citation]]:

@@ -231,6 +231,23 @@ class Metrics:
         result = prom.histogram(*ends, family, labels)
         return f"{ends[1].file}: {family} is damaged" if result is None else result
 
+    def histograms_by(self, node: str, family: str, label: str) -> dict[str, Histogram]:
+        """Return a histogram's observations in the window by the value of a label, where known."""
+        ends = self.ends(node, family)
+        if isinstance(ends, str):
+            return {}
+        before, after = (_split(scrape, family, label) for scrape in ends)
+        parts = {
+            value: prom.histogram(
+                None if ends[0] is None else before.get(value, Scrape("", {family: []})),
+                part,
+                family,
+                {},
+            )
+            for value, part in after.items()
+        }
+        return {value: part for value, part in parts.items() if part is not None}
+
     def increase(
         self, node: str, family: str, where: Where | None = None
     ) -> tuple[float, list[Point]] | str:
@@ -299,6 +316,15 @@ class Metrics:
             if before is not None and old is not None:
                 citations.append(self.cite(before, old))
         return citations
+
+
+def _split(scrape: Scrape | None, family: str, label: str) -> dict[str, Scrape]:
+    """Return a scrape of the points of each value of a label."""
+    parts: dict[str, Scrape] = {}
+    for point in scrape.families.get(family, ()) if scrape is not None else ():
+        value = point.labels.get(label, "")
+        parts.setdefault(value, Scrape("", {family: []})).families[family].append(point)
+    return parts
 
 
 def _same_series(scrape: Scrape | None, family: str, point: Point) -> Point | None:
