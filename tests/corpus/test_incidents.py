@@ -12,7 +12,7 @@ import pytest
 
 from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.citations import verify_citation
-from wktriage.cli.commands.judge import citations
+from wktriage.cli.commands.verify import citations
 from wktriage.core import schemas
 from wktriage.core.errors import UsageError
 from wktriage.evaluation import robustness, score

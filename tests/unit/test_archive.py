@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import bz2
+import contextlib
+import gzip
 import io
+import lzma
+import shutil
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from wktriage.bundle import archive
+from wktriage.bundle import archive, host_evidence
 from wktriage.core.errors import InfraError, UsageError
 
 
@@ -88,3 +94,62 @@ def test_bundle_has_one_top_directory_and_a_new_target(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "x").read_bytes() == b"x"
     with pytest.raises(UsageError, match="exists"):
         archive.unpack_bundle(one, tmp_path / "out")
+
+
+def test_a_flipped_byte_anywhere_is_told_in_words(tmp_path: Path) -> None:
+    members = [(tarfile.TarInfo(f"a/{n}"), bytes([n]) * 900) for n in range(4)]
+    plain = lzma.decompress(make(tmp_path / "a.tar.xz", *members).read_bytes())
+    for wrap in (bytes, lzma.compress, gzip.compress, bz2.compress):
+        data = wrap(plain)
+        for at in range(0, len(data), max(1, len(data) // 60)):
+            packed = tmp_path / "bad"
+            packed.write_bytes(data[:at] + bytes([data[at] ^ 0x41]) + data[at + 1 :])
+            with contextlib.suppress(UsageError):
+                archive.unpack_bundle(packed, tmp_path / "out")
+            shutil.rmtree(tmp_path / "out", ignore_errors=True)
+            assert host_evidence.read("h", packed, tmp_path / "host").problem
+            shutil.rmtree(tmp_path / "host")
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XGLTYPE])
+def test_a_header_of_gigabytes_is_not_read(kind: bytes, tmp_path: Path) -> None:
+    member = tarfile.TarInfo("a/x")
+    member.type, member.size = kind, 3 << 30
+    packed = tmp_path / "a.tar"
+    with packed.open("wb") as file:
+        file.write(member.tobuf(tarfile.GNU_FORMAT))
+        file.truncate(4 << 30)
+    with pytest.raises(UsageError, match="header"):
+        archive.unpack_bundle(packed, tmp_path / "out")
+
+
+def test_headers_that_follow_each_other_for_ever_are_damage(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("a/x")
+    member.type, member.size = tarfile.GNUTYPE_LONGNAME, 0
+    packed = tmp_path / "a.tar"
+    packed.write_bytes(member.tobuf(tarfile.GNU_FORMAT) * 5000)
+    with pytest.raises(UsageError):
+        archive.unpack_bundle(packed, tmp_path / "out")
+
+
+def test_members_without_end_are_refused_and_not_remembered(tmp_path: Path) -> None:
+    packed = tmp_path / "a.tar"
+    packed.write_bytes(tarfile.TarInfo("a/x").tobuf(tarfile.GNU_FORMAT) * 100_000)
+    limits = archive.Limits(members=2000, member_bytes=10, total_bytes=10)
+    tracemalloc.start()
+    refused = archive.unpack(packed, tmp_path / "out", limits)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert refused == ["the rest: more than the limits allow"]
+    assert most < 3_000_000
+
+
+def test_what_is_skipped_is_bounded_too(tmp_path: Path) -> None:
+    packed = tmp_path / "a.tar"
+    member = tarfile.TarInfo("a/x")
+    member.size = 1 << 40
+    with packed.open("wb") as file:
+        file.write(member.tobuf(tarfile.GNU_FORMAT))
+        file.truncate(1 << 41)
+    with pytest.raises(UsageError, match="limits"):
+        archive.unpack_bundle(packed, tmp_path / "out")

@@ -80,10 +80,14 @@ def test_full_layout_takes_what_it_states(tmp_path: Path) -> None:
                 "files": [
                     {"path": "status.jsonl", "bytes": 1, "sha256": "0" * 64},
                     {"path": "gone.txt", "bytes": 1, "sha256": "0" * 64},
+                    {"path": "topology.json", "bytes": 1, "sha256": "0" * 64},
+                    {"path": "window.json", "bytes": 1, "sha256": "0" * 64},
+                    {"path": "config/workload.json", "bytes": 1, "sha256": "0" * 64},
                 ],
             }
         ),
     )
+    write(tmp_path, "metrics/node3.prom", "added 1\n")
     write(
         tmp_path,
         "topology.json",
@@ -105,9 +109,10 @@ def test_full_layout_takes_what_it_states(tmp_path: Path) -> None:
     assert bundle.window is not None
     assert bundle.window[1] - bundle.window[0] == 40
     assert bundle.inferred == []
-    bundle.sha256("status.jsonl")
-    assert any("gone.txt" in p for p in bundle.problems)
-    assert any("status.jsonl is not the file" in p for p in bundle.problems)
+    assert not bundle.exists("metrics/node3.prom")
+    assert "metrics/node3.prom is not in the manifest, and is not used" in bundle.mismatches
+    assert "gone.txt is in the manifest but not there" in bundle.mismatches
+    assert "status.jsonl is not the file that the manifest lists" in bundle.mismatches
 
 
 @pytest.mark.parametrize("missing", ["nothing", "file"])

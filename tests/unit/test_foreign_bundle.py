@@ -18,7 +18,7 @@ from wktriage.bundle import archive
 from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.citations import verify_citation
 from wktriage.cli import main
-from wktriage.cli.commands.judge import citations
+from wktriage.cli.commands.verify import citations
 from wktriage.core import paths
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.judging.verdict import judge

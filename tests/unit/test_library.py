@@ -13,6 +13,7 @@ import pytest
 
 from wkreplay.__main__ import main
 from wkreplay.recording import Recording
+from wktriage.bundle import manifest
 from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.readers import status
 from wktriage.core.errors import UsageError
@@ -98,6 +99,7 @@ def test_the_clean_twin_survives_packing_and_reaches_the_replayed_run(tmp_path: 
     source = shutil.copytree(FIXTURES / "full", tmp_path / "bundle")
     (source / "references").mkdir(exist_ok=True)
     (source / "references" / "clean-twin.json").write_text('{"passed": true}')
+    manifest.reseal(source)
     library.pack(source, incident(tmp_path / "incidents"))
     told = stack.identity(
         stack.plan(tmp_path, "made-up", ["localhost"], "127.0.0.1"), project_name="p"
@@ -259,7 +261,12 @@ def test_host_program_and_controller_agree_on_the_window(
     rows = [
         {
             "sample_time": f"2026-11-01T10:00:0{s}Z",
-            "status": {"state": "running", "messages_sent": s if counted else 0},
+            "status": {
+                "state": "running",
+                "messages_sent": s if counted else 0,
+                "send_errors": 0,
+                "recv_errors": 0,
+            },
         }
         for s in range(10)
     ]

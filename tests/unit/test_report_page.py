@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -352,6 +353,7 @@ def test_files_say_whether_they_are_what_the_manifest_lists(tmp_path: Path) -> N
         {"path": "window.json", "sha256": good},
         {"path": "topology.json", "sha256": "0" * 64},
         {"path": "gone.json", "sha256": good},
+        {"path": "metrics/node1.prom.err", "sha256": hashlib.sha256(b"timed out\n").hexdigest()},
         "not an entry",
     ]
     where = tmp_path / "b"
@@ -363,7 +365,7 @@ def test_files_say_whether_they_are_what_the_manifest_lists(tmp_path: Path) -> N
     assert found["topology.json"] == ("no", "differs from the manifest")
     assert found["gone.json"] == ("no", "missing")
     assert found["metrics/node1.prom.err"] == ("unknown", "not fetched: timed out")
-    assert found["health.jsonl"] == ("unknown", "not in the manifest")
+    assert found["health.jsonl"] == ("no", "not in the manifest, not used")
     assert "differs from the manifest" in rendered(where)
 
 

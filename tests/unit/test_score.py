@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from wktriage.cli.commands import judge as commands
+from wktriage.cli.commands.verify import verify_citations
 from wktriage.core.errors import UsageError
 from wktriage.evaluation import score
 from wktriage.judging.verdict import verdict_of
@@ -99,7 +100,7 @@ def run(*words: str | Path) -> tuple[int, str]:
         if words[0] == "classify"
         else commands.explain
         if words[0] == "explain"
-        else commands.verify_citations
+        else verify_citations
         if words[0] == "verify-citations"
         else commands.score_command,
         [str(w) for w in words[1:]],

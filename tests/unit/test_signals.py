@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.citations import verify_citation
+from wktriage.bundle.readers.usage import Busy, UsageSample
 from wktriage.core.model import Signal, SignalSet, UnknownSignalError
 from wktriage.core.times import iso
 from wktriage.judging.signals import catalogue, compute
+from wktriage.judging.signals.context import Others, median
 from wktriage.judging.signals.cpu import gomaxprocs
 
 PAUSED = Path(__file__).parents[1] / "fixtures" / "signals" / "paused"
@@ -877,3 +881,38 @@ def test_a_signal_that_the_catalogue_lacks_is_a_mistake_in_the_code(tmp_path: Pa
             read("send_eror")
     with pytest.raises(UnknownSignalError):
         found.add(Signal("send_eror", "count", 1))
+
+
+@given(st.dictionaries(st.sampled_from("abcdefg"), st.none() | st.integers(0, 5).map(float)))
+def test_the_median_of_others_is_that_of_all_but_one(values: dict[str, float | None]) -> None:
+    others = Others(values)
+    for name in [*values, "z"]:
+        rest = [v for n, v in values.items() if n != name and v is not None]
+        assert others.median(name) == median(rest)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from("abcd"),
+        st.lists(
+            st.tuples(st.integers(0, 20), st.sampled_from([None, 0.0, 0.01, 1.0])), max_size=6
+        ),
+    ),
+    st.integers(0, 20),
+)
+def test_busy_peers_are_those_of_any_other_node(
+    recorded: dict[str, list[tuple[int, float | None]]], moment: int
+) -> None:
+    samples = {
+        node: [UsageSample(float(t), 1, cores, None, None, None) for t, cores in rows]
+        for node, rows in recorded.items()
+    }
+    busy = Busy(samples, 0.05)
+    for node in [*samples, "z"]:
+        expected = any(
+            s.cpu_cores is not None and s.cpu_cores > 0.05 and abs(s.time - moment) <= 2
+            for other, mine in samples.items()
+            if other != node
+            for s in mine
+        )
+        assert busy.near(node, moment) == expected

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from wktriage.bundle import manifest
 from wktriage.bundle.bundle import Bundle
 from wktriage.core import categories
 from wktriage.core.errors import UnknownSignalError, UsageError
@@ -190,6 +191,7 @@ def test_failed_run_on_old_data_without_a_twin_says_how_to_get_one(tmp_path: Pat
 
     assert all("mode=clean and a data_root of its own" in text for text in said())
     (bundle / "references" / "clean-twin.json").write_text(json.dumps({"passed": False}))
+    manifest.reseal(bundle)
     assert not any("mode=clean" in text for text in said())
 
 

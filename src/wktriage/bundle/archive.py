@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import lzma
 import shutil
 import tarfile
@@ -11,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO, Any, cast
 
 from wktriage.core.errors import InfraError, UsageError
 
@@ -24,8 +27,20 @@ class Limits:
     total_bytes: int
 
 
-BUNDLE_LIMITS = Limits(members=200_000, member_bytes=2 << 30, total_bytes=2 << 30)
+BUNDLE_LIMITS = Limits(members=20_000, member_bytes=1 << 30, total_bytes=2 << 30)
 """Far above any recorded bundle, below what fills a disk."""
+
+_BLOCK = 1 << 20
+_REFUSALS = 1000
+_OPENERS: tuple[tuple[bytes, Callable[[Path], IO[bytes]]], ...] = (
+    (b"\xfd7zXZ", lambda path: cast("IO[bytes]", lzma.LZMAFile(path))),  # noqa: SIM115 (closed below)
+    (b"\x1f\x8b", lambda path: cast("IO[bytes]", gzip.GzipFile(path))),
+    (b"BZh", lambda path: cast("IO[bytes]", bz2.BZ2File(path))),
+)
+
+# What Python's own readers of archives raise for damaged ones: flipped bytes trip them anywhere.
+_DAMAGE = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError,
+           LookupError, ArithmeticError, TypeError, RecursionError, MemoryError)  # fmt: skip
 
 
 def unpack(
@@ -41,19 +56,24 @@ def unpack(
     before the damage. Raises InfraError when nothing of it can be read.
     """
     refused: list[str] = []
-    total = 0
+    total = number = 0
     try:
-        with tarfile.open(archive, "r:*") as tar:
-            for number, member in enumerate(tar):
-                if member.isdir():
-                    continue
-                if number >= limits.members or total + member.size > limits.total_bytes:
+        with _opened(archive, limits) as tar:
+            while (member := tar.next()) is not None:
+                # The list grows without a use here.
+                cast("Any", tar).members = []
+                number += 1
+                total += max(0, member.size)
+                if number > limits.members or total > limits.total_bytes:
                     refused.append("the rest: more than the limits allow")
                     break
+                if member.isdir():
+                    continue
                 name = PurePosixPath(member.name)
                 reason = _reason(member, name, limits) or problem(name)
                 if reason:
-                    refused.append(f"{str(name)[:120]!r}: {reason}")
+                    if len(refused) < _REFUSALS:
+                        refused.append(f"{str(name)[:120]!r}: {reason}")
                     continue
                 source = tar.extractfile(member)
                 if source is None:
@@ -61,17 +81,50 @@ def unpack(
                 path = target / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with source, path.open("wb") as out:
-                    shutil.copyfileobj(source, out, 1 << 20)
-                total += member.size
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as exc:
+                    shutil.copyfileobj(source, out, _BLOCK)
+    except _DAMAGE as exc:
+        reason = str(exc)[:200] or type(exc).__name__
         if not any(target.rglob("*")):
-            raise InfraError(f"{archive} cannot be unpacked: {exc}") from exc
-        refused.append(f"the rest: the archive is damaged: {exc}")
+            raise InfraError(f"{archive} cannot be unpacked: {reason}") from exc
+        refused.append(f"the rest: the archive is damaged: {reason}")
     return refused
 
 
+class _Bounded:
+    """An open archive, uncompressed, of which nobody reads or skips more than is allowed."""
+
+    def __init__(self, source: IO[bytes], most: int) -> None:
+        self._source, self._most = source, most
+
+    def read(self, size: int = -1) -> bytes:
+        # Names and extended headers are read whole, however long they say they are.
+        if not 0 <= size <= _BLOCK:
+            raise tarfile.ReadError("a header is longer than 1 MiB")
+        return self._source.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if whence == 0 and offset > self._most:
+            raise tarfile.ReadError("the archive holds more than the limits allow")
+        return self._source.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._source.tell()
+
+
+@contextmanager
+def _opened(archive: Path, limits: Limits) -> Iterator[tarfile.TarFile]:
+    with archive.open("rb") as handle:
+        magic = handle.read(8)
+    opener = next((o for m, o in _OPENERS if magic.startswith(m)), None)
+    with archive.open("rb") if opener is None else opener(archive) as source:
+        most = 2 * limits.total_bytes + 4096 * limits.members
+        bounded = cast("IO[bytes]", _Bounded(source, most))
+        with tarfile.open(fileobj=bounded, mode="r:") as tar:
+            yield tar
+
+
 def _reason(member: tarfile.TarInfo, name: PurePosixPath, limits: Limits) -> str | None:
-    if not member.isreg():
+    if not member.isreg() or member.issparse():
         return "not a regular file"
     if name.is_absolute() or ".." in name.parts:
         return "outside the archive"

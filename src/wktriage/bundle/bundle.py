@@ -7,20 +7,33 @@ own script writes. What a plain bundle does not say is inferred, and each infere
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from wktriage.bundle import plain
-from wktriage.bundle.files import EXCERPT_CAP, EvidenceFiles
+from wktriage.bundle import layout, plain
+from wktriage.bundle.files import EXCERPT_CAP, FILES_CAP, EvidenceFiles
+from wktriage.core.budget import Budget
 from wktriage.core.errors import UsageError
 from wktriage.core.model import Citation, Value
 from wktriage.core.times import parse_time
 
 _MARKS = ("status.jsonl", "manifest.json", "env.txt", "metrics", "docker-stats.jsonl", "logs")
-_DIGITS = re.compile(r"(\d+)$")
+_DIGITS = re.compile(r"(\d{1,18})$")
+
+NAME_CAP = 253
+"""Characters of a node's name, as of a host's."""
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= EXCERPT_CAP + 60 else f"{text[:EXCERPT_CAP]}…{text[-55:]}"
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= NAME_CAP
 
 
 @dataclass
@@ -29,7 +42,7 @@ class Bundle(EvidenceFiles):
 
     ``window`` is (start, end) as epoch seconds, None when no measured window can be told.
     ``inferred`` lists every statement that the bundle itself does not make; ``problems`` what is
-    damaged (a manifest file that is missing or cannot be read).
+    damaged; ``added`` the files that the manifest does not list: they are no evidence.
     """
 
     manifest: dict[str, Any] | None = None
@@ -41,11 +54,12 @@ class Bundle(EvidenceFiles):
     window: tuple[float, float] | None = None
     inferred: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    added: tuple[str, ...] = ()
     _hashes: dict[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def open(cls, path: Path) -> Bundle:
-        """Open the bundle at ``path``.
+    def open(cls, path: Path, budget: Budget | None = None) -> Bundle:
+        """Open the bundle at ``path``, to be read within ``budget`` (60 s, 500 MB).
 
         Raises UsageError when it is no directory, or holds none of the files of a bundle.
         """
@@ -57,26 +71,19 @@ class Bundle(EvidenceFiles):
                 f"{root} is not a bundle: it has none of {', '.join(_MARKS)}; "
                 "give the directory that holds status.jsonl or manifest.json"
             )
-        bundle = cls(root=root)
+        bundle = cls(root=root, budget=budget or Budget())
         bundle._load()
         return bundle
 
     # -- identity and citations ---------------------------------------------------------------
 
     def sha256(self, rel: str) -> str:
-        """Return the hex digest of a file as it is now; "" when it is absent."""
+        """Return the hex digest of a file as it is now; "" when it is absent or unreadable."""
         if rel not in self._hashes:
-            path = self.path(rel)
-            if path is None:
+            digest = super().sha256(rel)
+            if not digest:
                 return ""
-            try:
-                with path.open("rb") as handle:
-                    self._hashes[rel] = hashlib.file_digest(handle, "sha256").hexdigest()
-            except OSError:
-                return ""
-            listed = self._listed.get(rel)
-            if listed is not None and listed != self._hashes[rel]:
-                self.problems.append(f"{rel} is not the file that the manifest lists")
+            self._hashes[rel] = digest
         return self._hashes[rel]
 
     @cached_property
@@ -84,12 +91,36 @@ class Bundle(EvidenceFiles):
         """The manifest's hashes by path."""
         entries = (self.manifest or {}).get("files")
         return {
-            e["path"]: e["sha256"]
+            e["path"]: str(e.get("sha256"))
             for e in (entries if isinstance(entries, list) else [])
-            if isinstance(e, dict)
-            and isinstance(e.get("path"), str)
-            and isinstance(e.get("sha256"), str)
+            if isinstance(e, dict) and isinstance(e.get("path"), str)
         }
+
+    @property
+    def manifest_sha256(self) -> str | None:
+        """The hash of the manifest, which stands for all that it lists; None without one."""
+        return self.sha256(layout.MANIFEST) or None
+
+    @cached_property
+    def mismatches(self) -> list[str]:
+        """Every statement on a file that does not agree with the manifest; all are hashed.
+
+        A file that the manifest does not list is no evidence: nothing reads it.
+        """
+        if self.manifest is None:
+            unread = self.exists(layout.MANIFEST)
+            return ["manifest.json cannot be read: it covers nothing of this bundle"] * unread
+        if not self._listed:
+            return ["the manifest lists no file: it covers nothing of this bundle"]
+        amiss = [f"{rel} is not in the manifest, and is not used" for rel in self.added]
+        for rel, digest in sorted(self._listed.items()):
+            if rel in self.too_large:
+                continue
+            if not self.exists(rel):
+                amiss.append(f"{rel} is in the manifest but not there")
+            elif self.sha256(rel) != digest:
+                amiss.append(f"{rel} is not the file that the manifest lists")
+        return [_short(text) for text in amiss]
 
     @cached_property
     def bundle_id(self) -> str:
@@ -130,13 +161,21 @@ class Bundle(EvidenceFiles):
 
     def metrics_key(self, node: str) -> str:
         """Return the stem of a node's metrics and pprof files: ``node<id>``."""
-        for entry in self.topology_nodes:
-            if entry.get("name") == node and isinstance(entry.get("id"), int):
-                return f"node{entry['id']}"
+        if node in self._ids:
+            return f"node{self._ids[node]}"
         digits = _DIGITS.search(node)
         if digits:
             return f"node{digits.group(1)}"
         return f"node{self.nodes.index(node) + 1}" if node in self.nodes else node
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        """WuKongIM's node ids by name, as the topology has them."""
+        known: dict[str, int] = {}
+        for entry in self.topology_nodes:
+            if isinstance(entry.get("id"), int):
+                known.setdefault(str(entry["name"]), entry["id"])
+        return known
 
     def node_by_id(self, number: object) -> str | None:
         """Return the name of the node with that WuKongIM node id, or None."""
@@ -146,12 +185,16 @@ class Bundle(EvidenceFiles):
 
     @cached_property
     def topology_nodes(self) -> tuple[dict[str, Any], ...]:
-        """The node entries of topology.json, () without a usable one."""
+        """The node entries of topology.json, () without a usable one.
+
+        Names longer than any host's can be are no names.
+        """
         topology = self.read_json("topology.json") or {}
         nodes = topology.get("nodes")
         if not isinstance(nodes, list):
             return ()
-        return tuple(n for n in nodes if isinstance(n, dict) and isinstance(n.get("name"), str))
+        named = (n for n in nodes if isinstance(n, dict) and _is_name(n.get("name")))
+        return tuple(itertools.islice(named, plain.NODES_CAP))
 
     @cached_property
     def _by_id(self) -> dict[str, str]:
@@ -161,13 +204,14 @@ class Bundle(EvidenceFiles):
 
     def _load(self) -> None:
         self.list_files()
+        if self.more_files:
+            self.problems.append(f"more than {FILES_CAP} files: the others are not looked at")
+        for rel in self.too_large:
+            self.problems.append(_short(f"{rel} is larger than 2 GiB, and is not read"))
         manifest = self.read_json("manifest.json")
         if self.exists("manifest.json"):
-            if manifest is None:
-                self.problems.append("manifest.json cannot be read")
-            else:
-                self.manifest = manifest
-                self._check_manifest(manifest)
+            self.manifest = manifest
+            self._leave_out_added()
         topology = self.read_json("topology.json") or {}
         self.driver = self._text(manifest, "driver") or self._text(topology, "driver") or "unknown"
         self.replay_of = self._text(manifest, "replay_of") or self._text(topology, "replay_of")
@@ -175,14 +219,15 @@ class Bundle(EvidenceFiles):
         self._load_workload(manifest)
         self._load_window()
 
-    def _check_manifest(self, manifest: dict[str, Any]) -> None:
-        listed = manifest.get("files")
-        for entry in listed if isinstance(listed, list) else []:
-            rel = entry.get("path") if isinstance(entry, dict) else None
-            if isinstance(rel, str) and rel not in self._file_set:
-                self.problems.append(f"{rel[:EXCERPT_CAP]} is in the manifest but not there")
-            elif isinstance(rel, str) and entry.get("bytes") != self.size(rel):
-                self.problems.append(f"{rel[:EXCERPT_CAP]} differs in size from the manifest")
+    def _leave_out_added(self) -> None:
+        """Take the files that the manifest does not list out of the evidence."""
+        if not self._listed:
+            return
+        covered = self._listed.keys() | {layout.MANIFEST}
+        others = [rel for rel in self.files if rel not in covered]
+        # Hidden files are what tools leave in any directory.
+        self.added = tuple(f for f in others if not any(p[:1] == "." for p in f.split("/")))
+        self.keep_only([rel for rel in self.files if rel in covered])
 
     def _find_nodes(self) -> tuple[str, ...]:
         named = tuple(dict.fromkeys(str(n["name"]) for n in self.topology_nodes))

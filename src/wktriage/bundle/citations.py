@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
 from wktriage.bundle import redaction
 from wktriage.bundle.bundle import Bundle
+from wktriage.bundle.readers.jsonl import number
+from wktriage.core import json_files
 from wktriage.core.model import Citation
 from wktriage.core.text import LINE_CAP
 
@@ -31,8 +32,8 @@ def verify_citation(bundle: Bundle, citation: Citation) -> str | None:
     if citation.pointer is not None:
         source = text if citation.line is not None else bundle.read_text(where) or ""
         try:
-            document = json.loads(source)
-        except (ValueError, RecursionError):
+            document = json_files.parse(source)
+        except ValueError:
             return f"{where}: no JSON at the cited place"
         try:
             value = resolve(document, citation.pointer)
@@ -91,8 +92,8 @@ def _shown_lines(bundle: Bundle, data: bytes, begin: bytes) -> bytes:
 
 
 def _line(bundle: Bundle, rel: str, wanted: int) -> str | None:
-    for number, raw in bundle.lines(rel, LINE_CAP):
-        if number == wanted:
+    for at, raw in bundle.lines(rel, LINE_CAP):
+        if at == wanted:
             return raw.decode("utf-8", errors="replace")
     return None
 
@@ -100,6 +101,7 @@ def _line(bundle: Bundle, rel: str, wanted: int) -> str | None:
 def _same(found: Any, claimed: Any) -> bool:
     if isinstance(found, bool) or isinstance(claimed, bool):
         return found is claimed
-    if isinstance(found, int | float) and isinstance(claimed, int | float):
-        return math.isclose(float(found), float(claimed), rel_tol=1e-12, abs_tol=0.0)
+    left, right = number(found), number(claimed)
+    if left is not None and right is not None:
+        return math.isclose(left, right, rel_tol=1e-12, abs_tol=0.0)
     return bool(found == claimed)

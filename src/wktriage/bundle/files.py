@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import os
 import zlib
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,14 +16,25 @@ from typing import Any, TypeVar
 from wktriage.bundle import redaction
 from wktriage.bundle.layout import DERIVED
 from wktriage.core import json_files
-from wktriage.core.text import LINE_CAP, iter_lines
+from wktriage.core.budget import Budget
+from wktriage.core.text import LINE_CAP, AnyOf, grep, iter_lines
 
 T = TypeVar("T")
 
 READ_CAP = 64 * 1024 * 1024
 """Bytes read of any other file that is read whole, after decompression."""
 
+FILES_CAP, DEPTH_CAP = 100_000, 16
+"""Files that are looked at, and how many directories deep; a run of an hour leaves thousands."""
+
+SIZE_CAP = 2 * 1024 * 1024 * 1024
+"""Bytes of the largest file that is evidence: it is to be hashed, and may be one great hole."""
+
+OBJECT_FACTOR = 12
+"""Bytes of memory that a byte of JSON takes as objects."""
+
 EXCERPT_CAP = 200
+_BLOCK = 1024 * 1024
 
 CONFIGS_CAP, CONFIG_CAP = 64, 1024 * 1024
 """Configuration files, and bytes of each, that are searched for secrets to look for elsewhere."""
@@ -33,12 +46,22 @@ class EvidenceFiles:
 
     root: Path
     files: tuple[str, ...] = ()
+    budget: Budget = field(default_factory=Budget, repr=False)
+    more_files: bool = False
+    too_large: tuple[str, ...] = ()
     _file_set: frozenset[str] = field(default_factory=frozenset, repr=False)
     _read: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def list_files(self) -> None:
         """Take the names of the regular files that lie there now; links are passed over."""
-        self.files = tuple(sorted(_walk(self.root)))
+        found = list(itertools.islice(_walk(self.root), FILES_CAP + 1))
+        self.more_files = len(found) > FILES_CAP
+        self.too_large = tuple(sorted(rel for rel, size in found[:FILES_CAP] if size > SIZE_CAP))
+        self.keep_only(sorted(rel for rel, size in found[:FILES_CAP] if size <= SIZE_CAP))
+
+    def keep_only(self, files: Iterable[str]) -> None:
+        """Take these files, of those that lie there, as the evidence."""
+        self.files = tuple(files)
         self._file_set = frozenset(self.files)
 
     def once(self, what: str, read: Callable[[], T]) -> T:
@@ -79,7 +102,7 @@ class EvidenceFiles:
         A compressed file that is truncated or damaged yields what could be decompressed.
         """
         path = self.path(rel)
-        if path is None:
+        if path is None or self.budget.late(rel):
             return None
         try:
             if not rel.endswith(".gz"):
@@ -89,6 +112,22 @@ class EvidenceFiles:
         except OSError:
             return None
 
+    def sha256(self, rel: str) -> str:
+        """Return the hex digest of a file as it is now; "" when it is absent or unreadable."""
+        path = self.path(rel)
+        if path is None:
+            return ""
+        digest = hashlib.sha256()
+        try:
+            with path.open("rb") as handle:
+                while block := handle.read(_BLOCK):
+                    digest.update(block)
+                    if len(block) == _BLOCK and self.budget.late(rel):
+                        return ""
+        except OSError:
+            return ""
+        return digest.hexdigest()
+
     def read_text(self, rel: str, cap: int = READ_CAP) -> str | None:
         """Return text with invalid bytes replaced; None when absent or unreadable."""
         data = self.read_bytes(rel, cap)
@@ -97,13 +136,21 @@ class EvidenceFiles:
     def read_json(self, rel: str) -> dict[str, Any] | None:
         """Return a JSON object; None when absent, too large, damaged or no object."""
         data = self.read_bytes(rel, json_files.CAP)
-        return None if data is None else json_files.parse_object(data)
+        if data is None or not self.budget.keep(rel, OBJECT_FACTOR * len(data)):
+            return None
+        return json_files.parse_object(data)
 
     def lines(self, rel: str, cap: int = LINE_CAP) -> Iterator[tuple[int, bytes]]:
         """Stream (1-based line number, line without newline cut at ``cap`` bytes)."""
         path = self.path(rel)
         if path is not None:
-            yield from iter_lines(path, cap)
+            yield from iter_lines(path, cap, lambda: self.budget.late(rel))
+
+    def grep(self, rel: str, finder: AnyOf) -> Iterator[tuple[int, bytes]]:
+        """Stream (1-based line number, line) of the lines in which the finder finds something."""
+        path = self.path(rel)
+        if path is not None:
+            yield from grep(path, finder, lambda: self.budget.late(rel))
 
     def shown(self, text: str) -> str:
         """Return a text of these files as it may be shown: without secrets.
@@ -126,16 +173,23 @@ class EvidenceFiles:
         return tuple(sorted(v.decode("utf-8", "replace") for v in known.values))
 
 
-def _walk(root: Path) -> Iterator[str]:
-    """Yield the regular files under ``root``, following no link."""
-    for name, directories, files in os.walk(root, followlinks=False):
-        directory = Path(name)
-        directories[:] = sorted(d for d in directories if not (directory / d).is_symlink())
-        for file in files:
-            path = directory / file
-            rel = path.relative_to(root).as_posix()
-            if rel not in DERIVED and not path.is_symlink() and path.is_file():
-                yield rel
+def _walk(root: Path) -> Iterator[tuple[str, int]]:
+    """Yield the regular files under ``root`` with their sizes, following no link."""
+    below = deque([(root, "", 0)])
+    while below:
+        directory, prefix, depth = below.popleft()
+        try:
+            with os.scandir(directory) as entries:
+                ordered = sorted(entries, key=lambda entry: entry.name)
+            for entry in ordered:
+                rel = prefix + entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    if depth < DEPTH_CAP:
+                        below.append((directory / entry.name, rel + "/", depth + 1))
+                elif entry.is_file(follow_symlinks=False) and rel not in DERIVED:
+                    yield rel, entry.stat(follow_symlinks=False).st_size
+        except OSError:
+            continue
 
 
 def _gunzip(path: Path, cap: int) -> bytes | None:

@@ -50,14 +50,7 @@ def build(
     interrupted; ``collectors`` have name, host, status, duration_s, error and ``files`` (their
     paths), of which bytes and a count become part of the manifest. Raises SchemaError.
     """
-    files = [
-        {
-            "path": path.relative_to(root).as_posix(),
-            "bytes": path.stat().st_size,
-            "sha256": sha256(path),
-        }
-        for path in evidence_files(root)
-    ]
+    files = _entries(root)
     sizes = {str(f["path"]): f["bytes"] for f in files}
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -78,6 +71,26 @@ def build(
     }
     schemas.validate("manifest", document)
     return document
+
+
+def reseal(root: Path) -> None:
+    """Make the manifest of a bundle list the files as they are now; nothing without a manifest."""
+    document = read_object(root / MANIFEST)
+    if document is None:
+        return
+    document["files"] = _entries(root)
+    write(root, document)
+
+
+def _entries(root: Path) -> list[dict[str, Any]]:
+    return [
+        {
+            "path": path.relative_to(root).as_posix(),
+            "bytes": path.stat().st_size,
+            "sha256": sha256(path),
+        }
+        for path in evidence_files(root)
+    ]
 
 
 def write(root: Path, document: Mapping[str, Any]) -> Path:

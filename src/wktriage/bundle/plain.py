@@ -12,8 +12,10 @@ from wktriage.request import workload as workloads
 
 _NODE_FILE = re.compile(r"^metrics/node(\d+)(?:-before)?\.prom(?:\.err)?$")
 _LOG_FILE = re.compile(r"^logs/[^/]+/([A-Za-z0-9][\w.-]*)\.log(?:\.err)?$")
-_DIGITS = re.compile(r"(\d+)$")
+_DIGITS = re.compile(r"(\d{1,18})$")
 _ENV_CAP = 64 * 1024
+NODES_CAP = 5_000
+"""Nodes of a cluster."""
 
 
 def nodes(evidence: EvidenceFiles) -> tuple[str, ...]:
@@ -26,7 +28,7 @@ def nodes(evidence: EvidenceFiles) -> tuple[str, ...]:
             names.add(f"wk-node{metrics.group(1)}")
         elif log and log.group(1) != "wk-sim":
             names.add(log.group(1))
-    return tuple(sorted(names, key=_by_number))
+    return tuple(sorted(names, key=_by_number)[:NODES_CAP])
 
 
 def env(evidence: EvidenceFiles) -> dict[str, str]:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
+import traceback
+from pathlib import Path
 
 import click
 
 from wktriage import __version__
 from wktriage.cli.commands import Commands
 from wktriage.cli.output import say
-from wktriage.core.errors import TriageError, UsageError
+from wktriage.core.errors import InfraError, TriageError, UsageError
+
+DEBUG = "WKTRIAGE_DEBUG"
+"""The environment variable that asks for tracebacks."""
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,8 +29,24 @@ def group() -> None:
     """
 
 
+def unexpected(exc: Exception) -> str:
+    """Return what to tell of an error that nobody foresaw: a mistake in this program.
+
+    With WKTRIAGE_DEBUG set it has the traceback, too.
+    """
+    if os.environ.get(DEBUG):
+        return "".join(traceback.format_exception(exc))
+    last = traceback.extract_tb(exc.__traceback__)[-1:]
+    where = f" in {Path(last[0].filename).name}:{last[0].lineno}" if last else ""
+    reason = " ".join(str(exc).split())[:200]
+    return (
+        f"unexpected {type(exc).__name__}{where}{': ' if reason else ''}{reason}. This is a "
+        f"mistake in wktriage: report it (SECURITY.md says where) with what {DEBUG}=1 shows"
+    )
+
+
 def main() -> None:
-    """Run the command; an error of ours is one line on stderr, never a traceback."""
+    """Run the command; an error is one line on stderr, never a traceback."""
     try:
         code = group.main(prog_name="wktriage", standalone_mode=False)
     except click.exceptions.Abort:
@@ -38,4 +60,7 @@ def main() -> None:
     except TriageError as exc:
         say(f"wktriage: {exc}", err=True)
         sys.exit(exc.exit_code)
+    except Exception as exc:  # noqa: BLE001 (the last resort: whatever it is, one line says so)
+        say(f"wktriage: {unexpected(exc)}", err=True)
+        sys.exit(InfraError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)

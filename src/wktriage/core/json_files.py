@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,18 +18,43 @@ T = TypeVar("T")
 CAP = 16 * 1024 * 1024
 """Bytes read of a JSON document; a larger one counts as unreadable."""
 
+_NOT_PLAIN = re.compile(r"NaN|Infinity|[eE]\+?\d{3}|\d{200}")
+"""What a number that no float can hold has in it (and some other texts too)."""
 
-def parse_object(text: str | bytes) -> dict[str, Any] | None:
-    """Return the JSON object that a text is; None when it is damaged or no object.
 
-    Bytes that are no UTF-8 are replaced: what came over a wire or from a killed writer may be
-    anything.
+def parse(text: str | bytes) -> Any:
+    """Return the value that a JSON text is. Numbers that no float can hold become None.
+
+    NaN, infinity, 1e999 and an integer of 400 digits are no evidence of anything. Bytes that are
+    no UTF-8 are replaced: what came over a wire or from a killed writer may be anything. Raises
+    ValueError for what is no JSON, or nested too deep.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", errors="replace")
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        if _NOT_PLAIN.search(text) is None:
+            return json.loads(text)
+        return json.loads(
+            text, parse_constant=lambda _: None, parse_float=_finite, parse_int=_whole
+        )
+    except RecursionError as exc:
+        raise ValueError("nested too deep") from exc
+
+
+def _finite(digits: str) -> float | None:
+    value = float(digits)
+    return value if math.isfinite(value) else None
+
+
+def _whole(digits: str) -> int | None:
+    return None if _finite(digits) is None else int(digits)
+
+
+def parse_object(text: str | bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a text is, as ``parse`` does; None when it is none."""
+    try:
+        value = parse(text)
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None
 

@@ -71,7 +71,10 @@ def problem(name: str, document: Any) -> str | None:
     """Return what is wrong with a document, with its place as a JSON pointer; None when it fits."""
     from jsonschema.exceptions import best_match
 
-    error = best_match(_validator(name).iter_errors(document))
+    try:
+        error = best_match(_validator(name).iter_errors(document))
+    except RecursionError:
+        return "nested too deep"
     if error is None:
         return None
     pointer = "".join(f"/{part}" for part in error.absolute_path)

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 LINE_CAP = 64 * 1024
 """Bytes kept of one line; the rest of a longer line is dropped."""
 
 _BLOCK = 1024 * 1024
+_LINES = 64
+
+Stop = Callable[[], bool]
+"""Tells, asked now and then, whether reading is to end."""
 
 
-def iter_lines(path: Path, cap: int = LINE_CAP) -> Iterator[tuple[int, bytes]]:
-    """Yield (1-based number, line without newline, at most ``cap`` bytes); ends on read errors."""
+def _never() -> bool:
+    return False
+
+
+def iter_lines(path: Path, cap: int = LINE_CAP, stop: Stop = _never) -> Iterator[tuple[int, bytes]]:
+    """Yield (1-based number, line without newline, at most ``cap`` bytes).
+
+    Ends on read errors and when ``stop`` says so.
+    """
     try:
         with path.open("rb") as handle:
             number = 0
             while line := handle.readline(cap):
+                if number % _LINES == 0 and stop():
+                    return
                 number += 1
                 text = line.rstrip(b"\r\n")
                 while line and not line.endswith(b"\n"):
+                    if stop():
+                        return
                     line = handle.readline(cap)
                 yield number, text
     except OSError:
@@ -46,8 +61,10 @@ class AnyOf:
         return min((n for n in self._next if n >= 0), default=-1)
 
 
-def grep(path: Path, finder: AnyOf) -> Iterator[tuple[int, bytes]]:
+def grep(path: Path, finder: AnyOf, stop: Stop = _never) -> Iterator[tuple[int, bytes]]:
     """Yield (1-based number, line) of the lines in which the finder finds something.
+
+    Ends on read errors and when ``stop`` says so.
 
     Works on blocks, so that lines without a match cost next to nothing. Lines are cut at LINE_CAP,
     so a match must lie within the first LINE_CAP bytes of its line.
@@ -59,7 +76,7 @@ def grep(path: Path, finder: AnyOf) -> Iterator[tuple[int, bytes]]:
         with path.open("rb") as handle:
             while True:
                 block = handle.read(_BLOCK)
-                if not block:
+                if not block or stop():
                     break
                 if skipping:
                     end = block.find(b"\n")

@@ -1,4 +1,4 @@
-"""The project's own YAML: rules, facts, knobs, scenarios, faults, the catalogue of signals."""
+"""YAML: the project's own (rules, facts, knobs, scenarios, faults), and that of evidence."""
 
 from __future__ import annotations
 
@@ -14,6 +14,40 @@ T = TypeVar("T")
 
 # The C loader takes a tenth of the time, which is most of starting up.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+DEPTH, EVENTS, MERGED = 40, 400_000, 5_000
+"""How deep and how large a document of evidence may be, and a mapping after merging."""
+
+
+class _EvidenceLoader(_LOADER):  # type: ignore[misc, valid-type] # one of two classes
+    """Merges no more than there is: mappings that merge each other twice grow without end."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge into a mapping what it refers to."""
+        super().flatten_mapping(node)
+        if len(node.value) > MERGED:
+            raise yaml.YAMLError("mappings that grow by merging")
+
+
+def parse_evidence(text: str) -> Any:
+    """Return what a YAML document of evidence holds, in a bounded time.
+
+    Raises ValueError when it is none, or larger or deeper than any real one.
+    """
+    depth = 0
+    try:
+        # By events first: building a deep document ends the process in C.
+        for number, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth > DEPTH or number > EVENTS:
+                raise ValueError("too deep or too large")
+        return yaml.load(text, Loader=_EvidenceLoader)  # noqa: S506 (safe)
+    except (yaml.YAMLError, RecursionError, TypeError, LookupError, ArithmeticError,
+            AttributeError) as exc:  # fmt: skip
+        raise ValueError(f"no YAML: {exc}") from exc
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

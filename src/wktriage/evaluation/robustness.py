@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wktriage.bundle import layout, manifest
 from wktriage.core.errors import UsageError
 from wktriage.evaluation import score
 from wktriage.judging.verdict import verdict_of
@@ -95,6 +96,9 @@ def run(chosen: Sequence[Trial], seed: int) -> Iterator[Finding]:
                 copy = Path(temporary) / f"{name}-{number}"
                 shutil.copytree(root, copy)
                 hurt(copy / trial.file, trial.damage, random.Random(f"{seed}{trial.file}"))  # noqa: S311
+                # It was lost when it was collected, not tampered with: that is another matter.
+                if trial.file != layout.MANIFEST:
+                    manifest.reseal(copy)
                 yield _judge(trial, copy)
                 shutil.rmtree(copy)
 

@@ -28,6 +28,9 @@ from wktriage.request import scenarios
 
 SCHEMA_VERSION = 1
 _CITATION = frozenset(Citation("", "").as_dict())
+MISMATCHES = 20
+"""Statements on what does not agree with the manifest that a verdict holds."""
+
 SHORTEST = 20
 """Shortest window (s) worth proposing: two publications of the simulator's counters."""
 
@@ -60,6 +63,8 @@ def judge(bundle: Bundle) -> dict[str, Any]:
     verdict = {
         "schema_version": SCHEMA_VERSION,
         "bundle": bundle.bundle_id,
+        "manifest_sha256": bundle.manifest_sha256,
+        "mismatches": _first_of(bundle.mismatches),
         "driver": bundle.driver,
         "replay_of": bundle.replay_of,
         "category": category,
@@ -85,7 +90,7 @@ def judge(bundle: Bundle) -> dict[str, Any]:
         },
         "settings": [setting.as_dict() for setting in differing],
         "evidence": evidence_lines(bundle, signal_set),
-        "inferred": [*bundle.inferred, *bundle.problems],
+        "inferred": [*bundle.inferred, *bundle.problems, *bundle.budget.statements()],
         "signals": signal_table(signal_set),
         "rules": [rule_trace(o) for o in decision.outcomes],
     }
@@ -168,6 +173,12 @@ def _confidence(bundle: Bundle, decision: Decision, signal_set: SignalSet) -> fl
     )
 
 
+def _first_of(mismatches: Sequence[str]) -> list[str]:
+    """Return the first few of what does not agree with the manifest, and how many more."""
+    more = len(mismatches) - MISMATCHES
+    return [*mismatches[:MISMATCHES], *([f"and {more} more"] if more > 0 else [])]
+
+
 def _damage(bundle: Bundle, signal_set: SignalSet) -> float:
     """Return the share of sources that are there but could not be used as they should."""
     invalid, samples = (
@@ -183,7 +194,7 @@ def _damage(bundle: Bundle, signal_set: SignalSet) -> float:
     ]
     lost = [f for f in expected if f not in scrapes and not bundle.exists(f + ".err")]
     gone = len(lost) / len(expected) if expected else 0.0
-    problems = min(0.2 * len(bundle.problems), 0.6)
+    problems = min(0.2 * (len(bundle.problems) + len(bundle.mismatches)), 0.6)
     return min(1.0, share + gone + problems)
 
 
@@ -220,7 +231,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         if set(value) == _CITATION:
             # Verbatim: it is checked again against the file.
-            return dict(value)
+            return value
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]

@@ -71,7 +71,9 @@ def table(panel: Mapping[str, Any], axis: Sequence[float]) -> dict[str, Any]:
     ``axis`` is (from, to) in seconds.
     """
     lines = panel["lines"]
-    step = next((n for n in STEPS if (axis[1] - axis[0]) / n <= FIGURE_ROWS), STEPS[-1])
+    length = axis[1] - axis[0]
+    longest = STEPS[-1] * math.ceil(length / (STEPS[-1] * FIGURE_ROWS))
+    step = next((n for n in STEPS if length / n <= FIGURE_ROWS), longest)
     known = [[v for v in line["y"] if v is not None] for line in lines]
     rows = [
         ("lowest", [show(min(k, default=None)) for k in known]),

@@ -5,14 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.readers import health, usage
-from wktriage.bundle.readers.jsonl import rows
-from wktriage.core.times import parse_time
 from wktriage.judging.signals.stalls import BUSY_CORES, IDLE_CORES
 from wktriage.judging.wording import clean
 
@@ -52,6 +49,7 @@ def of_node(
     node: str,
     probes: Sequence[health.Probe],
     used: Mapping[str, usage.Usage],
+    peers: usage.Busy,
     start: float,
     end: float,
 ) -> list[Span]:
@@ -69,7 +67,7 @@ def of_node(
         if start <= moment <= end:
             states[int(moment)] = (state, text)
 
-    for sample, still in zip(samples, _stills(node, used), strict=True):
+    for sample, still in zip(samples, _stills(node, used, peers), strict=True):
         if sample.state == "paused":
             see(sample.time, "paused", "container paused")
         elif sample.state == "running":
@@ -99,12 +97,10 @@ def of_node(
     for before, after in itertools.pairwise(s for s in samples if s.started_at is not None):
         if after.started_at != before.started_at:
             see(after.time, "started", "restarted")
-    for row in rows(bundle, "events.jsonl"):
-        name = usage.owner(row.data.get("name"), (node,))
-        moment = parse_time(row.data.get("time"))
+    for row in usage.events(bundle, bundle.nodes).get(node, []):
         action = str(row.data.get("action", ""))
-        if name == node and moment is not None and action in EVENTS:
-            see(moment, "down", EVENTS[action])
+        if row.time is not None and action in EVENTS:
+            see(row.time, "down", EVENTS[action])
     return coarse(list(_spans(sorted(states.items()), end)), start, end)
 
 
@@ -132,22 +128,16 @@ def coarse(spans: list[Span], start: float, end: float) -> list[Span]:
     return joined
 
 
-def _stills(node: str, used: Mapping[str, usage.Usage]) -> list[bool]:
+def busy(used: Mapping[str, usage.Usage]) -> usage.Busy:
+    """Return when which node worked."""
+    nodes = {name: one.samples for name, one in used.items() if name != usage.SIM}
+    return usage.Busy(nodes, BUSY_CORES)
+
+
+def _stills(node: str, used: Mapping[str, usage.Usage], peers: usage.Busy) -> list[bool]:
     """Tell of each sample of a node whether it took no CPU while a peer worked (within 2 s)."""
-    busy = sorted(
-        s.time
-        for name, other in used.items()
-        if name not in (node, usage.SIM)
-        for s in other.samples
-        if s.cpu_cores is not None and s.cpu_cores > BUSY_CORES
-    )
-
-    def near(moment: float) -> bool:
-        at = bisect_left(busy, moment - 2)
-        return at < len(busy) and busy[at] <= moment + 2
-
     return [
-        s.cpu_cores is not None and s.cpu_cores < IDLE_CORES and near(s.time)
+        s.cpu_cores is not None and s.cpu_cores < IDLE_CORES and peers.near(node, s.time)
         for s in (used[node].samples if node in used else ())
     ]
 

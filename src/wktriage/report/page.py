@@ -45,6 +45,8 @@ def render(bundle: Bundle, verdict: dict[str, Any]) -> str:
             where=words.where(verdict),
             step=words.next_step(verdict),
             settings=words.settings(verdict),
+            identity=words.identity(verdict),
+            tampered=words.tampered(verdict),
             script=Markup(script),  # noqa: S704 (our own asset, not evidence)
             style=Markup(style),  # noqa: S704 (our own asset, not evidence)
             script_hash=digest(script),

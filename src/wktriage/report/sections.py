@@ -14,11 +14,12 @@ from wktriage.judging import signals
 from wktriage.judging.signals.context import Context
 from wktriage.judging.signals.logs import templates as log_templates
 from wktriage.judging.wording import clean, show
-from wktriage.report import figures
+from wktriage.report import figures, words
 
 TEMPLATES_SHOWN = 40
 FUNCTIONS_SHOWN = 8
 LEAVES_SHOWN = 6
+FILES_SHOWN = 5000
 CITATIONS_SHOWN = 3
 COLLECTOR_NUMBERS = (("duration_s", "s"), ("bytes", ""))
 
@@ -76,7 +77,7 @@ def profiles(bundle: Bundle) -> list[dict[str, Any]]:
     shown: list[dict[str, Any]] = []
     for node in bundle.nodes:
         rel = f"pprof/{bundle.metrics_key(node)}-cpu.pb.gz"
-        data = bundle.read_bytes(rel) if bundle.exists(rel) else None
+        data = bundle.read_bytes(rel, pprof.CAP + 1) if bundle.exists(rel) else None
         profile = pprof.decode(data) if data else None
         if profile is None or not profile.total:
             shown.append({"node": node, "why": bundle.error(rel) or "not recorded", "groups": []})
@@ -126,10 +127,14 @@ def files(bundle: Bundle) -> list[dict[str, Any]]:
         if isinstance(e, dict) and isinstance(e.get("path"), str)
     }
     shown: list[dict[str, Any]] = []
-    for rel in sorted({*bundle.files, *listed}):
+    added = frozenset(bundle.added)
+    names = sorted({*bundle.files, *bundle.added, *listed})
+    for rel in names[:FILES_SHOWN]:
         digest = bundle.sha256(rel)
         met, status = "yes", "as listed" if listed else "present"
-        if not bundle.exists(rel):
+        if rel in added:
+            met, status = "no", "not in the manifest, not used"
+        elif not bundle.exists(rel):
             met, status = "no", "missing"
         elif not digest:
             met, status = "no", "cannot be read"
@@ -138,11 +143,12 @@ def files(bundle: Bundle) -> list[dict[str, Any]]:
         elif rel.endswith(".err"):
             met = "unknown"
             status = f"not fetched: {clean(bundle.error(rel.removesuffix('.err')), 120)}"
-        elif listed and rel not in listed and rel != "manifest.json":
-            met, status = "unknown", "not in the manifest"
         shown.append(
             {"path": rel, "bytes": bundle.size(rel), "sha256": digest, "met": met, "status": status}
         )
+    if more := len(names) - len(shown):
+        rest = {"path": words.counted(more, "more file"), "bytes": 0, "sha256": ""}
+        shown.append({**rest, "met": "unknown", "status": "not shown"})
     return shown
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from wktriage.judging.wording import clean
-from wktriage.report.words import next_step, settings
+from wktriage.report.words import identity, next_step, settings, tampered
 
 CAP = 700
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~#]|(?<!\w)_|_(?!\w)")
@@ -81,4 +81,6 @@ def render(verdict: Mapping[str, Any]) -> str:
         reason=reason_line(verdict),
         step=next_step(verdict).change,
         settings=settings(verdict),
+        identity=identity(verdict),
+        tampered=tampered(verdict),
     )

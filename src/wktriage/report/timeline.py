@@ -41,6 +41,7 @@ def build(bundle: Bundle, offered: float | None) -> Timeline:
     run = _axis([s.time for s in samples], bundle.window)
     probes = health.read(bundle)
     used = usage.read(bundle, bundle.nodes)
+    peers = lanes.busy(used)
     bands = panels.bands(bundle)
     for panel in panels.of_bundle(bundle, samples, offered, used, probes):
         shown = [
@@ -54,7 +55,7 @@ def build(bundle: Bundle, offered: float | None) -> Timeline:
             run.missing.append(panel.title)
     for node in bundle.nodes:
         run.lanes[node] = lanes.of_node(
-            bundle, node, probes.get(node, []), used, run.start, run.end
+            bundle, node, probes.get(node, []), used, peers, run.start, run.end
         )
     return run
 

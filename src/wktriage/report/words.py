@@ -15,6 +15,8 @@ from wktriage.core.paths import PROJECT
 
 NODES_SHOWN = 6
 REASONS_SHOWN = 3
+MISMATCHES_SHOWN = 5
+DIGEST_SHOWN = 16
 CONFIDENCE_WORDS = ((0.85, "very likely"), (0.7, "likely"), (0.5, "more likely than not"))
 CHECKOUT = "wukongim_checkout=PATH"
 CHECKOUT_NOTE = "PATH is your WuKongIM checkout."
@@ -119,6 +121,7 @@ def rows(verdict: Mapping[str, Any]) -> list[tuple[str | None, str]]:
     lines: list[tuple[str | None, str]] = []
     if verdict.get("replay_of"):
         lines.append((None, f"REPLAY of {verdict['replay_of']}"))
+    lines += [("TAMPERED", text) for text in tampered(verdict)]
     lines.append(("category", str(verdict.get("category", "unknown"))))
     confidence = verdict.get("confidence")
     if isinstance(confidence, int | float):
@@ -152,7 +155,26 @@ def rows(verdict: Mapping[str, Any]) -> list[tuple[str | None, str]]:
         lines.append(
             ("code", f"change needed: {fix.get('code_change_needed')}. {fix.get('reason')}")
         )
+    if verdict.get("bundle"):
+        lines.append(("bundle", identity(verdict)))
     return lines
+
+
+def identity(verdict: Mapping[str, Any]) -> str:
+    """Return which bundle a verdict is of: its id, and its manifest's hash, which nobody picks."""
+    digest = verdict.get("manifest_sha256")
+    name = str(verdict.get("bundle", "unknown"))
+    return f"{name}, manifest sha256 {str(digest)[:DIGEST_SHOWN]}" if digest else name
+
+
+def tampered(verdict: Mapping[str, Any]) -> list[str]:
+    """Return what does not agree with the manifest, the first few; empty when all does."""
+    mismatches = [str(text) for text in verdict.get("mismatches") or ()]
+    more = len(mismatches) - MISMATCHES_SHOWN
+    shown = mismatches[:MISMATCHES_SHOWN]
+    if more > 0:
+        shown.append(f"{counted(more, 'more file')}: wktriage verify BUNDLE lists all")
+    return shown
 
 
 def counted(number: int, noun: str) -> str:

@@ -29,7 +29,7 @@ def read(bundle: EvidenceFiles, window: tuple[float, float] | None) -> ClusterVi
     view = ClusterView()
     first: dict[str, float] = {}
     last: dict[str, float] = {}
-    for row in rows(bundle, "cluster.jsonl"):
+    for row in rows(bundle, "cluster.jsonl", whole=False):
         cluster = row.data.get("cluster")
         if row.time is None or not isinstance(cluster, dict):
             continue

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from wktriage.bundle.files import EXCERPT_CAP, EvidenceFiles
 from wktriage.core.json_files import parse_object
-from wktriage.core.text import AnyOf, grep
+from wktriage.core.text import AnyOf
 from wktriage.core.times import parse_time
 
 _PREFIX = rb"^(?:[\w.-]+ +\| ?)?(?:\d{4}-\d\d-\d\dT[\d:.]+Z )?"
@@ -77,8 +77,7 @@ def starts(bundle: EvidenceFiles, node: str) -> list[tuple[float, str, int]]:
     found: dict[float, tuple[float, str, int]] = {}
     for kind in ("app", "compose"):
         rel = f"logs/{kind}/{node}.log"
-        path = bundle.path(rel)
-        for number, line in grep(path, AnyOf(_STARTING)) if path else ():
+        for number, line in bundle.grep(rel, AnyOf(_STARTING)):
             stamp = _classify(line).stamp
             time = _time(stamp, {}) if stamp else None
             if time is not None:
@@ -123,11 +122,8 @@ def _scan_file(
     severe: bool,
     seen: set[bytes] | None,
 ) -> None:
-    path = bundle.path(rel)
-    if path is None:
-        return
     cache: dict[bytes, float | None] = {}
-    for number, line in grep(path, AnyOf(*texts)):
+    for number, line in bundle.grep(rel, AnyOf(*texts)):
         record = _classify(line)
         is_severe = record.level in SEVERE
         if record.level and severe != is_severe:

@@ -5,6 +5,7 @@ Field numbers are those of github.com/google/pprof/proto/profile.proto.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,7 +19,13 @@ _SYSCALL = re.compile(
     r"(?:^syscall\.|^internal/runtime/syscall|^runtime\.futex|^runtime\.epoll|"
     r"^golang\.org/x/sys/unix\.|^internal/poll\.|^runtime\.netpoll)"
 )
+CAP = 16 * 1024 * 1024
+"""Bytes of a profile, uncompressed, that are decoded; one of 30 s has about one million."""
+
 _SAMPLES_CAP = 500_000
+_FIELDS_CAP = 3_000_000
+_FRAMES_CAP = 512
+"""Fields of a profile; frames of a stack from the leaf (Go records 128 at most)."""
 
 
 @dataclass
@@ -44,7 +51,12 @@ class Profile:
 
 
 def decode(data: bytes) -> Profile | None:
-    """Decode an uncompressed profile.proto; None when it is damaged or holds no samples."""
+    """Decode an uncompressed profile.proto.
+
+    None when it is damaged, holds no samples, or more of anything than a real one.
+    """
+    if len(data) > CAP:
+        return None
     try:
         return _decode(data)
     except (ValueError, IndexError, KeyError, UnicodeDecodeError):
@@ -58,39 +70,42 @@ def _decode(data: bytes) -> Profile | None:
     samples: list[tuple[list[int], int]] = []
     types: list[int] = []
     profile = Profile()
-    for number, value in _fields(data):
+    left = Left(_FIELDS_CAP)
+    for number, value in _fields(data, left):
         if number == 6 and isinstance(value, bytes):
             strings.append(value.decode("utf-8", errors="replace"))
         elif number == 5 and isinstance(value, bytes):
-            entry = dict(_fields(value))
+            entry = dict(_fields(value, left))
             functions[_int(entry.get(1, 0))] = _int(entry.get(2, 0))
         elif number == 4 and isinstance(value, bytes):
             identity, lines = 0, []
-            for key, item in _fields(value):
+            for key, item in _fields(value, left):
                 if key == 1:
                     identity = _int(item)
                 elif key == 4 and isinstance(item, bytes):
-                    lines.append(_int(dict(_fields(item)).get(1, 0)))
+                    lines.append(_int(dict(_fields(item, left)).get(1, 0)))
             locations[identity] = lines
         elif number == 2 and isinstance(value, bytes):
             if len(samples) >= _SAMPLES_CAP:
                 return None
             stack: list[int] = []
             values: list[int] = []
-            for key, item in _fields(value):
+            for key, item in _fields(value, left):
                 target = stack if key == 1 else values if key == 2 else None
                 if target is not None:
-                    target.extend(_packed(item) if isinstance(item, bytes) else [_int(item)])
+                    target.extend(_packed(item, left) if isinstance(item, bytes) else [_int(item)])
             samples.append((stack, values[-1] if values else 0))
         elif number == 1 and isinstance(value, bytes):
-            types.append(_int(dict(_fields(value)).get(1, 0)))
+            types.append(_int(dict(_fields(value, left)).get(1, 0)))
         elif number == 10:
             profile.duration = _int(value) / 1e9
     if not samples or not strings or "cpu" not in {strings[t] for t in types if t < len(strings)}:
         return None
     names = {f: strings[s] for f, s in functions.items() if s < len(strings)}
     for stack, weight in samples:
-        frames = [names.get(f, "?") for location in stack for f in locations.get(location, [])]
+        # Inlined functions are lines of one location: a few lists can name very many frames.
+        inner = (f for location in stack for f in locations.get(location, ()))
+        frames = [names.get(f, "?") for f in itertools.islice(inner, _FRAMES_CAP)]
         profile.total += weight
         leaf = frames[0] if frames else "?"
         profile.flat[leaf] = profile.flat.get(leaf, 0) + weight
@@ -121,9 +136,24 @@ def _int(value: int | bytes) -> int:
     return value
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+class Left:
+    """How many more fields and numbers a profile may have."""
+
+    def __init__(self, count: int) -> None:
+        """Take the count."""
+        self.count = count
+
+    def one_less(self) -> None:
+        """Count one. Raises ValueError when there may be none more."""
+        self.count -= 1
+        if self.count < 0:
+            raise ValueError("more fields than any real profile has")
+
+
+def _fields(data: bytes, left: Left) -> Iterator[tuple[int, int | bytes]]:
     position = 0
     while position < len(data):
+        left.one_less()
         key, position = _varint(data, position)
         kind = key & 7
         if kind == 0:
@@ -154,10 +184,11 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
             raise ValueError("varint too long")
 
 
-def _packed(data: bytes) -> list[int]:
+def _packed(data: bytes, left: Left) -> list[int]:
     found: list[int] = []
     position = 0
     while position < len(data):
+        left.one_less()
         value, position = _varint(data, position)
         found.append(value)
     return found

@@ -13,14 +13,23 @@ from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from wktriage.bundle.readers.jsonl import number
+
 SCRAPE_CAP = 16 * 1024 * 1024
 """Bytes read of one scrape (upstream's own client stops at 8 MiB)."""
 
 _HEADER = re.compile(rb"^# (?:HELP|TYPE) ([A-Za-z_:][\w:]*)", re.MULTILINE)
-_SAMPLE_CAP = 50_000
+_SAMPLE_CAP, _SCRAPE_SAMPLES_CAP = 50_000, 150_000
+"""Series of a family, and of all wanted families of a scrape."""
+
+_LINE_CAP, _LABELS_CAP = 4096, 64
+"""Characters and labels of a series: the library's time grows with their square."""
+
+POINT_BYTES, SERIES_BYTES = 120, 1000
+"""Bytes of memory that a point takes, and name and labels of a series that was not seen before."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Point:
     """One series of one scrape. ``series`` is its text as written in the file."""
 
@@ -32,12 +41,16 @@ class Point:
 
 @dataclass
 class Scrape:
-    """One /metrics scrape. ``families`` holds the wanted families that were there."""
+    """One /metrics scrape. ``families`` holds the wanted families that were there.
+
+    ``size`` is how many points they have.
+    """
 
     file: str
     families: dict[str, list[Point]] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)
     last_family: str = ""
+    size: int = 0
 
     def known(self, family: str) -> bool:
         """Tell whether the scrape can speak of a family: it is there, or absent for certain."""
@@ -55,12 +68,18 @@ class Scrape:
 
 
 def parse(
-    data: bytes, wanted: Iterable[str], file: str = "", needles: Mapping[str, bytes] | None = None
+    data: bytes,
+    wanted: Iterable[str],
+    file: str = "",
+    needles: Mapping[str, bytes] | None = None,
+    known: dict[str, Point] | None = None,
 ) -> Scrape:
     """Parse the wanted families out of a scrape; a damaged family is noted, never guessed.
 
-    ``needles`` keeps, for a family, only the lines that hold that text.
+    ``needles`` keeps, for a family, only the lines that hold that text. ``known`` holds a point of
+    each series that was seen before: what is alike is kept once.
     """
+    series = {} if known is None else known
     scrape = Scrape(file)
     if not data:
         return scrape
@@ -90,17 +109,23 @@ def parse(
             header, *lines = block.split(b"\n")
             kept = [line for line in lines if needles[family] in line]
             block = b"\n".join([header, *kept, b""])
-        points = _parse_block(block.decode("utf-8", errors="replace"))
-        if points is None:
+        points = _parse_block(block.decode("utf-8", errors="replace"), series)
+        if points is None or scrape.size + len(points) > _SCRAPE_SAMPLES_CAP:
             scrape.damaged.add(family)
         else:
             scrape.families[family] = points
+            scrape.size += len(points)
     return scrape
 
 
-def _parse_block(block: str) -> list[Point] | None:
+def _parse_block(block: str, known: dict[str, Point]) -> list[Point] | None:
     lines = [line for line in block.split("\n")[1:] if line and line[0] != "#"]
     if len(lines) > _SAMPLE_CAP or "\ufffd" in block:
+        return None
+    alike = _as_before(lines, known)
+    if alike is not None:
+        return alike
+    if not all(map(_plain, lines)):
         return None
     try:
         samples = [s for f in text_string_to_metric_families(block) for s in f.samples]
@@ -108,10 +133,41 @@ def _parse_block(block: str) -> list[Point] | None:
         return None
     if len(samples) != len(lines):
         return None
-    return [
-        Point(sample.name, sample.labels, float(sample.value), line.rsplit(" ", 1)[0])
-        for sample, line in zip(samples, lines, strict=True)
-    ]
+    points = []
+    for sample, line in zip(samples, lines, strict=True):
+        value = number(sample.value)
+        if value is None:
+            # Not finite: to leave it out would make it zero.
+            return None
+        series = line.rsplit(" ", 1)[0]
+        point = Point(sample.name, sample.labels, value, series)
+        known.setdefault(series, point)
+        points.append(point)
+    return points
+
+
+def _as_before(lines: list[str], known: Mapping[str, Point]) -> list[Point] | None:
+    """Return the points of lines whose series were all parsed before; None for others."""
+    points = []
+    for line in lines:
+        series, _, text = line.rpartition(" ")
+        before = known.get(series)
+        if before is None or "_" in text:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            return None
+        if not math.isfinite(value):
+            return None
+        points.append(Point(before.name, before.labels, value, before.series))
+    return points
+
+
+def _plain(line: str) -> bool:
+    if len(line) > _LINE_CAP:
+        return False
+    return line.count("=") <= _LABELS_CAP and line.count("\\") <= _LABELS_CAP
 
 
 def _matches(have: Mapping[str, str], want: Mapping[str, str | Sequence[str]]) -> bool:
@@ -218,7 +274,7 @@ def _cumulative(
     counts: dict[tuple[tuple[str, str], ...], list[float]] = {}
     buckets: dict[tuple[tuple[str, str], ...], dict[float, float]] = {}
     for point in scrape.families.get(family, ()):
-        if not math.isfinite(point.value) or not _matches(point.labels, labels):
+        if not _matches(point.labels, labels):
             continue
         key = tuple(sorted((k, v) for k, v in point.labels.items() if k != "le"))
         entry = counts.setdefault(key, [0.0, 0.0])
@@ -252,7 +308,7 @@ def increase(
     old = {p.series: p.value for p in before.families.get(family, ())} if before else {}
     grown: list[tuple[float, Point]] = []
     for point in after.families.get(family, ()):
-        if not math.isfinite(point.value) or (where is not None and not where(point.labels)):
+        if where is not None and not where(point.labels):
             continue
         was = old.get(point.series, 0.0)
         delta = point.value - was if point.value >= was else point.value

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wktriage.bundle.files import EvidenceFiles
-from wktriage.bundle.readers.jsonl import number, rows
+from wktriage.bundle.readers.jsonl import Row, number, rows
 
 SIM = "wk-sim"
+_NAME_CAP, _NAMES_CAP = 128, 100_000
+"""Characters of a container's name, and how many different ones are looked at."""
 _SIZE = re.compile(r"^\s*([0-9.]+)\s*([kKMGTP]?i?)B\s*$")
 _FACTOR = {
     "": 1.0,
@@ -58,39 +61,119 @@ class Usage:
         return [s for s in self.samples if start <= s.time <= end]
 
 
+class Busy:
+    """When which node used more CPU than ``above`` (cores); ``sampled`` counts those sampled."""
+
+    def __init__(self, samples: Mapping[str, Sequence[UsageSample]], above: float) -> None:
+        """Take the samples by node."""
+        self.sampled = sum(bool(of_node) for of_node in samples.values())
+        self._moments = sorted(
+            (s.time, node)
+            for node, of_node in samples.items()
+            for s in of_node
+            if s.cpu_cores is not None and s.cpu_cores > above
+        )
+
+    def near(self, node: str, moment: float) -> bool:
+        """Tell whether another node was busy within 2 s."""
+        start = bisect_left(self._moments, (moment - 2.0, ""))
+        for at in range(start, len(self._moments)):
+            time, name = self._moments[at]
+            if time > moment + 2.0:
+                return False
+            if name != node:
+                return True
+        return False
+
+
 def parse_size(text: object) -> float | None:
     """Return bytes of a docker size such as ``6.605MiB``; None for anything else."""
     found = _SIZE.match(text) if isinstance(text, str) else None
     try:
-        return float(found.group(1)) * _FACTOR[found.group(2)] if found else None
+        return number(float(found.group(1)) * _FACTOR[found.group(2)]) if found else None
     except (ValueError, KeyError):
         return None
 
 
-def owner(name: object, known: Iterable[str]) -> str | None:
-    """Return which node or simulator a container name such as ``wk-wk-node1-1`` belongs to."""
-    if not isinstance(name, str):
+def parse_percent(text: object) -> float | None:
+    """Return the share that a percentage such as ``12.5%`` is; None for anything else."""
+    try:
+        share = float(text.rstrip("%")) / 100 if isinstance(text, str) else None
+    except ValueError:
         return None
-    name = name.lstrip("/")
-    for candidate in sorted(known, key=len, reverse=True):
-        if name == candidate or re.search(rf"(?:^|[-_]){re.escape(candidate)}(?:[-_]|$)", name):
-            return candidate
-    return None
+    return number(share)
+
+
+def owner(name: object, known: Iterable[str]) -> str | None:
+    """Return which node or simulator a container name such as ``wk-wk-node1-1`` belongs to.
+
+    Of several the one with the longest name.
+    """
+    return Owners(known).of(name)
+
+
+class Owners:
+    """Tells whose a container is, by name, in a time that does not grow with the nodes."""
+
+    def __init__(self, known: Iterable[str]) -> None:
+        """Take the names of nodes and simulator."""
+        self._known = frozenset(known)
+        self._longest = max(map(len, self._known), default=0)
+        self._seen: dict[str, str | None] = {}
+
+    def of(self, name: object) -> str | None:
+        """Return the node or simulator of a container's name, None for anything else."""
+        if not isinstance(name, str):
+            return None
+        name = name.lstrip("/")[:_NAME_CAP]
+        if name not in self._seen:
+            if len(self._seen) >= _NAMES_CAP:
+                return None
+            self._seen[name] = self._find(name)
+        return self._seen[name]
+
+    def _find(self, name: str) -> str | None:
+        cuts = [i for i, c in enumerate(name) if c in "-_"]
+        parts = (
+            name[start:end]
+            for start in (0, *(i + 1 for i in cuts))
+            for end in (*cuts, len(name))
+            if start < end <= start + self._longest
+        )
+        inside = [part for part in parts if part in self._known]
+        return max(inside, key=len, default=None)
 
 
 def read(bundle: EvidenceFiles, nodes: Iterable[str]) -> dict[str, Usage]:
     """Return usage by name of ``nodes`` and ``wk-sim``; plain bundles have docker-stats.jsonl."""
-    known = (*nodes, SIM)
+    return bundle.once("usage", lambda: _read(bundle, Owners((*nodes, SIM))))
+
+
+def events(bundle: EvidenceFiles, nodes: Iterable[str]) -> dict[str, list[Row]]:
+    """Return the container events that have a time, by name of ``nodes`` and ``wk-sim``."""
+    return bundle.once("events", lambda: _events(bundle, Owners((*nodes, SIM))))
+
+
+def _events(bundle: EvidenceFiles, known: Owners) -> dict[str, list[Row]]:
+    by_name: dict[str, list[Row]] = {}
+    for row in rows(bundle, "events.jsonl"):
+        name = known.of(row.data.get("name"))
+        if row.time is not None and name is not None:
+            by_name.setdefault(name, []).append(row)
+    return by_name
+
+
+def _read(bundle: EvidenceFiles, known: Owners) -> dict[str, Usage]:
     if bundle.size("resources.jsonl"):
         return _read_resources(bundle, known)
     return _read_docker_stats(bundle, known)
 
 
-def _read_resources(bundle: EvidenceFiles, known: tuple[str, ...]) -> dict[str, Usage]:
+def _read_resources(bundle: EvidenceFiles, known: Owners) -> dict[str, Usage]:
     found: dict[str, Usage] = {}
     last: dict[str, tuple[float, float]] = {}
-    for row in rows(bundle, "resources.jsonl"):
-        name = owner(row.data.get("name"), known)
+    for row in rows(bundle, "resources.jsonl", whole=False):
+        name = known.of(row.data.get("name"))
         if name is None or row.time is None:
             continue
         usage = found.setdefault(name, Usage("resources.jsonl"))
@@ -124,17 +207,13 @@ def _read_resources(bundle: EvidenceFiles, known: tuple[str, ...]) -> dict[str, 
     return found
 
 
-def _read_docker_stats(bundle: EvidenceFiles, known: tuple[str, ...]) -> dict[str, Usage]:
+def _read_docker_stats(bundle: EvidenceFiles, known: Owners) -> dict[str, Usage]:
     found: dict[str, Usage] = {}
-    for row in rows(bundle, "docker-stats.jsonl"):
-        name = owner(row.data.get("Name"), known)
+    for row in rows(bundle, "docker-stats.jsonl", whole=False):
+        name = known.of(row.data.get("Name"))
         if name is None or row.time is None:
             continue
-        percent = row.data.get("CPUPerc")
-        try:
-            cores = float(str(percent).rstrip("%")) / 100 if percent is not None else None
-        except ValueError:
-            cores = None
+        cores = parse_percent(row.data.get("CPUPerc"))
         used, _, limit = str(row.data.get("MemUsage", "")).partition(" / ")
         found.setdefault(name, Usage("docker-stats.jsonl")).samples.append(
             UsageSample(row.time, row.line, cores, parse_size(used), parse_size(limit), None)

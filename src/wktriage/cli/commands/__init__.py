@@ -20,7 +20,8 @@ MODULES = {
     "score": "judge",
     "teardown": "triage",
     "triage": "triage",
-    "verify-citations": "judge",
+    "verify": "verify",
+    "verify-citations": "verify",
 }
 """Which module has which subcommand."""
 

@@ -1,10 +1,10 @@
-"""``wktriage classify|explain|verify-citations|score``: judging, without Ansible."""
+"""``wktriage classify|explain|score``: judging, without Ansible."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,11 @@ import click
 
 from wktriage.bundle.archive import opened
 from wktriage.bundle.bundle import Bundle
-from wktriage.bundle.citations import verify_citation
 from wktriage.cli import console, exit_codes
 from wktriage.cli.output import say
-from wktriage.core import paths
+from wktriage.core import budget, paths
 from wktriage.core.errors import UsageError
 from wktriage.core.json_files import read_object
-from wktriage.core.model import Citation
 from wktriage.core.paths import PROJECT
 from wktriage.core.suggestions import did_you_mean
 from wktriage.judging import verdict_files
@@ -50,16 +48,38 @@ MARKS = {"fired": "+", "not_fired": "-", "unknown": "?"}
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.option("--out", type=OUT, help="Write verdict.json, summary.md, report.html there.")
 @click.option("--runs-dir", type=OUT, help="Where this harness keeps its bundles. Default: runs.")
-def classify(bundle: Path, as_json: bool, out: Path | None, runs_dir: Path | None) -> int:
+@click.option(
+    "--budget-seconds",
+    type=click.FloatRange(min=1),
+    default=budget.SECONDS,
+    show_default=True,
+    help="CPU time that reading the bundle may take.",
+)
+@click.option(
+    "--budget-mb",
+    type=click.FloatRange(min=10),
+    default=budget.MEGABYTES,
+    show_default=True,
+    help="Memory that what is read may take.",
+)
+def classify(
+    bundle: Path,
+    as_json: bool,
+    out: Path | None,
+    runs_dir: Path | None,
+    budget_seconds: float,
+    budget_mb: float,
+) -> int:
     """Judge BUNDLE, a directory or a tar archive.
 
     Bundles in WuKongIM's plain layout are taken too, and what had to be inferred is listed.
     Reports are written into a bundle that lies under this harness's directory of runs. An archive,
     and a directory anywhere else, stay as they are: name another directory with --out to get them.
+    What cannot be read within the budget is unknown, and the report says so.
     Exit codes: 0 healthy, 3 a classified problem, 4 inconclusive, 5 baseline failed.
     """
     with opened(bundle) as directory:
-        evidence = Bundle.open(directory)
+        evidence = Bundle.open(directory, budget.Budget(budget_seconds, budget_mb))
         verdict = judge(evidence)
         ours = verdict_files.is_ours(bundle, runs_dir or paths.runs_dir())
         target = out or (bundle if bundle.is_dir() and ours else None)
@@ -161,55 +181,6 @@ def _place(citation: Mapping[str, Any]) -> str:
     return place
 
 
-@click.command("verify-citations")
-@click.argument("bundle", type=PATH)
-def verify_citations(bundle: Path) -> int:
-    """Check the citations of BUNDLE's verdict.
-
-    Each is looked up in the files as they are now. Takes the verdict.json in the bundle; without
-    one, judges the bundle first.
-    """
-    checked: dict[Citation, str | None] = {}
-    with opened(bundle) as directory:
-        evidence = Bundle.open(directory)
-        verdict = _written(directory) or judge(evidence)
-        for citation in citations(verdict):
-            if citation not in checked:
-                checked[citation] = verify_citation(evidence, citation)
-    wrong = sorted({why for why in checked.values() if why is not None})
-    for why in wrong:
-        say(clean(why, 400), err=True)
-    bare = [r["rule"] for r in verdict["reasons"] if not r["citations"]]
-    for rule in bare:
-        say(f"{clean(rule, 80)}: a reason without a citation", err=True)
-    say(f"{words.counted(len(checked), 'citation')}, {len(wrong)} wrong")
-    return 3 if wrong or bare else 0
-
-
-def _written(directory: Path) -> dict[str, Any] | None:
-    """Return the verdict that lies in a bundle, None without one. Raises UsageError."""
-    file = directory / "verdict.json"
-    if not file.is_file():
-        return None
-    verdict = read_object(file)
-    if verdict is None:
-        raise UsageError(f"{file} is not a JSON object: delete it or classify again")
-    return verdict
-
-
-def citations(value: Any) -> Iterator[Citation]:
-    """Yield every citation anywhere in a verdict."""
-    keys = set(Citation("", "").as_dict())
-    if isinstance(value, Mapping):
-        if set(value) == keys:
-            yield Citation(**value)
-            return
-        value = list(value.values())
-    if isinstance(value, list):
-        for item in value:
-            yield from citations(item)
-
-
 @click.command("score")
 @click.argument("directories", nargs=-1, type=PATH)
 @click.option("--labels", type=PATH, help="Labels file. Default: labels.jsonl in the directory.")
@@ -250,5 +221,5 @@ def score_command(directories: tuple[Path, ...], labels: Path | None, beside: Pa
 
 def register(group: click.Group) -> None:
     """Add the judging commands to ``wktriage``."""
-    for command in (classify, explain, verify_citations, score_command):
+    for command in (classify, explain, score_command):
         group.add_command(command)

@@ -267,7 +267,6 @@ def _users(ctx: Context) -> None:
         "active_users",
         "active_users_changes",
         "active_users_missing_ratio",
-        "reconnected_users",
     )
     inside: list[Sample] = []
     if ctx.window is not None:
@@ -276,10 +275,13 @@ def _users(ctx: Context) -> None:
             for s in ctx.samples
             if s.state is not None and ctx.window[0] <= s.time <= ctx.window[1]
         ]
-    if not inside:
+    _reconnected(ctx, inside)
+    counted = [(s, s.active_users) for s in inside if s.active_users is not None]
+    if not counted:
         for name in names:
-            ctx.put(name, None, why="no status in the window")
+            ctx.put(name, None, why=_no_users(inside))
         return
+    inside = [s for s, _ in counted]
     cites = [ctx.cite_status(s, "active_users") for s in (inside[0], inside[-1])]
     ctx.put("active_users", inside[-1].active_users, cites)
     changed = [
@@ -295,15 +297,27 @@ def _users(ctx: Context) -> None:
         not_before=changed[0][0].time if changed else None,
     )
     users = number(ctx.config.get("total_users", ctx.bundle.workload.get("users")))
-    lowest = min(inside, key=lambda s: s.active_users)
+    lowest, fewest = min(counted, key=lambda entry: entry[1])
     ctx.put(
         "active_users_missing_ratio",
-        max(0.0, 1 - lowest.active_users / users) if users else None,
+        max(0.0, 1 - fewest / users) if users else None,
         [ctx.cite_status(lowest, "active_users"), *_config_cites(ctx, "total_users")],
         why="the number of users is not recorded",
     )
+
+
+def _no_users(inside: list[Sample]) -> str:
+    return "the simulator did not tell its users" if inside else "no status in the window"
+
+
+def _reconnected(ctx: Context, inside: list[Sample]) -> None:
+    counted = [(s, s.reconnected) for s in inside if s.reconnected is not None]
+    if not counted:
+        ctx.put("reconnected_users", None, why=_no_users(inside))
+        return
+    (first, before), (last, after) = counted[0], counted[-1]
     ctx.put(
         "reconnected_users",
-        max(0.0, inside[-1].reconnected - inside[0].reconnected),
-        [ctx.cite_status(s, "reconnected_users") for s in (inside[0], inside[-1])],
+        max(0.0, after - before),
+        [ctx.cite_status(s, "reconnected_users") for s in (first, last)],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wktriage.bundle.readers import prom
 from wktriage.bundle.readers.jsonl import number
 from wktriage.core.model import Citation
-from wktriage.judging.signals.context import Context, PerNode, median
+from wktriage.judging.signals.context import CITE_MAX, Context, Others, PerNode
 from wktriage.judging.signals.metric_map import SENDACKS
 from wktriage.judging.signals.metrics import P
 
@@ -122,9 +122,11 @@ def _sendacks(ctx: Context) -> None:
             continue
         answered[node], rates[node] = grown[0], grown[0] / users
         cites += ctx.metrics.cite_counter(node, SENDACKS, grown[1])[:2]
+    cites = list(dict.fromkeys(cites))[:CITE_MAX]
+    other_rates, other_answers = Others(rates), Others(answered)
     for node in ctx.nodes:
-        middle = median([v for n, v in rates.items() if n != node])
-        enough = (median([v for n, v in answered.items() if n != node]) or 0.0) >= MIN_SENDACKS
+        middle = other_rates.median(node)
+        enough = (other_answers.median(node) or 0.0) >= MIN_SENDACKS
         ctx.put(
             "sends_per_connection_vs_peers",
             rates[node] / middle if node in rates and middle and enough else None,

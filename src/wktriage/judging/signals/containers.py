@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from bisect import bisect_left, bisect_right
+
+from wktriage.bundle.readers.usage import UsageSample
 from wktriage.core.model import Citation
 from wktriage.judging.signals.context import Context, PerNode
 from wktriage.judging.signals.evidence import GONE_STATES, Evidence, cite_states, state_event
@@ -74,6 +78,22 @@ def _containers(ctx: Context) -> None:
         state_event(ctx, "node_oom_killed", node, evidence, ctx.cite_usage(node, recorded[:1]), why)
 
 
+def _listed(ctx: Context) -> list[tuple[UsageSample, str]]:
+    """Return what was seen of all nodes in the span, in order of time, with its node."""
+    if ctx.span is None:
+        return []
+    seen = [(s, n) for n in ctx.nodes if n in ctx.usage for s in ctx.usage[n].within(*ctx.span)]
+    return sorted(seen, key=_when)
+
+
+def _when(entry: tuple[UsageSample, str]) -> float:
+    return entry[0].time
+
+
+def _first_of_others(listed: list[tuple[UsageSample, str]], node: str, start: int) -> UsageSample:
+    return next(s for s, n in itertools.islice(listed, start, None) if n != node)
+
+
 def _vanished(ctx: Context, node: str) -> tuple[list[Evidence], list[Citation]]:
     """Return (evidence that the container went away, evidence that it stayed) of docker stats.
 
@@ -83,16 +103,16 @@ def _vanished(ctx: Context, node: str) -> tuple[list[Evidence], list[Citation]]:
     if usage is None or usage.file != "docker-stats.jsonl" or ctx.span is None:
         return [], []
     inside = usage.within(*ctx.span)
-    others = [
-        s for n in ctx.nodes if n != node and n in ctx.usage for s in ctx.usage[n].within(*ctx.span)
-    ]
-    if not others:
+    listed = ctx.bundle.once("listed", lambda: _listed(ctx))
+    latest = next((s.time for s, n in reversed(listed) if n != node), None)
+    if latest is None:
         return [], []
-    newest = max(others, key=lambda s: s.time)
+    newest = _first_of_others(listed, node, bisect_left(listed, latest, key=_when))
     last = inside[-1].time if inside else ctx.span[0]
     if newest.time - last <= GONE_S:
         return [], ctx.cite_usage(node, inside[-1:])
-    later = min((s for s in others if s.time > last + 1.0), key=lambda s: s.time, default=newest)
+    # The newest of them is later than that.
+    later = _first_of_others(listed, node, bisect_right(listed, last + 1.0, key=_when))
     cites = [*ctx.cite_usage(node, inside[-1:]), ctx.bundle.cite(usage.file, line=newest.line)]
     return [Evidence(cites, later.time, last)], []
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -43,14 +44,13 @@ class Context:
         self.nodes = bundle.nodes
         self.window = bundle.window
         self.signals = SignalSet(names=catalogue(), nodes=bundle.nodes)
-        self.damaged_status: list[int] = []
 
     # -- evidence -----------------------------------------------------------------------------
 
     @cached_property
     def samples(self) -> list[status.Sample]:
         """All status samples that have a time."""
-        return status.samples(self.bundle, self.damaged_status)
+        return status.samples(self.bundle)
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -70,12 +70,7 @@ class Context:
     @cached_property
     def events(self) -> dict[str, list[jsonl.Row]]:
         """Container events that have a time, by node name and wk-sim."""
-        by_name: dict[str, list[jsonl.Row]] = {}
-        for row in jsonl.rows(self.bundle, "events.jsonl"):
-            name = usage.owner(row.data.get("name"), (*self.nodes, usage.SIM))
-            if row.time is not None and name is not None:
-                by_name.setdefault(name, []).append(row)
-        return by_name
+        return usage.events(self.bundle, self.nodes)
 
     @cached_property
     def log_starts(self) -> dict[str, list[tuple[float, str, int]]]:
@@ -149,6 +144,7 @@ class Context:
         """
         self.signals.require(name)
         unit = catalogue()[name]["unit"]
+        value = tidy(value)
         if value is None:
             self.signals.add(
                 Signal(name, unit, None, node, why_unknown=why or "the evidence is missing")
@@ -160,7 +156,7 @@ class Context:
                 Signal(name, unit, None, node, why_unknown="no evidence could be cited")
             )
             return
-        self.signals.add(Signal(name, unit, tidy(value), node, kept, iso(since), iso(not_before)))
+        self.signals.add(Signal(name, unit, value, node, kept, iso(since), iso(not_before)))
 
     def value(self, name: str, node: str | None = None) -> Any:
         """Return the value of a signal stated before, None when unknown or not stated."""
@@ -258,13 +254,53 @@ def tidy(value: Value) -> Value:
     return value[:200] if isinstance(value, str) else value
 
 
-def median(values: Sequence[float]) -> float | None:
+def median(values: Sequence[float], *, is_sorted: bool = False) -> float | None:
     """Return the median, None of nothing."""
     if not values:
         return None
-    ordered = sorted(values)
+    ordered = values if is_sorted else sorted(values)
     middle = len(ordered) // 2
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+class Others:
+    """The median of all values but one's own, in a time that does not grow with their number."""
+
+    def __init__(self, values: Mapping[str, float | None]) -> None:
+        """Take the values by name; None is unknown."""
+        self._values = values
+        self._ordered = sorted(v for v in values.values() if v is not None)
+
+    def median(self, name: str) -> float | None:
+        """Return the median of the known values of all others, None of nothing."""
+        mine = self._values.get(name)
+        if mine is None:
+            return median(self._ordered, is_sorted=True)
+        own = bisect_left(self._ordered, mine)
+        count = len(self._ordered) - 1
+        if count < 1:
+            return None
+        middle = count // 2
+
+        def at(place: int) -> float:
+            return self._ordered[place if place < own else place + 1]
+
+        return at(middle) if count % 2 else (at(middle - 1) + at(middle)) / 2
+
+
+def versus_peers(
+    ctx: Context, name: str, of: str, why: str = "it is unknown for this node or for its peers"
+) -> None:
+    """State how a node's value compares with the median of the other nodes."""
+    values = {node: ctx.number(of, node) for node in ctx.nodes}
+    others = Others(values)
+    cites = [c for n in ctx.nodes for c in ctx.cites(of, n)[:2]]
+    # Only so many are kept: not to look through all of them once for every node.
+    cites = list(dict.fromkeys(cites))[:CITE_MAX]
+    for node, mine in values.items():
+        middle = others.median(node)
+        ratio = mine / middle if mine is not None and middle else None
+        ctx.put(name, ratio, cites, node=node, why=why)
 
 
 def quantile(values: Sequence[float], q: float) -> float | None:

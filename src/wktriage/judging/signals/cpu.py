@@ -5,15 +5,15 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-import yaml
-
 from wktriage.bundle.readers import host_cpu
 from wktriage.bundle.readers.host_cpu import HostSamples
 from wktriage.bundle.readers.jsonl import Row, number, rows
 from wktriage.bundle.readers.usage import SIM, UsageSample
 from wktriage.core.model import Citation
-from wktriage.judging.signals.context import Context, PerNode, median
+from wktriage.core.yaml_files import parse_evidence
+from wktriage.judging.signals.context import Context, PerNode, versus_peers
 
+COMPOSE_CAP = 1024 * 1024
 NO_CPU = "no CPU samples in the window"
 NO_HOST = "host.jsonl holds no usable sample in the window"
 MCACHE_IN_USE = "go_memstats_mcache_inuse_bytes"
@@ -70,6 +70,10 @@ def throttled(ctx: Context, entity: str) -> tuple[float | None, list[Citation]]:
 
 def ncpu(ctx: Context) -> tuple[float | None, list[Citation]]:
     """Return the host's logical CPUs; None when not recorded."""
+    return ctx.bundle.once("ncpu", lambda: _ncpu(ctx))
+
+
+def _ncpu(ctx: Context) -> tuple[float | None, list[Citation]]:
     for row in rows(ctx.bundle, "host.jsonl"):
         cpus = number(row.data.get("ncpu"))
         if cpus:
@@ -131,14 +135,8 @@ def limit_of(ctx: Context, entity: str) -> tuple[float | None, list[Citation]]:
 
 
 def _compose_limit(ctx: Context, entity: str) -> float | None:
-    text = ctx.bundle.read_text("compose-config.yml", 1024 * 1024)
-    if text is None or "cpus:" not in text:
-        return None
-    try:
-        document: Any = yaml.safe_load(text)
-        service = document["services"][entity]
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError):
-        return None
+    services = ctx.bundle.once("services", lambda: _services(ctx))
+    service = services.get(entity)
     if not isinstance(service, dict):
         return None
     deploy: Any = service
@@ -146,11 +144,25 @@ def _compose_limit(ctx: Context, entity: str) -> float | None:
         deploy = deploy.get(key) if isinstance(deploy, dict) else None
     for value in (service.get("cpus"), deploy):
         try:
-            if value is not None and float(value) > 0:
-                return float(value)
-        except (TypeError, ValueError):
+            cpus = number(float(value)) if isinstance(value, str | int | float) else None
+        except (ValueError, OverflowError):
             continue
+        if cpus is not None and cpus > 0:
+            return cpus
     return None
+
+
+def _services(ctx: Context) -> dict[str, Any]:
+    """Return the services of the compose configuration, by name."""
+    text = ctx.bundle.read_text("compose-config.yml", COMPOSE_CAP)
+    if text is None or "cpus:" not in text:
+        return {}
+    try:
+        document = parse_evidence(text)
+    except ValueError:
+        return {}
+    services = document.get("services") if isinstance(document, dict) else None
+    return services if isinstance(services, dict) else {}
 
 
 def _nodes(ctx: Context) -> None:
@@ -181,21 +193,12 @@ def _nodes(ctx: Context) -> None:
         default_why="the CPU or its limit is not recorded",
     )
     ctx.gather("node_throttled_ratio", "max", per_node=throttling, default_why="it is not recorded")
-    for node in ctx.nodes:
-        mine = ctx.number("node_cpu_cores", node)
-        others = [
-            v
-            for other in ctx.nodes
-            if other != node and (v := ctx.number("node_cpu_cores", other)) is not None
-        ]
-        middle = median(others)
-        ctx.put(
-            "node_cpu_vs_peers",
-            mine / middle if mine is not None and middle else None,
-            [c for n in ctx.nodes for c in ctx.cites("node_cpu_cores", n)[:2]],
-            node=node,
-            why="the CPU of this node or of its peers is unknown",
-        )
+    versus_peers(
+        ctx,
+        "node_cpu_vs_peers",
+        "node_cpu_cores",
+        "the CPU of this node or of its peers is unknown",
+    )
 
 
 def _from_metrics(ctx: Context, node: str) -> tuple[float | None, list[Citation]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wktriage.core.model import Citation
-from wktriage.judging.signals.context import Context, PerNode, median
+from wktriage.judging.signals.context import CITE_MAX, Context, Others, PerNode
 from wktriage.judging.signals.latency import most_frequent
 from wktriage.judging.signals.metrics import P
 
@@ -156,13 +156,15 @@ def _services(ctx: Context) -> None:
         ctx.cites("rpc_errors"),
         why="no scrapes",
     )
+    others = Others(served)
+    cites = [c for n in served for c in ctx.cites("rpc_errors", n)[:1]]
+    cites = list(dict.fromkeys(cites))[:CITE_MAX]
     for node in ctx.nodes:
-        others = [v for n, v in served.items() if n != node]
-        middle = median(others)
+        middle = others.median(node)
         ctx.put(
             "rpc_served_vs_peers",
             served[node] / middle if node in served and middle else None,
-            [c for n in served for c in ctx.cites("rpc_errors", n)[:1]],
+            cites,
             node=node,
             why="no scrapes of this node or of its peers",
         )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from wktriage.bundle.readers import prom
 from wktriage.bundle.readers.prom import EMPTY, Histogram, Scrape
 from wktriage.core.model import Citation
-from wktriage.judging.signals.context import Context, PerNode, median
+from wktriage.judging.signals.context import Context, PerNode, versus_peers
 from wktriage.judging.signals.metric_map import (
     APPEND,
     COMMIT,
@@ -310,21 +310,6 @@ def _shares(ctx: Context) -> None:
         ("storage_commit_vs_peers", "storage_commit_mean"),
     ):
         versus_peers(ctx, name, of)
-
-
-def versus_peers(ctx: Context, name: str, of: str) -> None:
-    """State how a node's value compares with the median of the other nodes."""
-    for node in ctx.nodes:
-        mine = ctx.number(of, node)
-        others = [v for n in ctx.nodes if n != node and (v := ctx.number(of, n)) is not None]
-        middle = median(others)
-        ctx.put(
-            name,
-            mine / middle if mine is not None and middle else None,
-            [c for n in ctx.nodes for c in ctx.cites(of, n)[:2]],
-            node=node,
-            why="it is unknown for this node or for its peers",
-        )
 
 
 def _storage(ctx: Context) -> None:

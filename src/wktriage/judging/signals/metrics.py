@@ -127,12 +127,18 @@ class Metrics:
         """Take the bundle; scrapes are parsed when asked for."""
         self.bundle = bundle
         self._series_files: dict[str, list[tuple[float, str]]] = {}
+        self._failed: dict[str, list[str]] = {}
+        self._known: dict[str, Point] = {}
         window = bundle.window
+        nodes = frozenset(bundle.nodes)
         by_key = {bundle.metrics_key(n): n for n in bundle.nodes}
         for rel in bundle.files:
+            if rel.startswith("metrics/series/") and rel.endswith(".err"):
+                self._failed.setdefault(rel.split("/")[2], []).append(rel)
+                continue
             named = _SERIES.match(rel)
             node = by_key.get(named.group(1), named.group(1)) if named else None
-            if named is None or node not in bundle.nodes:
+            if named is None or node not in nodes:
                 continue
             time = int(named.group(2)) / 1000
             if window is None or window[0] - 1 <= time <= window[1] + 1:
@@ -154,7 +160,11 @@ class Metrics:
         data = self.bundle.read_bytes(rel, prom.SCRAPE_CAP)
         if not data:
             return None
-        scrape = prom.parse(data, families, rel, _NEEDLES)
+        before = len(self._known)
+        scrape = prom.parse(data, families, rel, _NEEDLES, self._known)
+        grown = prom.SERIES_BYTES * (len(self._known) - before)
+        if not self.bundle.budget.keep(rel, prom.POINT_BYTES * scrape.size + grown):
+            return None
         return scrape if scrape.last_family else None
 
     def _before(self, node: str) -> Scrape | None:
@@ -177,10 +187,7 @@ class Metrics:
         key = self.bundle.metrics_key(node)
         ends = (f"metrics/{key}.prom.err", f"metrics/{key}-before.prom.err")
         failed = [rel for rel in ends if self.bundle.exists(rel)]
-        prefix = f"metrics/series/{key}/"
-        return failed + [
-            rel for rel in self.bundle.files if rel.startswith(prefix) and rel.endswith(".err")
-        ]
+        return failed + self._failed.get(key, [])
 
     def ends(self, node: str, family: str) -> tuple[Scrape | None, Scrape] | str:
         """Return the scrapes that bound the window for a family, or why there are none.
@@ -223,6 +230,23 @@ class Metrics:
             return ends
         result = prom.histogram(*ends, family, labels)
         return f"{ends[1].file}: {family} is damaged" if result is None else result
+
+    def histograms_by(self, node: str, family: str, label: str) -> dict[str, Histogram]:
+        """Return a histogram's observations in the window by the value of a label, where known."""
+        ends = self.ends(node, family)
+        if isinstance(ends, str):
+            return {}
+        before, after = (_split(scrape, family, label) for scrape in ends)
+        parts = {
+            value: prom.histogram(
+                None if ends[0] is None else before.get(value, Scrape("", {family: []})),
+                part,
+                family,
+                {},
+            )
+            for value, part in after.items()
+        }
+        return {value: part for value, part in parts.items() if part is not None}
 
     def increase(
         self, node: str, family: str, where: Where | None = None
@@ -292,6 +316,15 @@ class Metrics:
             if before is not None and old is not None:
                 citations.append(self.cite(before, old))
         return citations
+
+
+def _split(scrape: Scrape | None, family: str, label: str) -> dict[str, Scrape]:
+    """Return a scrape of the points of each value of a label."""
+    parts: dict[str, Scrape] = {}
+    for point in scrape.families.get(family, ()) if scrape is not None else ():
+        value = point.labels.get(label, "")
+        parts.setdefault(value, Scrape("", {family: []})).families[family].append(point)
+    return parts
 
 
 def _same_series(scrape: Scrape | None, family: str, point: Point) -> Point | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from wktriage.bundle.readers import cluster, prom
 from wktriage.core.model import Citation
-from wktriage.judging.signals.context import Context, PerNode, median
+from wktriage.judging.signals.context import CITE_MAX, Context, Others, PerNode
 from wktriage.judging.signals.metrics import P
 
 PUSH = P + "delivery_push_rpc_duration_seconds"
@@ -64,18 +64,18 @@ def _blame(ctx: Context) -> None:
         naming[peer] = counts
     everything = sum(sum(c.values()) for c in naming.values())
     pushes = sum(failed_to.values())
-    blamers = {
-        node: [
-            p
-            for p, counts in naming.items()
-            if counts.get(node, 0.0) >= 2 and counts[node] >= 0.25 * sum(counts.values())
-        ]
-        for node in ctx.nodes
-    }
+    blamers: dict[str, list[str]] = {node: [] for node in ctx.nodes}
+    named: dict[str, float] = {}
+    for peer, counts in naming.items():
+        total = sum(counts.values())
+        for node, count in counts.items():
+            named[node] = named.get(node, 0.0) + count
+            if count >= 2 and count >= 0.25 * total:
+                blamers[node].append(peer)
     link = _link(blamers)
     for node in ctx.nodes:
         peers = blamers[node]
-        mine = sum(c.get(node, 0.0) for c in naming.values())
+        mine = named.get(node, 0.0)
         basis = cites[node] or sources
         why = "there are neither logs nor scrapes of the peers"
         known = bool(sources)
@@ -130,18 +130,20 @@ def _link(blamers: dict[str, list[str]]) -> tuple[str, ...]:
 def _slow_targets(ctx: Context) -> None:
     means: dict[str, float] = {}
     cites: dict[str, list[Citation]] = {}
+    pushes: dict[str, dict[str, prom.Histogram]] = {}
+    for peer in ctx.nodes:
+        for target, pushed in ctx.metrics.histograms_by(peer, PUSH, "target_node").items():
+            pushes.setdefault(target, {})[peer] = pushed
     for node in ctx.nodes:
         number_ = ctx.bundle.metrics_key(node).removeprefix("node")
         pooled = prom.EMPTY
         here: list[Citation] = []
-        for peer in ctx.nodes:
-            if peer == node:
-                continue
-            pushed = ctx.metrics.histogram(peer, PUSH, {"target_node": number_})
-            if isinstance(pushed, str) or not pushed.count:
+        for peer, pushed in pushes.get(number_, {}).items():
+            if peer == node or not pushed.count:
                 continue
             pooled = pooled + pushed
-            here += ctx.metrics.cite_histogram(peer, PUSH, {"target_node": number_})[:4]
+            if len(set(here)) < CITE_MAX:
+                here += ctx.metrics.cite_histogram(peer, PUSH, {"target_node": number_})[:4]
         why = "no pushes from peers to this node in the window, or no scrapes"
         ctx.put("push_rpc_latency_to_mean", pooled.mean, here, node=node, why=why)
         ctx.put(
@@ -153,11 +155,12 @@ def _slow_targets(ctx: Context) -> None:
         )
         if pooled.mean is not None:
             means[node], cites[node] = pooled.mean, here
+    others = Others(means)
     for node in ctx.nodes:
-        others = median([v for n, v in means.items() if n != node])
+        middle = others.median(node)
         ctx.put(
             "push_rpc_latency_to_vs_others",
-            means[node] / others if node in means and others else None,
+            means[node] / middle if node in means and middle else None,
             cites.get(node, []),
             node=node,
             why="pushes to this node or to others are unknown",

@@ -35,7 +35,7 @@ def _cpu(ctx: Context) -> None:
     reasons: list[str] = []
     for node in ctx.nodes:
         rel = f"pprof/{ctx.bundle.metrics_key(node)}-cpu.pb.gz"
-        data = ctx.bundle.read_bytes(rel)
+        data = ctx.bundle.read_bytes(rel, pprof.CAP + 1)
         profile = pprof.decode(data) if data else None
         if profile is None:
             reason = ctx.bundle.error(rel) or (

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from itertools import pairwise
 
 from wktriage.bundle.readers.health import Probe
-from wktriage.bundle.readers.usage import UsageSample
+from wktriage.bundle.readers.usage import Busy, UsageSample
 from wktriage.core.model import Citation
 from wktriage.judging.signals.context import Context, PerNode, quantile
 from wktriage.judging.signals.cpu import cpu_samples
@@ -44,10 +43,13 @@ def _frozen(ctx: Context) -> None:
     stalls: PerNode = {}
     longest: PerNode = {}
     seconds: PerNode = {}
+    busy = Busy({n: cpu_samples(ctx, n) for n in ctx.nodes}, BUSY_CORES)
     slow_by_node = {
         n: [p for p in probes_of(ctx, n, "healthz") if p.took is not None and p.took >= STALL_S]
         for n in ctx.nodes
     }
+    slowest = max(slow_by_node, key=lambda n: len(slow_by_node[n]), default=None)
+    most = [*sorted((len(slow) for slow in slow_by_node.values()), reverse=True)[:2], 0, 0]
     for node in ctx.nodes:
         inside = [p for p in probes_of(ctx, node, "healthz") if p.took is not None]
         times = [p.took or 0.0 for p in inside if p.ok]
@@ -64,7 +66,7 @@ def _frozen(ctx: Context) -> None:
         evidence: list[Evidence] = []
         known: list[Citation] = []
         still = 0.0
-        idle = _idle(ctx, node)
+        idle = _idle(ctx, node, busy)
         if inside:
             known.append(cite_probe(ctx, inside[0]))
             top = max(inside, key=lambda p: (p.took or 0.0, -p.line))
@@ -75,7 +77,7 @@ def _frozen(ctx: Context) -> None:
             seconds[node] = (still, cites)
             # One that works on and never answers is cut off, not frozen.
             stood = [p for p in slow if p.ok] if idle and idle[0] < IDLE_SHARE else slow
-            others = max((len(slow_by_node[n]) for n in ctx.nodes if n != node), default=0)
+            others = most[1] if node == slowest else most[0]
             if len(stood) >= FROZEN_STALLS and len(stood) >= 3 * others:
                 cites = [cite_probe(ctx, p) for p in stood[:2]]
                 evidence.append(Evidence(cites, stood[0].time, _good_before(inside, stood[0])))
@@ -164,22 +166,15 @@ def _spans(states: list[UsageSample], chosen: list[UsageSample]) -> float:
     return sum(b.time - a.time for a, b in pairwise(states) if a.line in lines)
 
 
-def _idle(ctx: Context, node: str) -> tuple[float, Evidence] | None:
+def _idle(ctx: Context, node: str, busy: Busy) -> tuple[float, Evidence] | None:
     """Return how often the node took no CPU while a peer did."""
     mine = cpu_samples(ctx, node)
-    peers = [s for n in ctx.nodes if n != node for s in cpu_samples(ctx, n)]
-    if not mine or not peers:
+    if not mine or busy.sampled < 2:
         return None
-    busy_at = sorted(s.time for s in peers if (s.cpu_cores or 0.0) > BUSY_CORES)
-    still = [s for s in mine if (s.cpu_cores or 0.0) < IDLE_CORES and _near(busy_at, s.time)]
+    still = [s for s in mine if (s.cpu_cores or 0.0) < IDLE_CORES and busy.near(node, s.time)]
     before = [s.time for s in mine if still and s.time < still[0].time]
     return len(still) / len(mine), Evidence(
         ctx.cite_usage(node, still or mine),
         still[0].time if still else None,
         before[-1] if before else (ctx.span or (None,))[0] if still else None,
     )
-
-
-def _near(times: list[float], time: float) -> bool:
-    at = bisect_left(times, time - 2.0)
-    return at < len(times) and times[at] <= time + 2.0

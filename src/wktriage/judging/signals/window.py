@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from wktriage.bundle.readers.jsonl import number
-from wktriage.bundle.readers.status import Sample
+from wktriage.bundle.readers.status import Sample, damaged
 from wktriage.core.model import Citation
 from wktriage.judging.signals.context import Context, median
 from wktriage.judging.wording import clean
@@ -113,7 +113,7 @@ def _coverage(ctx: Context) -> None:
         ctx.put("status_unreadable_rows", None, why=NO_STATUS)
         return
     cites = _some(ctx)
-    ctx.put("status_unreadable_rows", len(ctx.damaged_status), cites)
+    ctx.put("status_unreadable_rows", len(damaged(ctx.bundle)), cites)
     if ctx.span is None:
         for name in names:
             ctx.put(name, None, why="a single status sample")
