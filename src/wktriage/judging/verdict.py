@@ -14,7 +14,14 @@ from typing import Any
 from wktriage.bundle.bundle import Bundle
 from wktriage.core.categories import CATEGORIES, CAUSES, COMPONENTS, HEALTHY
 from wktriage.core.model import Citation, SignalSet, Tri
-from wktriage.judging import confidence, eligibility, next_experiment, settings, signals
+from wktriage.judging import (
+    confidence,
+    eligibility,
+    next_experiment,
+    resources,
+    settings,
+    signals,
+)
 from wktriage.judging.alternatives import alternatives
 from wktriage.judging.conditions import criteria
 from wktriage.judging.decision import Decision, decide
@@ -53,7 +60,7 @@ def judge(bundle: Bundle) -> dict[str, Any]:
     differing = settings.differing(run.scenario, run.workload, run.node_env)
     hypothesis, experiment = next_experiment.propose(
         category,
-        [h for o in fired for h in o.rule.hypotheses],
+        [h for o in fired[:1] for h in o.rule.hypotheses],
         run,
         values,
         settings.suspect(differing, category, component),
@@ -81,6 +88,10 @@ def judge(bundle: Bundle) -> dict[str, Any]:
         "hypothesis": hypothesis,
         "next_experiment": experiment,
         "fix_eligibility": eligibility.assess(category, component, sure, nodes),
+        "symptom": decision.symptom.as_dict(),
+        "ledger": decision.ledger.as_dict(),
+        "resources": resources.table(decision, signal_set),
+        "causes": resources.candidates(decision),
         "scenario": {
             "name": run.scenario,
             "workload": dict(run.workload),
@@ -146,7 +157,8 @@ def _where(bundle: Bundle, decision: Decision) -> tuple[str, tuple[str, ...]]:
     if not fired:
         return "none", ()
     component = fired[0].rule.component
-    nodes = next((o.nodes for o in fired if o.nodes), ())
+    # Of a gate that names none, another of the same category may.
+    nodes = next((o.nodes for o in fired if o.nodes or o.candidate is not None), ())
     if decision.category == "history_sensitive":
         inner = next((c for c in CATEGORIES if c in CAUSES and decision.holds[c] is Tri.YES), None)
         if inner is not None:
@@ -163,14 +175,7 @@ def _where(bundle: Bundle, decision: Decision) -> tuple[str, tuple[str, ...]]:
 
 
 def _confidence(bundle: Bundle, decision: Decision, signal_set: SignalSet) -> float:
-    place = CATEGORIES.index(decision.category)
-    # Healthy is what is left when nothing else holds, and no rival of a failure.
-    later = [c for c in CATEGORIES[place + 1 : -1] if decision.holds[c] is Tri.YES]
-    if decision.category not in CAUSES:
-        later = []
-    return confidence.of_verdict(
-        decision.of(decision.category), len(later), _damage(bundle, signal_set)
-    )
+    return confidence.of_verdict(decision, _damage(bundle, signal_set))
 
 
 def _first_of(mismatches: Sequence[str]) -> list[str]:

@@ -126,7 +126,7 @@ def _first_signs(verdict: Mapping[str, Any]) -> dict[str, set[str]]:
     """Return by moment what the rules that fired saw first: of each rule its earliest signal."""
     signs: dict[str, set[str]] = {}
     for rule in verdict["rules"]:
-        if rule["result"] != "fired" or rule["role"] != "decides" or rule["category"] == "healthy":
+        if rule["result"] != "fired" or rule["category"] == "healthy":
             continue
         # A signal of the worst moment tells nothing of the first.
         agreeing = {x["signal"] for x in rule["trace"] if x["result"] == "yes"}

@@ -25,6 +25,7 @@ from wktriage.judging.signals import (
     profiles,
     quorum,
     restarts,
+    runtime,
     stalls,
     traffic,
     window,
@@ -51,6 +52,7 @@ AREAS = (
     connections,
     peer_failures,
     profiles,
+    runtime,
     history,
     onset,
 )
