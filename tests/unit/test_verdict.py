@@ -42,7 +42,7 @@ GOOD: dict[str, Any] = {
     "worst_achieved_rate_ratio": 1,
     "send_server_latency_p99": 0.03,
     "send_server_latency_mean": 0.01,
-    "status_coverage": 1.0,
+    "publication_coverage": 1.0,
     "status_longest_gap": 1.0,
     "sim_restarts": 0,
     "workload_ran": True,
@@ -154,7 +154,7 @@ def test_a_criterion_that_is_unknown_is_not_met(name: str) -> None:
             {
                 "send_errors": 9,
                 "errors_early_share": 1.0,
-                "error_free_tail": 40.0,
+                "tail_meets_offer": True,
                 "channel_metadata_created": 200,
             },
             {},
