@@ -29,7 +29,8 @@ def write_all(bundle: Bundle, verdict: Mapping[str, Any], out: Path) -> list[Pat
         ("report.html", page.render(bundle, dict(verdict))),
     ):
         path = out / name
-        private_files.write(path, text.encode("utf-8", errors="backslashreplace"))
+        data = text.encode("utf-8", errors="backslashreplace")
+        private_files.write(path, data, synced=False)
         written.append(path)
     return written
 
