@@ -112,7 +112,6 @@ class KernelCounters:
             if words and words[0] == "TCP:":
                 fields = dict(zip(words[1::2], words[2::2]))
                 counters.update({_SOCKSTAT[k]: int(v) for k, v in fields.items() if k in _SOCKSTAT})
-                counters["tcp_memory_bytes"] = int(fields.get("mem", 0)) * self._proc.page
         for line in (self._proc.read(f"{pid}/net/dev") or "").splitlines()[2:]:
             name, _, rest = line.partition(":")
             values = rest.split()
