@@ -29,7 +29,7 @@ def _collector(ctx: Context) -> None:
             why[node] = ends if isinstance(ends, str) else str(allocated)
             continue
         before, after = ends
-        count, heap = _point(after, CYCLES + "_count"), _point(after, HEAP)
+        count, heap = _point(after, CYCLES + "_count"), after.first(HEAP)
         earlier = _point(before, CYCLES + "_count")
         if count is None or heap is None:
             why[node] = f"{after.file} does not hold the collector's counters"
@@ -51,8 +51,8 @@ def _descriptors(ctx: Context) -> None:
         pairs = [
             (used.value / allowed.value, scrape, used, allowed)
             for scrape in scrapes
-            if (used := _point(scrape, OPEN)) is not None
-            and (allowed := _point(scrape, ALLOWED)) is not None
+            if (used := scrape.first(OPEN)) is not None
+            and (allowed := scrape.first(ALLOWED)) is not None
             and allowed.value > 0
         ]
         if not pairs:
@@ -67,5 +67,5 @@ def _descriptors(ctx: Context) -> None:
 
 
 def _point(scrape: Scrape | None, name: str) -> Point | None:
-    families = scrape.families.values() if scrape is not None else ()
-    return next((p for points in families for p in points if p.name == name), None)
+    points = scrape.families.get(CYCLES, ()) if scrape is not None else ()
+    return next((p for p in points if p.name == name), None)
