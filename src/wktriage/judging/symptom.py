@@ -60,7 +60,8 @@ class Symptom:
     ``missed`` tells by kind whether a criterion of that kind was missed; ``shares`` how many of the
     messages offered it concerns (None: unknown). ``dominant`` is whether a family of kinds accounts
     for most of the symptom: failed_sends, failed_receives, or capacity; ``failures`` whether the
-    first two together do. ``missing`` names the signals that keep it open.
+    first two together do. ``missing`` names the signals that keep it open, ``signs`` those whose
+    criterion was missed.
     """
 
     criteria: Tri
@@ -69,6 +70,7 @@ class Symptom:
     dominant: Mapping[str, Tri]
     failures: Tri
     missing: tuple[str, ...] = ()
+    signs: tuple[str, ...] = ()
     nodes: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     since: str | None = None
     since_not_before: str | None = None
@@ -85,6 +87,7 @@ class Symptom:
         return {
             "kind": self.kind,
             "missed": [kind for kind, tri in self.missed.items() if tri is Tri.YES],
+            "signs": list(self.signs),
             "shares": dict(self.shares),
             "nodes": {node: dict(values) for node, values in self.nodes.items()},
             "since": self.since,
@@ -116,6 +119,7 @@ def of(signal_set: SignalSet, success: Mapping[str, Any]) -> Symptom:
         },
         failures,
         _missing(success, failures, capacity, signal_set),
+        _signs(success, signal_set),
         _by_node(signal_set),
         dated.since if dated else None,
         dated.since_not_before if dated else None,
@@ -128,6 +132,16 @@ def _leaves(tree: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for form in ("all", "any"):
         for child in tree.get(form, ()):
             yield from _leaves(child)
+
+
+def _signs(success: Mapping[str, Any], signal_set: SignalSet) -> tuple[str, ...]:
+    """Return the signals whose criterion was missed."""
+    catalogue = signals.catalogue()
+    return tuple(
+        str(leaf["signal"])
+        for leaf in _leaves(success)
+        if predicates.parse(leaf, "success", catalogue).evaluate(signal_set).tri is Tri.NO
+    )
 
 
 def _missed(kind: str, success: Mapping[str, Any], signal_set: SignalSet) -> Tri:

@@ -206,7 +206,7 @@ def _damage(bundle: Bundle, signal_set: SignalSet) -> float:
 def _since(
     decision: Decision, signal_set: SignalSet, nodes: Sequence[str]
 ) -> tuple[str | None, str | None]:
-    """Return since when and not before when: the earliest moment the deciding rules know."""
+    """Return since when and not before when: the earliest that symptom and cause know of."""
     if decision.category == HEALTHY:
         return None, None
     moments = [
@@ -218,6 +218,9 @@ def _since(
         and not leaf.signal.startswith("worst_")  # the worst moment, not the first
         and (leaf.node is None or leaf.node in nodes)
     ]
+    felt = [signal_set.get(n) for n in decision.symptom.signs if not n.startswith("worst_")]
+    if decision.category in CAUSES:
+        moments += [(s.since, s.since_not_before) for s in felt if s is not None and s.since]
     if not moments:
         trouble = signal_set.get("onset_seen")
         if trouble is None or trouble.value is not True:
