@@ -239,15 +239,25 @@ def sure(changes: dict[str, Any], damage: float = 0.0, **node2: Any) -> float:
     return confidence.of_verdict(decide(found(changes, **node2), SUCCESS), damage)
 
 
-def test_damage_and_rivals_and_what_fits_no_cause_lower_confidence() -> None:
+def test_damage_and_what_fits_no_cause_lower_confidence() -> None:
     failing = {"send_errors": 40, "send_error_ratio": 0.1, "recv_errors": 0}
     known = sure(failing, node_exited=True)
     assert sure(failing, 0.5, node_exited=True) < known
     assert sure(failing) < known
-    # Two nodes' links and a full disk elsewhere: neither explains the other.
-    rival = sure({**failing, "corrupt_state_logged": 2}, node_exited=True)
-    assert rival < known
     assert sure({"send_errors": None}) == confidence.LOWEST
+
+
+def test_cause_that_holds_little_up_is_less_sure() -> None:
+    slow = {"send_server_latency_mean": 0.6, "append_mean": 0.5, "dispatch_wait_mean": 0.01}
+    much = {**slow, "append_pool_wait_mean": 0.48, "local_store_mean": 0.01, "quorum_wait_mean": 0}
+    little = {
+        **slow,
+        "append_pool_wait_mean": 0.01,
+        "local_store_mean": 0.01,
+        "quorum_wait_mean": 0,
+    }
+    little["append_mean"] = 0.02
+    assert sure({**little, "worker_saturation": 0.99}) < sure({**much, "worker_saturation": 0.99})
 
 
 # -- proposals ------------------------------------------------------------------------------------

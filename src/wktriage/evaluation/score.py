@@ -44,6 +44,13 @@ class Case:
     label: str
     also_ok: tuple[str, ...]
     nodes: tuple[str, ...]
+    components: tuple[str, ...] = ()
+    fault: str = ""
+
+    @property
+    def mechanism(self) -> str:
+        """What was done to the run, without its strength and place: the first word of the fault."""
+        return self.fault.split()[0] if self.fault else self.name
 
     def accepts(self, category: str) -> bool:
         """Tell whether a category is the label, or one that the label accepts too."""
@@ -58,6 +65,7 @@ class Result:
     category: str
     confidence: float
     nodes: tuple[str, ...]
+    component: str = "none"
 
     @property
     def right(self) -> bool:
@@ -68,6 +76,16 @@ class Result:
     def nodes_right(self) -> bool | None:
         """Whether exactly the nodes at fault are named; None where no node is at fault."""
         return set(self.nodes) == set(self.case.nodes) if self.case.nodes else None
+
+    @property
+    def component_right(self) -> bool | None:
+        """Whether a component at fault is named; None where the label names none."""
+        return self.component in self.case.components if self.case.components else None
+
+    @property
+    def grounded(self) -> bool:
+        """Whether category, nodes and component are all right, as far as the label names them."""
+        return self.right and False not in (self.nodes_right, self.component_right)
 
 
 @dataclass(frozen=True)
@@ -102,7 +120,9 @@ def cases(directory: Path, label_file: Path | None = None) -> list[Case]:
         path = next((p for p in places if p.exists()), None)
         if path is None:
             raise UsageError(f"{directory}: holds neither {name}.tar.xz nor {name}/")
-        labelled.append(Case(name, path, label.label, label.also_ok, label.nodes))
+        labelled.append(
+            Case(name, path, label.label, label.also_ok, label.nodes, label.components, label.fault)
+        )
     return labelled
 
 
@@ -123,7 +143,11 @@ def run(chosen: Sequence[Case], progress: Callable[[Result], None] | None = None
         with opened(case) as path:
             verdict = verdict_of(path)
         result = Result(
-            case, verdict["category"], float(verdict["confidence"]), tuple(verdict["nodes"])
+            case,
+            verdict["category"],
+            float(verdict["confidence"]),
+            tuple(verdict["nodes"]),
+            verdict["component"],
         )
         results.append(result)
         if progress is not None:
@@ -180,6 +204,7 @@ def summary(results: Sequence[Result]) -> dict[str, Interval]:
     healthy = [r for r in results if r.case.label == "healthy"]
     client = [r for r in results if r.case.label == "client_bottleneck"]
     with_nodes = [r for r in results if r.case.nodes]
+    with_part = [r for r in results if r.case.components]
     abstained = [r for r in results if r.category == ABSTAIN and not r.right]
     answered = [(r.confidence, r.right) for r in results if r not in abstained]
     return {
@@ -188,6 +213,9 @@ def summary(results: Sequence[Result]) -> dict[str, Interval]:
         ),
         "category accepted": wilson(sum(r.right for r in results), len(results)),
         "nodes right": wilson(sum(bool(r.nodes_right) for r in with_nodes), len(with_nodes)),
+        "component right": wilson(sum(bool(r.component_right) for r in with_part), len(with_part)),
+        "right and grounded": wilson(sum(r.grounded for r in results), len(results)),
+        "runs without a fault right": wilson(sum(r.right for r in healthy), len(healthy)),
         "failing called healthy": wilson(
             sum(r.category == "healthy" for r in failing), len(failing)
         ),
@@ -200,7 +228,16 @@ def summary(results: Sequence[Result]) -> dict[str, Interval]:
         "abstentions": wilson(len(abstained), len(results)),
         "expected calibration error": bootstrap(answered, expected_calibration_error),
         "Brier score": bootstrap(answered, brier),
+        "Brier score of the best constant": Interval(constant(answered)),
     }
+
+
+def constant(said: Sequence[tuple[float, bool]]) -> float | None:
+    """Return the Brier score of the constant that fits best afterwards: the share of right ones."""
+    if not said:
+        return None
+    share = sum(right for _, right in said) / len(said)
+    return share * (1 - share)
 
 
 def confusion(results: Sequence[Result]) -> dict[str, Counter[str]]:
@@ -214,7 +251,7 @@ def confusion(results: Sequence[Result]) -> dict[str, Counter[str]]:
 def report(results: Sequence[Result], beside: Mapping[str, Mapping[str, str]] | None = None) -> str:
     """Return all of it as text. ``beside`` holds what other tools said: name -> bundle -> class."""
     others = beside or {}
-    head = ["bundle", "label", "said", "conf.", "nodes", "", *others]
+    head = ["bundle", "label", "said", "conf.", "nodes", "component", "", *others]
     rows = [
         [
             r.case.name,
@@ -222,7 +259,8 @@ def report(results: Sequence[Result], beside: Mapping[str, Mapping[str, str]] | 
             r.category,
             f"{r.confidence:.2f}",
             ",".join(r.nodes) or "-",
-            "right" if r.right and r.nodes_right is not False else "WRONG",
+            r.component,
+            "right" if r.grounded else "WRONG",
             *(said.get(r.case.name, "-") for said in others.values()),
         ]
         for r in results

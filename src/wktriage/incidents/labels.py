@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from wktriage.core.categories import CategoryName
+from wktriage.core.categories import CategoryName, ComponentName
 from wktriage.core.declarations import Declared, convert, shown
 from wktriage.core.errors import UsageError
 
@@ -25,7 +25,8 @@ class Label(Declared, frozen=True):
     """What happened in one run.
 
     ``also_ok`` are other categories that describe it as well, ``nodes`` those that a verdict must
-    name. ``fault_at_s`` counts from the first status sample, None when nothing was injected.
+    name, ``components`` the parts of the system in which the element at fault may be said to lie.
+    ``fault_at_s`` counts from the first status sample, None when nothing was injected.
     ``checks`` are the lab's own that the fault took hold.
     """
 
@@ -36,6 +37,7 @@ class Label(Declared, frozen=True):
     title: str | None = None
     also_ok: tuple[CategoryName, ...] = ()
     nodes: tuple[str, ...] = ()
+    components: tuple[ComponentName, ...] = ()
     fault_at_s: float | None = None
     baseline: str | None = None
     recorded_on: str | None = None

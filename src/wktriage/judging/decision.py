@@ -7,7 +7,7 @@ have a path to it are ranked (see causes.py). The first category in order that h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,10 +63,15 @@ class Decision:
         return [a for a in self.abnormal if a.tri is Tri.YES and a.cause.element != causes.UNLISTED]
 
 
-def decide(signal_set: SignalSet, success: Mapping[str, Any]) -> Decision:
-    """Judge a run by its signals; no category that holds is abstaining."""
+def decide(
+    signal_set: SignalSet, success: Mapping[str, Any], left_out: Collection[str] = ()
+) -> Decision:
+    """Judge a run by its signals; no category that holds is abstaining.
+
+    ``left_out`` are elements that are taken for unknown to us: how the rest does without them.
+    """
     catalogue = signals.catalogue()
-    loaded = causes.load(catalogue)
+    loaded = {n: c for n, c in causes.load(catalogue).items() if n not in left_out}
     felt = symptom.of(signal_set, success)
     account = ledger.of(signal_set)
     states = {name: causes.abnormal(cause, signal_set) for name, cause in loaded.items()}
