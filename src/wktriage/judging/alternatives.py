@@ -87,17 +87,17 @@ def _why_not(category: str, decision: Decision, nearest: Outcome, signal_set: Si
 def lost(candidate: Candidate, decision: Decision) -> str:
     """Return why an abnormal element is not the cause, in words."""
     title = candidate.cause.file.title
-    seen = f"{title[:1].upper()}{title[1:]} is seen"
     if candidate.explained_by:
         other = decision.element(candidate.explained_by)
-        return f"{seen}, but {other.cause.file.title if other else 'another cause'} explains it."
+        why = other.cause.file.title if other else "another cause"
+        return f"What is seen of it ({title}) is explained by {why}."
     winner = decision.winner
     if candidate.tri is Tri.YES and winner is not None:
-        return f"{seen} as well; {winner.rule.title} comes before it."
+        return f"It holds as well ({title}), but {winner.rule.title} is decided before it."
     felt = FELT.get(decision.symptom.kind)
     if felt is None:
-        return f"{seen}, but nobody felt it."
-    return f"{seen}, but {felt} account for most of what was felt, and it causes none of them."
+        return f"Nobody felt what is seen of it ({title})."
+    return f"What is seen of it ({title}) does not cause {felt}, which are most of the symptom."
 
 
 def _clause(category: str, decision: Decision, nearest: Outcome) -> str:

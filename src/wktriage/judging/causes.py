@@ -12,7 +12,6 @@ follow by hand:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -100,6 +99,8 @@ class CauseFile(Declared, frozen=True):
     holds_up: HoldsUp = HoldsUp()
     hypotheses: tuple[str, ...] = ()
     regression_test: str | None = None
+    by_load: bool = False
+    """Whether load or contention is what is wrong: isolated scenarios come before mixed ones."""
 
     def __post_init__(self) -> None:
         if self.category and None in (self.hypotheses or None, self.regression_test):
@@ -422,24 +423,25 @@ def _felt(kind: Kind, cause: Cause, symptom: Symptom, signal_set: SignalSet) -> 
 
 
 def _explained(candidate: Candidate, felt: Mapping[str, Abnormal]) -> Candidate:
-    """Return the candidate, or NO with the element that holds it up.
+    """Return the candidate, or NO with the most upstream element that holds it up.
 
     ``felt`` are the abnormal elements that have a path to the symptom.
     """
     if candidate.tri is not Tri.YES:
         return candidate
-    mine = candidate.cause.element
-    for name, other in felt.items():
-        if mine not in other.cause.file.holds_up.elements:
-            continue
-        here, there = set(candidate.abnormal.nodes), set(other.nodes)
-        if not here or not there or here & there:
-            return replace(candidate, tri=Tri.NO, explained_by=name)
-    return candidate
+    holding = _holding(candidate.abnormal, felt)
+    if not holding:
+        return candidate
+    first = next((name for name in holding if not _holding(felt[name], felt)), holding[0])
+    return replace(candidate, tri=Tri.NO, explained_by=first)
 
 
-def contrast_words(times: float) -> str:
-    """Return how far beyond its limit something is, as a person reads it."""
-    return (
-        "at its limit" if math.isclose(times, 1, abs_tol=0.05) else f"{times:.3g} times its limit"
-    )
+def _holding(state: Abnormal, felt: Mapping[str, Abnormal]) -> list[str]:
+    """Return the elements that hold one up: on the same nodes, where both are of nodes."""
+    here = set(state.nodes)
+    return [
+        name
+        for name, other in felt.items()
+        if state.cause.element in other.cause.file.holds_up.elements
+        and (not here or not other.nodes or here & set(other.nodes))
+    ]

@@ -58,6 +58,12 @@ class Decision:
         return next(iter(self.fired(self.category)), None)
 
     @property
+    def by_load(self) -> bool:
+        """Whether load or contention is what is wrong, as far as a cause tells it."""
+        candidate = self.winner.candidate if self.winner is not None else None
+        return candidate is None or candidate.cause.file.by_load
+
+    @property
     def unfelt(self) -> list[Abnormal]:
         """The abnormal elements that have no part in the verdict: remarks."""
         return [a for a in self.abnormal if a.tri is Tri.YES and a.cause.element != causes.UNLISTED]

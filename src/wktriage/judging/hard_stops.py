@@ -56,7 +56,7 @@ def hard_stops(
             "in_flight_limit_binds",
             "sim_cpu_of_limit",
         )
-    if next_experiment.must_isolate(category, run):
+    if decision.by_load and next_experiment.must_isolate(category, run):
         stop(
             "isolate_before_mixed",
             "Person and group traffic ran together. Run the isolated scenarios first.",

@@ -14,6 +14,9 @@ from wktriage.judging.alternatives import lost
 from wktriage.judging.causes import UNLISTED, Abnormal, Cause
 from wktriage.judging.decision import Decision
 
+CITATIONS = 3
+"""Citations of one figure: of its nodes first."""
+
 _STATES = {Tri.YES: "abnormal", Tri.NO: "normal", Tri.UNKNOWN: "unknown"}
 _RESULTS = {Tri.YES: "cause", Tri.NO: "lost", Tri.UNKNOWN: "unknown"}
 
@@ -52,8 +55,17 @@ def _measured(cause: Cause) -> Mapping[str, str]:
 
 
 def _figures(name: str, signal_set: SignalSet) -> dict[str, Any]:
-    nodes: dict[str, Value] = {n: s.value for n, s in signal_set.per_node(name).items()}
-    return {"signal": name, "value": signal_set.value(name), "nodes": nodes}
+    by_node = signal_set.per_node(name)
+    nodes: dict[str, Value] = {n: s.value for n, s in by_node.items()}
+    whole = signal_set.get(name)
+    cited = [*(by_node[n].citations[:1] for n in by_node), whole.citations[:1] if whole else ()]
+    citations = dict.fromkeys(c for citations in cited for c in citations)
+    return {
+        "signal": name,
+        "value": whole.value if whole is not None else None,
+        "nodes": nodes,
+        "citations": [c.as_dict() for c in list(citations)[:CITATIONS]],
+    }
 
 
 def candidates(decision: Decision) -> list[dict[str, Any]]:
@@ -73,6 +85,8 @@ def candidates(decision: Decision) -> list[dict[str, Any]]:
         if candidate is None or candidate.abnormal.tri is not Tri.YES:
             continue
         element = candidate.cause.element
+        if element == UNLISTED and outcome is not winner:
+            continue
         known = rows.get(element)
         if known is not None and (known["explained_by"] or not candidate.explained_by):
             continue

@@ -65,6 +65,7 @@ def judge(bundle: Bundle) -> dict[str, Any]:
         values,
         settings.suspect(differing, category, component),
         signal_set,
+        by_load=decision.by_load,
     )
     since, not_before = _since(decision, signal_set, nodes)
     verdict = {
@@ -89,7 +90,7 @@ def judge(bundle: Bundle) -> dict[str, Any]:
         "next_experiment": experiment,
         "fix_eligibility": eligibility.assess(category, component, sure, nodes),
         "symptom": decision.symptom.as_dict(),
-        "ledger": decision.ledger.as_dict(),
+        "ledger": decision.ledger.as_dict(_baseline_stages(bundle)),
         "resources": resources.table(decision, signal_set),
         "causes": resources.candidates(decision),
         "scenario": {
@@ -172,6 +173,11 @@ def _where(bundle: Bundle, decision: Decision) -> tuple[str, tuple[str, ...]]:
         if isinstance(named, list):
             nodes = tuple(clean(n, 80) for n in named[:50])
     return component, nodes
+
+
+def _baseline_stages(bundle: Bundle) -> Mapping[str, Any]:
+    stages = (bundle.read_json("references/baseline.json") or {}).get("stages")
+    return stages if isinstance(stages, dict) else {}
 
 
 def _confidence(bundle: Bundle, decision: Decision, signal_set: SignalSet) -> float:
