@@ -58,12 +58,13 @@ def judge(bundle: Bundle) -> dict[str, Any]:
     }
     fired = decision.fired(category)
     differing = settings.differing(run.scenario, run.workload, run.node_env)
+    suspect = settings.suspect(differing, category, component)
     hypothesis, experiment = next_experiment.propose(
         category,
         [h for o in fired[:1] for h in o.rule.hypotheses],
         run,
         values,
-        settings.suspect(differing, category, component),
+        suspect,
         signal_set,
         by_load=decision.by_load,
     )
@@ -85,14 +86,14 @@ def judge(bundle: Bundle) -> dict[str, Any]:
         "alternatives": alternatives(decision, signal_set, sure),
         "also_holds": decision.also_holding(),
         "unknown": unknowns(decision, signal_set),
-        "hard_stops": hard_stops(decision, signal_set, run),
+        "hard_stops": hard_stops(decision, signal_set, run, isolate=suspect is None),
         "hypothesis": hypothesis,
         "next_experiment": experiment,
         "fix_eligibility": eligibility.assess(category, component, sure, nodes),
         "symptom": decision.symptom.as_dict(),
         "ledger": decision.ledger.as_dict(_baseline_stages(bundle)),
         "resources": resources.table(decision, signal_set),
-        "causes": resources.candidates(decision),
+        "causes": resources.candidates(decision, suspect),
         "scenario": {
             "name": run.scenario,
             "workload": dict(run.workload),

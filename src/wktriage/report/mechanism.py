@@ -103,7 +103,7 @@ def _candidates(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         return ["Candidates: no element is abnormal."]
     told = ["Candidates: upstream first, then the share of a message's time, then contrast."]
     for row in rows:
-        mark = "+" if row["result"] == "cause" else "-"
+        mark = {"cause": "+", "suspect": "!"}.get(row["result"], "-")
         where = f" on {join(row['nodes'])}" if row["nodes"] else ""
         share = "not known" if row["share"] is None else _percent(row["share"])
         score = f"holds up {share} of the time, {row['contrast']:.3g} times its limit"
@@ -152,7 +152,12 @@ def _chain(verdict: Mapping[str, Any], winner: Mapping[str, Any] | None) -> list
         return []
     titles = {row["element"]: row["title"] for row in verdict["resources"]}
     where = join(winner["nodes"])
-    links = [{"kind": "cause", "text": winner["title"], "where": where}]
+    links = [
+        {"kind": "cause", "text": row["title"], "where": "not as shipped"}
+        for row in verdict["causes"]
+        if row["result"] == "suspect"
+    ]
+    links.append({"kind": "cause", "text": winner["title"], "where": where})
     explained = [titles[name] for name in winner["explains"] if name in titles]
     if explained:
         links.append({"kind": "through", "text": join(explained), "where": ""})
@@ -231,11 +236,14 @@ def _heat(resources: Sequence[Mapping[str, Any]], nodes: Sequence[str]) -> list[
             continue
         cells = []
         for place in ("", *nodes):
-            figures = [_cell(figure, place) for figure in row["measured"].values()]
-            told = [f for f in figures if f is not None]
-            odd = row["state"] == "abnormal" and (
-                place in row["nodes"] or (not row["nodes"] and not place)
+            # What shows that it is abnormal is what a closed cell tells.
+            measured = sorted(
+                row["measured"].values(), key=lambda f: f["signal"] not in row["signs"]
             )
+            figures = [_cell(figure, place) for figure in measured]
+            told = [f for f in figures if f is not None]
+            here = place in row["nodes"] or row["everywhere"]
+            odd = row["state"] == "abnormal" and (here or (not row["nodes"] and not place))
             state = "abnormal" if odd else "normal" if told else "unknown"
             cells.append({"state": state, "place": place or "the run", "figures": told})
         rows.append(
