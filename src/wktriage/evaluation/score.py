@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wktriage.bundle import archive
+from wktriage.bundle.bundle import Bundle
 from wktriage.core import categories
 from wktriage.core.errors import UsageError
 from wktriage.core.tables import aligned
+from wktriage.evaluation import plain
 from wktriage.incidents import labels
-from wktriage.judging.verdict import verdict_of
+from wktriage.judging.verdict import judge
 
 ABSTAIN = categories.ABSTAIN
 BLAMES_SERVER = frozenset(
@@ -66,6 +68,9 @@ class Result:
     confidence: float
     nodes: tuple[str, ...]
     component: str = "none"
+    plain: str = ""
+    """What anyone would have said first (see plain.py), and of which nodes."""
+    plain_nodes: tuple[str, ...] = ()
 
     @property
     def right(self) -> bool:
@@ -141,13 +146,16 @@ def run(chosen: Sequence[Case], progress: Callable[[Result], None] | None = None
     results = []
     for case in chosen:
         with opened(case) as path:
-            verdict = verdict_of(path)
+            bundle = Bundle.open(path)
+            verdict = judge(bundle)
+            first_thought = plain.judge(bundle)
         result = Result(
             case,
             verdict["category"],
             float(verdict["confidence"]),
             tuple(verdict["nodes"]),
             verdict["component"],
+            *first_thought,
         )
         results.append(result)
         if progress is not None:
@@ -216,6 +224,12 @@ def summary(results: Sequence[Result]) -> dict[str, Interval]:
         "component right": wilson(sum(bool(r.component_right) for r in with_part), len(with_part)),
         "right and grounded": wilson(sum(r.grounded for r in results), len(results)),
         "runs without a fault right": wilson(sum(r.right for r in healthy), len(healthy)),
+        "plain baseline: category accepted": wilson(
+            sum(r.case.accepts(r.plain) for r in results), len(results)
+        ),
+        "plain baseline: nodes right": wilson(
+            sum(set(r.plain_nodes) == set(r.case.nodes) for r in with_nodes), len(with_nodes)
+        ),
         "failing called healthy": wilson(
             sum(r.category == "healthy" for r in failing), len(failing)
         ),
@@ -251,7 +265,7 @@ def confusion(results: Sequence[Result]) -> dict[str, Counter[str]]:
 def report(results: Sequence[Result], beside: Mapping[str, Mapping[str, str]] | None = None) -> str:
     """Return all of it as text. ``beside`` holds what other tools said: name -> bundle -> class."""
     others = beside or {}
-    head = ["bundle", "label", "said", "conf.", "nodes", "component", "", *others]
+    head = ["bundle", "label", "said", "conf.", "nodes", "component", "", "plain", *others]
     rows = [
         [
             r.case.name,
@@ -261,6 +275,7 @@ def report(results: Sequence[Result], beside: Mapping[str, Mapping[str, str]] | 
             ",".join(r.nodes) or "-",
             r.component,
             "right" if r.grounded else "WRONG",
+            r.plain or "-",
             *(said.get(r.case.name, "-") for said in others.values()),
         ]
         for r in results

@@ -188,12 +188,12 @@ def load(catalogue: Catalogue, directory: Path = DIRECTORY) -> Mapping[str, Caus
     Raises UsageError naming file and place for anything that is not right: an unknown signal,
     element or hypothesis, and elements that hold each other up in a circle.
     """
-    return _load(directory) if catalogue is _catalogue() else _read(directory, catalogue)
+    return _load(directory) if catalogue is _catalogue() else read(directory, catalogue)
 
 
 @cache
 def _load(directory: Path) -> Mapping[str, Cause]:
-    return _read(directory, _catalogue())
+    return read(directory, _catalogue())
 
 
 def _catalogue() -> Catalogue:
@@ -208,7 +208,8 @@ def files(directory: Path = DIRECTORY) -> Mapping[str, CauseFile]:
     return {path.stem: load_typed(path, CauseFile) for path in sorted(directory.glob("*.yml"))}
 
 
-def _read(directory: Path, catalogue: Catalogue) -> dict[str, Cause]:
+def read(directory: Path, catalogue: Catalogue) -> dict[str, Cause]:
+    """Return all causes by element, checked and parsed anew. Raises UsageError as load does."""
     known = files(directory)
     for name, file in known.items():
         where = shown(directory / f"{name}.yml")
