@@ -385,8 +385,8 @@ def test_expectation_is_one_that_the_run_does_not_satisfy() -> None:
 FLUSH = "WK_CLUSTER_COMMIT_COORDINATOR_FLUSH_WINDOW"
 
 
-def suspected(category: str, component: str, env: dict[str, str]) -> str | None:
-    named = settings.suspect(differing("smoke-default", {}, env), category, component)
+def suspected(component: str, reach: set[str], env: dict[str, str]) -> str | None:
+    named = settings.suspect(differing("smoke-default", {}, env), component, reach)
     return None if named is None else named.name
 
 
@@ -401,16 +401,29 @@ def test_what_differs_from_the_shipped_configuration_is_listed() -> None:
 
 
 def test_a_setting_with_a_path_to_the_symptom_is_suspected_first() -> None:
-    assert suspected("send_path", "channel_append", {FLUSH: "400ms"}) == FLUSH
-    assert suspected("healthy", "none", {FLUSH: "400ms"}) is None
+    way = {"gateway", "channel_append", "storage_commit"}
+    assert suspected("channel_append", way, {FLUSH: "400ms"}) == FLUSH
+    assert suspected("none", set(), {FLUSH: "400ms"}) is None
     # Delivery is no part of the way of a send.
     workers = {"WK_DELIVERY_RECIPIENT_WORKER_CONCURRENCY": "1"}
-    assert suspected("send_path", "channel_append", workers) is None
-    assert suspected("delivery_path", "delivery", workers) == next(iter(workers))
+    assert suspected("channel_append", way, workers) is None
+    assert suspected("delivery", {"delivery"}, workers) == next(iter(workers))
     # What the catalogue does not know may reach anything.
-    assert suspected("send_path", "channel_append", {"WK_OF_NO_KNOB": "1"}) == "WK_OF_NO_KNOB"
+    assert suspected("channel_append", way, {"WK_OF_NO_KNOB": "1"}) == "WK_OF_NO_KNOB"
     both = {"WK_GATEWAY_RUNTIME_ASYNC_SEND_WORKERS": "1", FLUSH: "400ms"}
-    assert suspected("send_path", "storage_commit", both) == FLUSH
+    assert suspected("storage_commit", way, both) == FLUSH
+
+
+def test_the_way_to_the_symptom_is_that_of_the_cause_and_of_the_time() -> None:
+    assert decide(found(), SUCCESS).reach == frozenset()
+    slow = {"send_server_latency_p99": 2.4, "send_server_latency_mean": 0.6, "append_mean": 0.5}
+    stages = {"dispatch_wait_mean": 0.01, "append_pool_wait_mean": 0.01}
+    stages |= {"local_store_mean": 0.45, "quorum_wait_mean": 0.01, "worker_saturation": 0.95}
+    reach = decide(found({**slow, **stages}), SUCCESS).reach
+    assert {"channel_append", "storage_commit"} <= reach
+    assert "presence" not in reach
+    failing = {"recv_errors": 9, "send_errors": 0, "recv_share_of_errors": 1.0}
+    assert "delivery" in decide(found(failing), SUCCESS).reach
 
 
 def test_the_setting_is_taken_away_before_anything_else_is_tried() -> None:

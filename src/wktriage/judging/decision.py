@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wktriage.core.categories import ABSTAIN, CATEGORIES
+from wktriage.core.categories import ABSTAIN, CATEGORIES, COMPONENTS, HEALTHY
 from wktriage.core.model import SignalSet, Tri
 from wktriage.judging import causes, ledger, rules, signals, symptom
 from wktriage.judging.causes import Abnormal, Candidate
@@ -19,6 +19,9 @@ from wktriage.judging.ledger import Ledger
 from wktriage.judging.predicates import kleene_or
 from wktriage.judging.rules import Outcome
 from wktriage.judging.symptom import Symptom
+
+SHARE = 0.1
+"""Share of a message's time from which on a stage is part of the way to the symptom."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,39 @@ class Decision:
     def winner(self) -> Outcome | None:
         """The rule or cause that decided, None where nothing did."""
         return next(iter(self.fired(self.category)), None)
+
+    @property
+    def reach(self) -> frozenset[str]:
+        """The components from which there is a path to the symptom; empty where none was felt.
+
+        Those of the cause, of what it explains and of what could hold it up, and of the stages that
+        take a tenth of a message's time or more. Deliveries have no stage: failed receives lead to
+        them. A stack that never ran, or fails on old data only, may be held up from anywhere.
+        """
+        winner = self.winner
+        if winner is None or self.category in (ABSTAIN, HEALTHY):
+            return frozenset()
+        if winner.candidate is None:
+            return frozenset(COMPONENTS)
+        element = winner.candidate.cause.element
+        explained = {
+            o.rule.component
+            for o in self.outcomes
+            if o.candidate is not None and o.candidate.explained_by == element
+        }
+        upstream = {
+            state.cause.file.component
+            for state in self.abnormal
+            if element in state.cause.file.holds_up.elements
+        }
+        stages = {
+            ledger.COMPONENTS[stage]
+            for stage in ledger.STAGES
+            if (self.ledger.cluster.share(stage) or 0) >= SHARE
+        }
+        receives = self.symptom.missed[symptom.FAILED_RECEIVES] is Tri.YES
+        deliveries = {"delivery", "presence", "connections"} if receives else set()
+        return frozenset({winner.rule.component} | explained | upstream | stages | deliveries)
 
     @property
     def by_load(self) -> bool:

@@ -58,7 +58,7 @@ def judge(bundle: Bundle) -> dict[str, Any]:
     }
     fired = decision.fired(category)
     differing = settings.differing(run.scenario, run.workload, run.node_env)
-    suspect = settings.suspect(differing, category, component)
+    suspect = settings.suspect(differing, component, decision.reach)
     hypothesis, experiment = next_experiment.propose(
         category,
         [h for o in fired[:1] for h in o.rule.hypotheses],
