@@ -15,6 +15,9 @@ from wktriage.judging.proposals import Proposal, proposals
 from wktriage.request import knobs
 
 PERSON = "person"
+LEAST = 0.03
+"""A cause that is believed less (as a share) is not tried; refuting others raises it again."""
+
 _ORDER = (*MAY_CHANGE, PERSON)
 
 
@@ -90,7 +93,7 @@ def _kind(proposal: Proposal) -> str | None:
 def _candidate(proposal: Proposal, belief: Mapping[str, float]) -> Candidate | None:
     experiment, kind = proposal.experiment, _kind(proposal)
     share = belief.get(proposal.cause, proposal.share)
-    if kind is None:
+    if kind is None or share < LEAST:
         return None
     if kind == PERSON:
         to_do = str(experiment["expected_result"])

@@ -256,6 +256,11 @@ class Investigate:
         held = [c.change for c in self._candidates() if c.kind in investigation.MAY_CHANGE]
         why = "Nothing is left to try"
         why += " of what may be changed." if held else "."
+        open_ones = [e for e in self.case.document.experiments if self._more_pairs(e) is not None]
+        if open_ones:
+            numbers = " and ".join(str(e.number) for e in open_ones)
+            named = "Experiment" if len(open_ones) == 1 else "Experiments"
+            why += f" {named} {numbers} could not decide."
         self._end("nothing_left", why, tuple(self._then(None)))
 
     # -- what a step came to ----------------------------------------------------------------------
@@ -270,7 +275,9 @@ class Investigate:
         verdict = judge(bundle)
         category = str(verdict["category"])
         failed = category != HEALTHY
-        control = failed and (step.kind in ("triage", "isolate") or self._classifies(category))
+        looked = bundle.exists("window.json")
+        usable = step.kind in ("triage", "isolate") or self._classifies(category)
+        control = failed and looked and usable
         done = msgspec.structs.replace(
             step, bundle=bundle.bundle_id, category=category, control=control,
             came_of=self._came_of(step, category),
@@ -280,7 +287,7 @@ class Investigate:
             self._blame(bundle, verdict)
         if step.kind == "triage" and not failed:
             self._end("healthy", "The run is healthy: there is nothing to investigate.")
-        elif step.kind == "triage" and "window.json" not in bundle.files:
+        elif step.kind == "triage" and not looked:
             self._take_baseline(bundle, verdict)
         elif step.kind == "recur":
             self._repeated(category)

@@ -6,6 +6,7 @@ same request goes on where an interrupted one stood.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,7 +119,9 @@ class Asked:
 
 def read(values: Mapping[str, Any], root: Path) -> Asked:
     """Return what was asked. Raises UsageError for a name or value that cannot be used."""
-    held = {name: value for name, value in values.items() if value is not None and value != ""}
+    # Ansible's texts and numbers are of types of their own; what is kept is plain.
+    plain = json.loads(json.dumps(dict(values)))
+    held = {name: value for name, value in plain.items() if value is not None and value != ""}
     for name in held:
         if name not in (*NAMES, *KNOWN) and not name.startswith(FOREIGN_PREFIXES):
             raise UsageError(f"unknown extra var {name!r}{did_you_mean(name, [*NAMES, *KNOWN])}")
@@ -144,7 +147,7 @@ def read(values: Mapping[str, Any], root: Path) -> Asked:
         seed=_whole(held, "seed", 0, 2**62, -1) if "seed" in held else None,
     )
     return Asked(
-        msgspec.json.decode(msgspec.json.encode(document), type=Investigation),
+        document,
         Path.cwd() / Path(str(held.get("cases_dir", root / "cases"))).expanduser(),
         None if case is None else str(case),
         stack_of(request),
