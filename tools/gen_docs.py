@@ -231,14 +231,14 @@ def incident_page() -> str:
         "given incidents, have none. *When* counts from the first status sample. *Also right* are "
         "other categories that describe the same run. `make triage INCIDENT=<id>` plays one.\n"
     )
-    found = library.list_incidents(ROOT / "incidents")
+    incidents = library.list_incidents(ROOT / "incidents")
     for heading, shared in (("Recorded by this harness", False), ("Given", True)):
-        rows = [incident_row(one) for one in found if one.shared is shared]
+        rows = [incident_row(one) for one in incidents if one.shared is shared]
         head = ["id", "title", "what was done", "checked", "when", "scenario"]
         head += ["label", "also right", "nodes", "baseline"]
         text += f"\n## {heading}\n\n{table(head, rows)}"
     text += "\n## Pictures\n"
-    for one in found:
+    for one in incidents:
         picture = Path("docs") / "screenshots" / f"{one.bundle}.png"
         if (ROOT / picture).is_file():
             text += f"\n### {one.title}\n\n`{one.bundle}`, labelled `{one.label}`:\n\n"
@@ -301,19 +301,19 @@ def schema_files() -> dict[Path, str]:
 
 def pages() -> dict[Path, str]:
     """Return every generated page, by its path under the project."""
-    found = schema_files()
+    written = schema_files()
     for role in sorted(ROOT.glob("roles/*/meta/argument_specs.yml")):
-        found[role.parents[1].relative_to(ROOT) / "README.md"] = role_page(role.parents[1])
+        written[role.parents[1].relative_to(ROOT) / "README.md"] = role_page(role.parents[1])
     reference = Path("docs") / "reference"
-    found[reference / "scenarios.md"] = scenario_page()
-    found[reference / "signals.md"] = signal_page()
-    found[reference / "plugins.md"] = plugin_page()
-    found[reference / "command.md"] = command_page()
-    found[reference / "categories.md"] = category_page()
-    found[reference / "knobs.md"] = knob_page()
-    found[reference / "faults.md"] = fault_page()
-    found[Path("docs") / "incidents.md"] = incident_page()
-    return found
+    written[reference / "scenarios.md"] = scenario_page()
+    written[reference / "signals.md"] = signal_page()
+    written[reference / "plugins.md"] = plugin_page()
+    written[reference / "command.md"] = command_page()
+    written[reference / "categories.md"] = category_page()
+    written[reference / "knobs.md"] = knob_page()
+    written[reference / "faults.md"] = fault_page()
+    written[Path("docs") / "incidents.md"] = incident_page()
+    return written
 
 
 def stale() -> list[Path]:

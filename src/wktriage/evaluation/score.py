@@ -145,33 +145,33 @@ def wilson(hits: int, total: int) -> Interval:
     return Interval(p, max(0.0, centre - spread), min(1.0, centre + spread))
 
 
-def brier(said: Sequence[tuple[float, bool]]) -> float:
+def brier(answers: Sequence[tuple[float, bool]]) -> float:
     """Return the mean squared distance of confidence from outcome (0 best, 0.25 is guessing)."""
-    return sum((c - right) ** 2 for c, right in said) / len(said)
+    return sum((c - right) ** 2 for c, right in answers) / len(answers)
 
 
-def expected_calibration_error(said: Sequence[tuple[float, bool]]) -> float:
+def expected_calibration_error(answers: Sequence[tuple[float, bool]]) -> float:
     """Return the mean gap of confidence and hit rate over ten equal bins, weighted by size."""
     bins: dict[int, list[tuple[float, bool]]] = {}
-    for c, right in said:
+    for c, right in answers:
         bins.setdefault(min(int(c * BINS), BINS - 1), []).append((c, right))
     total = 0.0
     for members in bins.values():
         gap = sum(c for c, _ in members) / len(members) - sum(r for _, r in members) / len(members)
         total += abs(gap) * len(members)
-    return total / len(said)
+    return total / len(answers)
 
 
 def bootstrap(
-    said: Sequence[tuple[float, bool]], figure: Callable[[Sequence[tuple[float, bool]]], float]
+    answers: Sequence[tuple[float, bool]], figure: Callable[[Sequence[tuple[float, bool]]], float]
 ) -> Interval:
     """Return a figure with its percentile bootstrap interval (seeded, so repeatable)."""
-    if not said:
+    if not answers:
         return Interval(None)
     source = random.Random(SEED)  # noqa: S311 (resampling, no secret)
-    values = sorted(figure(source.choices(said, k=len(said))) for _ in range(RESAMPLES))
+    values = sorted(figure(source.choices(answers, k=len(answers))) for _ in range(RESAMPLES))
     return Interval(
-        figure(said), values[int(0.025 * RESAMPLES)], values[int(0.975 * RESAMPLES) - 1]
+        figure(answers), values[int(0.025 * RESAMPLES)], values[int(0.975 * RESAMPLES) - 1]
     )
 
 

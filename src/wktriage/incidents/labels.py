@@ -51,7 +51,7 @@ def read(path: Path) -> list[Label]:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as exc:
         raise UsageError(f"{shown(path)}: cannot be read: {exc}") from exc
-    found = []
+    labels = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -62,8 +62,8 @@ def read(path: Path) -> list[Label]:
             raise UsageError(f"{where}: is no JSON: {exc}") from exc
         if isinstance(row, dict):
             row = {_FORMER.get(key, key): value for key, value in row.items()}
-        found.append(convert(row, Label, where))
-    return found
+        labels.append(convert(row, Label, where))
+    return labels
 
 
 def text(labels: Iterable[Label]) -> str:

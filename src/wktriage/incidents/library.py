@@ -61,8 +61,8 @@ class Incident:
 
     def as_label(self) -> labels.Label:
         """Return what labels.jsonl says of it."""
-        given = {name: getattr(self, name) for name in labels.Label.__struct_fields__}
-        return labels.Label(**given)
+        fields = {name: getattr(self, name) for name in labels.Label.__struct_fields__}
+        return labels.Label(**fields)
 
 
 class Shared(Declared, frozen=True):
@@ -342,12 +342,12 @@ def with_inputs(project: Path, inputs: Mapping[str, Any]) -> list[Incident]:
             held.append(incident)
     if not held:
         workload = inputs.get("workload") or {}
-        said = ", ".join(
+        values = ", ".join(
             f"{k}={v}" for k, v in {**workload, **(inputs.get("node_env") or {})}.items()
         )
         raise UsageError(
             f"not recorded: no incident of scenario {inputs.get('scenario')} has exactly these "
-            f"inputs: {said}. Run the experiment on a real stack (-i inventory/compose)"
+            f"inputs: {values}. Run the experiment on a real stack (-i inventory/compose)"
         )
     return held
 

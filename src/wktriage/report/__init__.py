@@ -44,7 +44,8 @@ def write_all(
         ("report.html", page.render(bundle, dict(verdict), cases)),
     ):
         path = out / name
-        private_files.write(path, text.encode("utf-8", errors="backslashreplace"))
+        data = text.encode("utf-8", errors="backslashreplace")
+        private_files.write(path, data, synced=False)
         written.append(path)
     return written
 

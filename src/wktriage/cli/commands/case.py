@@ -116,9 +116,9 @@ def eligible_command(case_id: str, cases_dir: Path | None, extra: tuple[str, ...
     return 0 if answer.code_change_needed == "yes" else 3
 
 
-def _cases(given: Path | None) -> Path:
-    directory = given or work_dir() / "cases"
-    if given is not None and not directory.is_dir():
+def _cases(named: Path | None) -> Path:
+    directory = named or work_dir() / "cases"
+    if named is not None and not directory.is_dir():
         raise UsageError(f"{directory}: no such directory")
     return directory
 

@@ -209,10 +209,10 @@ def score_command(directories: tuple[Path, ...], labels: Path | None, beside: Pa
         raise UsageError("--labels needs exactly one directory")
     others: dict[str, dict[str, str]] = {}
     if beside is not None:
-        said = read_object(beside)
-        if said is None:
+        answers = read_object(beside)
+        if answers is None:
             raise UsageError(f"{beside} is no JSON object")
-        others = said
+        others = answers
     # Reading archives and counting is of no use to judging one bundle.
     from wktriage.evaluation import score
 

@@ -121,12 +121,12 @@ def copied_to(request: Request, name: str) -> str:
 def _process(request: Request, site: Site, placed: Layout, place: Place) -> dict[str, Any]:
     node = place if isinstance(place, NodePlace) else None
     name = "wukongim" if node else "wkbench"
-    found = request.own["programs"][name]
-    copied = found["sha256"] is not None and place.host not in request.own["local"]
-    file = copied_to(request, name) if copied else found["file"]
+    program = request.own["programs"][name]
+    copied = program["sha256"] is not None and place.host not in request.own["local"]
+    file = copied_to(request, name) if copied else program["file"]
     common = {
         "name": place.name,
-        "program": {"file": file, "sha256": found["sha256"]},
+        "program": {"file": file, "sha256": program["sha256"]},
         "ports": place.ports,
         "stop_seconds": STOP_SECONDS,
     }
@@ -191,10 +191,10 @@ def _digest(hashes: Mapping[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _hash(name: str, found: Mapping[str, Any], reports: Mapping[str, Mapping[str, Any]]) -> str:
-    if found["sha256"] is not None:
-        return str(found["sha256"])
-    file = found["file"]
+def _hash(name: str, program: Mapping[str, Any], reports: Mapping[str, Mapping[str, Any]]) -> str:
+    if program["sha256"] is not None:
+        return str(program["sha256"])
+    file = program["file"]
     by_host = {h: r["programs"][file] for h, r in reports.items() if file in r.get("programs", {})}
     missing = sorted(host for host, value in by_host.items() if value is None)
     if missing or not by_host:
