@@ -38,6 +38,10 @@ OVERHEAD_SECONDS = 75
 """What a run takes beside its window, before one has been seen: start, warm-up, profile, stop."""
 
 
+BETWEEN_SECONDS = 20
+"""What passes between two runs: preflight, judging, the report."""
+
+
 @dataclass(frozen=True)
 class Next:
     """The next run: its place among all, and the extra vars with which it is run."""
@@ -145,14 +149,7 @@ class Conduct:
 
     def place_of(self, bundle_id: str) -> Path:
         """Return where a bundle lies. Raises CaseError when it is not there any more."""
-        known = read_places(self.case)
-        for path in (self.runs_dir / bundle_id, Path(known.get(bundle_id, "/nowhere"))):
-            if path.is_dir():
-                return path
-        raise CaseError(
-            f"bundle {bundle_id} is not there any more: it lay in "
-            f"{known.get(bundle_id, self.runs_dir)}; put it back"
-        )
+        return place_of(self.case, bundle_id, self.runs_dir)
 
     def _remember(self, places: Mapping[str, str]) -> None:
         remember(self.case, places)
@@ -249,6 +246,26 @@ def read_places(case: Case) -> dict[str, str]:
     return {str(k): str(v) for k, v in document.items()} if isinstance(document, dict) else {}
 
 
+def place_of(case: Case, bundle_id: str, runs_dir: Path) -> Path:
+    """Return where a bundle of a case lies. Raises CaseError when it is not there any more."""
+    known = read_places(case)
+    for path in (runs_dir / bundle_id, Path(known.get(bundle_id, "/nowhere"))):
+        if path.is_dir():
+            return path
+    raise CaseError(
+        f"bundle {bundle_id} is not there any more: it lay in "
+        f"{known.get(bundle_id, runs_dir)}; put it back"
+    )
+
+
+def keep_verdict(case: Case, verdict: Mapping[str, Any]) -> None:
+    """Keep the verdict that a case starts from."""
+    case.keep(
+        Path(eligibility.VERDICT).name,
+        json.dumps(verdict, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n",
+    )
+
+
 def remember(case: Case, places: Mapping[str, str]) -> None:
     """Note where bundles of a case lie."""
     known = {**read_places(case), **places}
@@ -304,16 +321,9 @@ def _new_case(asked: Asked, control: Control, made: Registration, at: str) -> Ca
     confidence = verdict.get("confidence")
     share = float(confidence) if isinstance(confidence, int | float) else 0.5
     blamed = str((verdict.get("hypothesis") or {}).get("id") or made.cause)
-    case_id = asked.case or cases.new_id(made.question, at)
-    if asked.case is None:
-        taken = {path.name for path in asked.cases_dir.glob("*")}
-        names = (case_id, *(f"{case_id}-{n}" for n in range(2, 1000)))
-        case_id = next(name for name in names if name not in taken)
+    case_id = asked.case or cases.free_id(asked.cases_dir, made.question, at)
     case = Case.create(asked.cases_dir, case_id, made.question, at, {blamed: share})
-    case.keep(
-        Path(eligibility.VERDICT).name,
-        json.dumps(verdict, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n",
-    )
+    keep_verdict(case, verdict)
     return case
 
 
@@ -322,7 +332,10 @@ def _extended(asked: Asked, bench: Bench, runs_dir: Path) -> Conduct:
     experiment = case.experiment()
     made = case.registration()
     due = design.next_run(made, experiment.runs, experiment.stop, experiment.repeats)
-    if due is None:
+    counted = sum(run.excluded is None for run in experiment.runs)
+    # Extended already, with all runs done: only the look at them is missing.
+    unseen = experiment.outcomes and _looked_at(experiment.outcomes[-1]) < counted
+    if due is None and not unseen:
         pairs = asked.repeats
         if pairs is None and experiment.outcomes:
             pairs = experiment.outcomes[-1].more_pairs

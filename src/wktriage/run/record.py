@@ -148,6 +148,13 @@ def mark(
     return wall
 
 
+def seconds_of(runs_dir: Path, bundle_id: str) -> float | None:
+    """Return what a run took, in seconds; None when it is not known."""
+    timings = read_object(RunPaths(runs_dir, bundle_id).timings_file) or {}
+    total = (timings.get("wall") or {}).get("total")
+    return float(total) if isinstance(total, int | float) else None
+
+
 def note_interruption(paths: RunPaths, reason: str) -> bool:
     """Note in the mark of a run why it ends early; tell whether there is such a run."""
     pending = read_object(paths.pending_file)
