@@ -17,7 +17,7 @@ from wktriage.bundle import fingerprint
 from wktriage.bundle.bundle import Bundle
 from wktriage.core.errors import UsageError
 from wktriage.core.times import utc_now
-from wktriage.experiments import asking, design, eligibility, grounds, hypothesis, variables
+from wktriage.experiments import asking, builds, design, eligibility, grounds, hypothesis, variables
 from wktriage.experiments import case as cases
 from wktriage.experiments import registration as registrations
 from wktriage.experiments.asking import Asked
@@ -209,6 +209,10 @@ def open_experiment(asked: Asked, bench: Bench, now: str | None = None) -> Condu
     if asked.extend is not None:
         return _extended(asked, bench, runs_dir)
     prepared = prepare(asked, bench)
+    kept = builds.made(asked, bench, prepared.terms["variable"], runs_dir)
+    if kept:
+        # What a build is, its driver can only tell once it is there.
+        prepared = prepare(asked, bench)
     case, control = prepared.case, prepared.control
     if case is not None and prepared.number is not None:
         return Conduct(case, prepared.number, bench, asked, runs_dir)
@@ -226,6 +230,8 @@ def open_experiment(asked: Asked, bench: Bench, now: str | None = None) -> Condu
     )
     case = case or _new_case(asked, control, made, at)
     remember(case, {control.bundle.bundle_id: str(control.bundle.root.resolve())})
+    for name, output in kept.items():
+        case.keep(name, output)
     return Conduct(case, case.register(made).number, bench, asked, runs_dir)
 
 
@@ -357,6 +363,10 @@ def _check_inputs(control: Bundle, run: Bundle, made: Registration, side: Side) 
     theirs, ours = fingerprint_of(control)["inputs"], fingerprint_of(run)["inputs"]
     paths = fingerprint.compare({"inputs": theirs}, {"inputs": ours})
     changed = differing(paths, theirs, ours)
+    if side is Side.TREATMENT and made.variable.kind == "code":
+        # Any other commit differs in the code as well.
+        right = ours.get("git_revision") == made.variable.after
+        changed = changed if right else [*changed, f"commit {ours.get('git_revision')}"]
     wanted = [made.variable.fingerprint_input] if side is Side.TREATMENT else []
     if changed != wanted:
         extra = sorted(set(changed) - set(wanted)) or wanted

@@ -11,6 +11,7 @@ from typing import Any
 
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.core.topology import Handle, Node, Sim, Topology, Verbs
+from wktriage.request.code import Code
 from wktriage.request.request import Asked, Request
 from wktriage.stack.driver import Site
 from wktriage.stack.processes import config
@@ -41,10 +42,11 @@ class Program:
         return asdict(self)
 
 
-def program(asked: Asked, name: str) -> Program:
-    """Return the binary that was named. Raises UsageError when there is none to run."""
+def program(asked: Asked, name: str, code: Code | None = None) -> Program:
+    """Return the binary that was named, else that of a build. Raises UsageError without one."""
     variable = f"{name}_binary"
-    value = str(asked.values.get(variable, ""))
+    built = "" if code is None else str(Path(code.directory) / name)
+    value = str(asked.values.get(variable, built))
     if not value:
         raise UsageError(
             f"no {name} binary: add -e {variable}=FILE (or {ON_HOSTS}FILE if it is on the hosts)"
@@ -54,7 +56,7 @@ def program(asked: Asked, name: str) -> Program:
         if not file.startswith("/"):
             raise UsageError(f"{variable}={value}: a file on the hosts needs its whole path")
         return Program(file, None)
-    path = asked.path(variable, Path()).resolve()
+    path = (Path.cwd() / Path(value).expanduser()).resolve()
     if not path.is_file():
         raise UsageError(f"{variable} {path} is not a file")
     if not os.access(path, os.X_OK):
@@ -179,6 +181,7 @@ def identity(request: Request, site: Site) -> dict[str, Any]:
         "image_digest": "sha256:" + _digest(hashes),
         "git_revision": NOT_APPLICABLE,
         "git_diff_sha256": NOT_APPLICABLE,
+        **({} if request.code is None else request.code.inputs()),
         "node_env": dict(request.node_env),
         "node_config_sha256": total.hexdigest(),
         "node_configs": node_configs,
