@@ -45,6 +45,7 @@ class Case:
     label: str
     also_ok: tuple[str, ...]
     nodes: tuple[str, ...]
+    components: tuple[str, ...] = ()
 
     def accepts(self, category: str) -> bool:
         """Tell whether a category is the label, or one that the label accepts too."""
@@ -59,6 +60,7 @@ class Result:
     category: str
     confidence: float
     nodes: tuple[str, ...]
+    component: str = "none"
 
     @property
     def right(self) -> bool:
@@ -69,6 +71,16 @@ class Result:
     def nodes_right(self) -> bool | None:
         """Whether exactly the nodes at fault are named; None where no node is at fault."""
         return set(self.nodes) == set(self.case.nodes) if self.case.nodes else None
+
+    @property
+    def component_right(self) -> bool | None:
+        """Whether a component at fault is named; None where the label names none."""
+        return self.component in self.case.components if self.case.components else None
+
+    @property
+    def grounded(self) -> bool:
+        """Whether the category is right, and nodes and component too where there are any."""
+        return self.right and self.nodes_right is not False and self.component_right is not False
 
 
 @dataclass(frozen=True)
@@ -103,7 +115,7 @@ def cases(directory: Path, label_file: Path | None = None) -> list[Case]:
         path = next((p for p in places if p.exists()), None)
         if path is None:
             raise UsageError(f"{directory}: holds neither {name}.tar.xz nor {name}/")
-        labelled.append(Case(name, path, label.label, label.also_ok, label.nodes))
+        labelled.append(Case(name, path, label.label, label.also_ok, label.nodes, label.components))
     return labelled
 
 
@@ -124,7 +136,11 @@ def run(chosen: Sequence[Case], progress: Callable[[Result], None] | None = None
         with opened(case) as path:
             verdict = verdict_of(path)
         result = Result(
-            case, verdict["category"], float(verdict["confidence"]), tuple(verdict["nodes"])
+            case,
+            verdict["category"],
+            float(verdict["confidence"]),
+            tuple(verdict["nodes"]),
+            verdict["component"],
         )
         results.append(result)
         if progress is not None:
@@ -181,6 +197,7 @@ def summary(results: Sequence[Result]) -> dict[str, Interval]:
     healthy = [r for r in results if r.case.label == "healthy"]
     client = [r for r in results if r.case.label == "client_bottleneck"]
     with_nodes = [r for r in results if r.case.nodes]
+    with_component = [r for r in results if r.case.components]
     abstained = [r for r in results if r.category == ABSTAIN and not r.right]
     answered = [(r.confidence, r.right) for r in results if r not in abstained]
     return {
@@ -189,6 +206,15 @@ def summary(results: Sequence[Result]) -> dict[str, Interval]:
         ),
         "category accepted": wilson(sum(r.right for r in results), len(results)),
         "nodes right": wilson(sum(bool(r.nodes_right) for r in with_nodes), len(with_nodes)),
+        "component right": wilson(
+            sum(bool(r.component_right) for r in with_component), len(with_component)
+        ),
+        "category, nodes and component right": wilson(
+            sum(r.grounded for r in results), len(results)
+        ),
+        "healthy runs called healthy": wilson(
+            sum(r.category == "healthy" for r in healthy), len(healthy)
+        ),
         "failing called healthy": wilson(
             sum(r.category == "healthy" for r in failing), len(failing)
         ),
@@ -215,7 +241,7 @@ def confusion(results: Sequence[Result]) -> dict[str, Counter[str]]:
 def report(results: Sequence[Result], beside: Mapping[str, Mapping[str, str]] | None = None) -> str:
     """Return all of it as text. ``beside`` holds what other tools said: name -> bundle -> class."""
     others = beside or {}
-    head = ["bundle", "label", "said", "conf.", "nodes", "", *others]
+    head = ["bundle", "label", "said", "conf.", "nodes", "component", "", *others]
     rows = [
         [
             r.case.name,
@@ -223,7 +249,8 @@ def report(results: Sequence[Result], beside: Mapping[str, Mapping[str, str]] | 
             r.category,
             f"{r.confidence:.2f}",
             ",".join(r.nodes) or "-",
-            "right" if r.right and r.nodes_right is not False else "WRONG",
+            r.component,
+            "right" if r.grounded else "WRONG",
             *(said.get(r.case.name, "-") for said in others.values()),
         ]
         for r in results

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from wktriage.core.categories import CategoryName
+from wktriage.core.categories import CategoryName, ComponentName
 from wktriage.core.declarations import Declared, convert, shown
 from wktriage.core.errors import UsageError
 
@@ -26,7 +26,8 @@ class Label(Declared, frozen=True):
 
     ``also_ok`` are other categories that describe it as well, ``nodes`` those that a verdict must
     name. ``fault_at_s`` counts from the first status sample, None when nothing was injected.
-    ``checks`` are the lab's own that the fault took hold.
+    ``checks`` are the lab's own that the fault took hold. ``element`` is what was at fault, in
+    words; ``components`` are those by which a verdict may name it, () where that is not plain.
     """
 
     bundle: Annotated[str, Meta(pattern=ID)]
@@ -40,6 +41,8 @@ class Label(Declared, frozen=True):
     baseline: str | None = None
     recorded_on: str | None = None
     checks: tuple[str, ...] = ()
+    element: str | None = None
+    components: tuple[ComponentName, ...] = ()
 
 
 def read(path: Path) -> list[Label]:

@@ -57,6 +57,8 @@ class Incident:
     baseline: str | None = None
     recorded_on: str | None = None
     checks: tuple[str, ...] = ()
+    element: str | None = None
+    components: tuple[str, ...] = ()
     shared: bool = False
 
     def as_label(self) -> labels.Label:
@@ -126,6 +128,8 @@ def _read_labels(
             baseline=label.baseline or baseline,
             recorded_on=label.recorded_on,
             checks=label.checks,
+            element=label.element,
+            components=label.components,
             shared=shared,
         )
         for label in labels.read(path)

@@ -36,9 +36,12 @@ SERIES_FAMILIES = (
 
 FAMILIES = (
     *SERIES_FAMILIES,
+    "go_gc_duration_seconds",
     "go_goroutines",
+    "go_memstats_heap_released_bytes",
     "go_memstats_mcache_inuse_bytes",
     "go_memstats_mcache_sys_bytes",
+    "go_memstats_sys_bytes",
     "process_resident_memory_bytes",
     P + "ants_pool_capacity",
     P + "channelappend_effect_duration_seconds",
