@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from wktriage.bundle import archive
 from wktriage.core import categories
@@ -266,17 +265,3 @@ def report(results: Sequence[Result], beside: Mapping[str, Mapping[str, str]] | 
     lines += ["", *aligned(matrix), ""]
     lines += [f"{name:36}{interval}" for name, interval in summary(results).items()]
     return "\n".join(lines) + "\n"
-
-
-def support(results: Sequence[Result], deciding: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Return support.yml's content: how often each rule decided a verdict, and how often rightly.
-
-    ``deciding`` names by case the rules that fired for the verdict's category.
-    """
-    counts: dict[str, dict[str, int]] = {}
-    for result in results:
-        for rule in deciding.get(result.case.name, ()):
-            entry = counts.setdefault(rule, {"fired": 0, "right": 0})
-            entry["fired"] += 1
-            entry["right"] += int(result.right)
-    return {"schema_version": 1, "support": dict(sorted(counts.items()))}
