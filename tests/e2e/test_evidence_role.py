@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -146,7 +147,7 @@ def test_role_makes_a_bundle_of_hosts_of_which_one_fails_and_one_has_a_wrong_clo
     assert begin["ahead"] == pytest.approx(begin["first"], abs=10)
     assert [row["sample_time"] for row in rows] == sorted(row["sample_time"] for row in rows)
     (moved,) = [row for row in document["collectors"] if row["name"] == "clocks"]
-    assert "the clock of ahead was set 5." in moved["error"]
+    assert re.match(r"the clock of ahead was set [45]\.\d+ s forward while", moved["error"])
     for number in (1, 2, 4):
         assert (bundle / f"metrics/node{number}.prom").stat().st_size > 0
         assert (bundle / f"pprof/node{number}-cpu.pb.gz").stat().st_size > 0
