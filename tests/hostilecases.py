@@ -82,7 +82,8 @@ def writing() -> Iterator[Case]:
                lambda b: _put(b / "manifest.json", claims), commands=(("classify", "{bundle}"),),
                says="not written")  # fmt: skip
     yield Case("writing", "--out is empty", _nothing,
-               commands=(("classify", "{bundle}", "--out", ""),), codes=REFUSED, says="empty")  # fmt: skip
+               commands=(("classify", "{bundle}", "--out", ""),), codes=REFUSED,
+               says="empty")  # fmt: skip
     for what, plant in (
         ("a dangling link", lambda b: (b.parent / "out").symlink_to("nowhere")),
         ("a file", lambda b: _put(b.parent / "out", "x")),

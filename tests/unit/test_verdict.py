@@ -320,7 +320,7 @@ def test_command_keeps_the_environment_of_the_run_and_changes_one_thing() -> Non
     assert "profile_seconds" not in experiment["command"]
     # Seen on a real cluster: the command of a run without profiles took some, a second change.
     _, bare = next_experiment.propose(
-        "send_path", ["data_device"], replace(run, profiled=False), values
+        "send_path", ["data_device"], replace(run, profiled="none"), values
     )
     assert "-e profile_seconds=0 " in bare["command"]
 

@@ -64,8 +64,8 @@ class Run:
     connect_rate: int | None = None
     refused: tuple[str, ...] = ()
     """Node settings because of which a node refused to start."""
-    profiled: bool = True
-    """Whether CPU profiles were taken: profiles change the load, so they are an input."""
+    profiled: str = "after"
+    """When profiles were taken (onset, after, none): they change the load, so they are an input."""
     bundle: str = ""
     """The run's bundle, which an experiment takes as its control."""
     from_checkout: bool = True
@@ -348,8 +348,10 @@ def _command(
         words += ["-e", f"data_root={CLEAN_DATA_ROOT}"]
     if run.connect_rate is not None:
         words += ["-e", f"connect_rate={run.connect_rate}"]
-    if not run.profiled:
+    if run.profiled == "none":
         words += ["-e", "profile_seconds=0"]
+    elif run.profiled == "onset":
+        words += ["-e", "profile=onset"]
     kept = {
         k: v
         for k, v in run.node_env.items()

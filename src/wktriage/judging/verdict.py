@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wktriage.bundle import fingerprint
 from wktriage.bundle.bundle import Bundle
 from wktriage.core.categories import CATEGORIES, CAUSES, COMPONENTS, HEALTHY
 from wktriage.core.model import Citation, SignalSet, Tri
@@ -173,7 +174,7 @@ def _run(
         refused=refused_settings(signal_set),
         bundle=clean(bundle.bundle_id, 80),
         connect_rate=rate if type(rate) is int and rate > 0 else None,
-        profiled=inputs.get("profiled") is not False,
+        profiled=fingerprint.profiled(inputs.get("profiled")) or "after",
         # Binaries have no revision.
         from_checkout=inputs.get("git_revision") != "not_applicable",
     )
