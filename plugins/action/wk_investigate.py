@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 from wktriage.cli.action_base import TriageAction, known_variables, stack_hosts, typed_variables
 from wktriage.cli.ansible import tell
 from wktriage.cli.investigate_steps import InvestigateStep
