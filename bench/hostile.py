@@ -4,8 +4,9 @@
 
 Kinds: writing, bombs, damage, tampering, numbers, terminal, assembling, fuzzed. A row passes when
 every command ended as it may (never with 1, a traceback or an error that nobody foresaw), within
-90 s and 800 MB, left nothing but its reports, and put no control character on the terminal. Seconds
-and memory are the most that one of its commands took. Ends with 1 when a row does not pass.
+90 s and 600 MB (2 000 nodes: 1 300), left nothing but its reports, and put no control character on
+the terminal. Seconds and memory are the most that one of its commands took. Ends with 1 when a row
+does not pass.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,7 +31,7 @@ from tests.hostilecases import ASSEMBLE, Case, assemble, every
 from wktriage.bundle import archive
 
 ROOT = Path(__file__).resolve().parents[1]
-SECONDS, MEGABYTES = 90.0, 800.0
+SECONDS = 90.0
 ADDRESS_SPACE = 4 << 30
 REPORTS = {"out", "out/verdict.json", "out/summary.md", "out/report.html"}
 INCIDENTS = {"healthy": "baseline", "failing": "lostmaj", "ours": "lostmaj"}
@@ -65,6 +67,21 @@ def bundle_for(case: Case, where: Path, cache: Path) -> Path:
             archive.unpack_bundle(ROOT / "incidents" / f"{incident}.tar.xz", source)
     shutil.copytree(source, bundle)
     return bundle
+
+
+def planted(case: Case, bundle: Path) -> None:
+    """Plant in a process of its own: memory that this one ever had counts as its commands'."""
+    if (pid := os.fork()) == 0:
+        code = 1
+        try:
+            case.plant(bundle)
+            code = 0
+        except BaseException:  # noqa: BLE001 (said, and the child ends)
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    if os.waitpid(pid, 0)[1] != 0:
+        raise RuntimeError(f"{case.name} could not be planted")
 
 
 def listing(where: Path) -> dict[str, tuple[int, int]]:
@@ -147,7 +164,7 @@ def tried(case: Case, base: Path, cache: Path) -> Row:
     try:
         (where / "precious").write_text("mine")
         bundle = bundle_for(case, where, cache)
-        case.plant(bundle)
+        planted(case, bundle)
         names = {"bundle": bundle, "where": where, "archive": where / "bundle.tar.xz"}
         before = listing(where)
         for words in case.commands:
@@ -163,7 +180,7 @@ def tried(case: Case, base: Path, cache: Path) -> Row:
         if (where / "precious").read_text() != "mine":
             row.wrong.append("precious was changed")
         row.wrong += [f"left {p.name} in the temporary directory" for p in temporary.iterdir()]
-        if row.seconds > SECONDS or row.megabytes > MEGABYTES:
+        if row.seconds > SECONDS or row.megabytes > row.case.megabytes:
             row.wrong.append("took too much")
         if row.case.says:
             row.wrong.append(f"did not say {row.case.says!r}")
