@@ -25,6 +25,10 @@ ON_HOSTS = "host:"
 """Begins the path of a binary that is on the hosts already."""
 
 HOST_PROGRAM = "wk_supervisor.py"
+LIMITS_PROGRAM = "wk_limits.py"
+LIMITS = ("state", "cpus", "descriptors")
+"""What the lab asks a host of one process; the last two take a number more."""
+
 VERBS = ("pause", "unpause", "kill", "stop", "start", "restart", "logs")
 STOP_SECONDS = 10  # what a container gets too
 NOT_APPLICABLE = "not_applicable"
@@ -215,8 +219,14 @@ def data_bytes(site: Site) -> int | None:
 
 
 def topology(request: Request, site: Site) -> Topology:
-    """Return the stack as the hosts have made it. Raises InfraError when one told nothing."""
+    """Return the stack as the hosts have made it.
+
+    Raises InfraError when one refused, with what it said, or told nothing.
+    """
     placed = Layout.of(request.own["layout"])
+    for host, report in site.reports.items():
+        if "refused" in report:
+            raise InfraError(f"{host}: {report['refused']}")
     silent = [host for host in placed.hosts if "program" not in site.reports.get(host, {})]
     if silent:
         raise InfraError(f"{', '.join(silent)}: no processes were created there")
@@ -229,12 +239,17 @@ def topology(request: Request, site: Site) -> Topology:
             name=place.name,
             pid_file=str(own / "pid"),
             log_file=str(own / "output.log"),
+            ports=place.named_ports,
         )
 
     def verbs(place: Place) -> Verbs:
         report = site.reports[place.host]
         own = str(top / place.name)
-        return {verb: [report["python"], report["program"], verb, own] for verb in VERBS}
+        limits = str(top / LIMITS_PROGRAM)
+        return {
+            **{verb: [report["python"], report["program"], verb, own] for verb in VERBS},
+            **{verb: [report["python"], limits, verb, own] for verb in LIMITS},
+        }
 
     nodes = tuple(
         Node(
