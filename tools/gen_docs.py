@@ -229,9 +229,15 @@ def knob_page() -> str:
     text = f"# Knobs\n\n{NOTE}\nWhat an experiment may change, one at a time. "
     text += "Workload before configuration before code.\n"
     header = ("knob", "variable", "type", "default", "affects")
-    for kind in ("workload", "config"):
+    for kind in ("workload", "config", "code"):
         rows = (
-            [f"`{k.name}`", f"`{k.env}`", k.type, f"`{shown(k.default)}`", k.affects]
+            [
+                f"`{k.name}`",
+                f"`{k.env}`" if k.env else "",
+                k.type,
+                f"`{shown(k.default)}`",
+                k.affects,
+            ]
             for k in knobs.load().values()
             if k.kind == kind
         )

@@ -89,8 +89,8 @@ class Result:
 
     @property
     def grounded(self) -> bool:
-        """Whether category, nodes and component are all right, as far as the label names them."""
-        return self.right and False not in (self.nodes_right, self.component_right)
+        """Whether the category is right, and nodes and component too where there are any."""
+        return self.right and self.nodes_right is not False and self.component_right is not False
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def summary(results: Sequence[Result]) -> dict[str, Interval]:
     healthy = [r for r in results if r.case.label == "healthy"]
     client = [r for r in results if r.case.label == "client_bottleneck"]
     with_nodes = [r for r in results if r.case.nodes]
-    with_part = [r for r in results if r.case.components]
+    with_component = [r for r in results if r.case.components]
     abstained = [r for r in results if r.category == ABSTAIN and not r.right]
     answered = [(r.confidence, r.right) for r in results if r not in abstained]
     return {
@@ -221,9 +221,15 @@ def summary(results: Sequence[Result]) -> dict[str, Interval]:
         ),
         "category accepted": wilson(sum(r.right for r in results), len(results)),
         "nodes right": wilson(sum(bool(r.nodes_right) for r in with_nodes), len(with_nodes)),
-        "component right": wilson(sum(bool(r.component_right) for r in with_part), len(with_part)),
-        "right and grounded": wilson(sum(r.grounded for r in results), len(results)),
-        "runs without a fault right": wilson(sum(r.right for r in healthy), len(healthy)),
+        "component right": wilson(
+            sum(bool(r.component_right) for r in with_component), len(with_component)
+        ),
+        "category, nodes and component right": wilson(
+            sum(r.grounded for r in results), len(results)
+        ),
+        "healthy runs called healthy": wilson(
+            sum(r.category == "healthy" for r in healthy), len(healthy)
+        ),
         "plain baseline: category accepted": wilson(
             sum(r.case.accepts(r.plain) for r in results), len(results)
         ),

@@ -35,21 +35,21 @@ def alternatives(decision: Decision, signal_set: SignalSet, sure: float) -> list
     for category in CATEGORIES:
         if category == decision.category:
             continue
-        closeness, nearest = _closeness(category, decision)
-        scored.append((closeness, category, nearest))
+        close, nearest = closeness(category, decision)
+        scored.append((close, category, nearest))
     scored.sort(key=lambda item: (-item[0], CATEGORIES.index(item[1])))
-    total = sum(closeness for closeness, _, _ in scored) or 1.0
+    total = sum(close for close, _, _ in scored) or 1.0
     return [
         {
             "category": category,
-            "confidence": round((1 - sure) * closeness / total, 2),
+            "confidence": round((1 - sure) * close / total, 2),
             "why_not": _why_not(category, decision, nearest, signal_set),
         }
-        for closeness, category, nearest in scored[:KEPT]
+        for close, category, nearest in scored[:KEPT]
     ]
 
 
-def _closeness(category: str, decision: Decision) -> tuple[float, Outcome]:
+def closeness(category: str, decision: Decision) -> tuple[float, Outcome]:
     """Return how close a category came (0 to 1) and the rule of it that came closest."""
     nearest = max(decision.of(category), key=_met)
     if decision.holds[category] is Tri.YES:

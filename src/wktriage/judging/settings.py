@@ -83,12 +83,11 @@ def differing(
     return settings
 
 
-def suspect(settings: Sequence[Setting], component: str, reach: Collection[str]) -> Setting | None:
-    """Return the setting of the nodes to be taken away first: one with a path to the symptom.
+def suspects(settings: Sequence[Setting], component: str, reach: Collection[str]) -> list[Setting]:
+    """Return the settings of the nodes that have a path to the symptom, most suspect first.
 
-    ``reach`` are the components from which there is one; none: no setting is to blame. One that
-    acts on the component that the verdict names comes before others; what the catalogue does not
-    know may reach anything.
+    ``reach`` are the components from which there is one. A setting that acts on the component that
+    the verdict names comes before others; what the catalogue does not know may reach anything.
     """
     reaching = [
         setting
@@ -98,7 +97,7 @@ def suspect(settings: Sequence[Setting], component: str, reach: Collection[str])
         and (not setting.components or not set(setting.components).isdisjoint(reach))
     ]
     reaching.sort(key=lambda setting: component not in setting.components)
-    return reaching[0] if reaching else None
+    return reaching
 
 
 def _text(value: object) -> str:

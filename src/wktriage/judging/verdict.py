@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wktriage.bundle import fingerprint
 from wktriage.bundle.bundle import Bundle
 from wktriage.core.categories import CATEGORIES, CAUSES, COMPONENTS, HEALTHY
 from wktriage.core.model import Citation, SignalSet, Tri
@@ -42,28 +44,60 @@ SHORTEST = 20
 """Shortest window (s) worth proposing: two publications of the simulator's counters."""
 
 
-def judge(bundle: Bundle) -> dict[str, Any]:
-    """Return the verdict of a bundle, as verdict.json has it."""
+@dataclass(frozen=True)
+class Reading:
+    """What the rules make of a bundle: what a verdict says, and what is proposed, rest on it."""
+
+    signals: SignalSet
+    scenario: scenarios.Scenario
+    decision: Decision
+    run: next_experiment.Run
+    component: str
+    nodes: tuple[str, ...]
+    sure: float
+    differing: Sequence[settings.Setting]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What texts of hypotheses may use."""
+        return {
+            "s": Shown(self.signals),
+            "nodes": Names(self.nodes),
+            "component": self.component,
+        }
+
+    @property
+    def suspects(self) -> list[settings.Setting]:
+        """The settings that are not as shipped and have a path to the symptom."""
+        return settings.suspects(self.differing, self.component, self.decision.reach)
+
+
+def read(bundle: Bundle) -> Reading:
+    """Return what the rules make of a bundle."""
     signal_set = signals.compute(bundle)
     scenario = _scenario(bundle.scenario)
     decision = decide(signal_set, scenario.success)
-    category = decision.category
     run = _run(bundle, signal_set, scenario)
     component, nodes = _where(bundle, decision)
-    sure = _confidence(bundle, decision, signal_set)
-    values = {
-        "s": Shown(signal_set),
-        "nodes": Names(nodes),
-        "component": component,
-    }
-    fired = decision.fired(category)
-    differing = settings.differing(run.scenario, run.workload, run.node_env)
-    suspect = settings.suspect(differing, component, decision.reach)
+    return Reading(
+        signal_set, scenario, decision, run, component, nodes,
+        _confidence(bundle, decision, signal_set),
+        settings.differing(run.scenario, run.workload, run.node_env),
+    )  # fmt: skip
+
+
+def judge(bundle: Bundle) -> dict[str, Any]:
+    """Return the verdict of a bundle, as verdict.json has it."""
+    reading = read(bundle)
+    signal_set, decision, run = reading.signals, reading.decision, reading.run
+    category, component, nodes = decision.category, reading.component, reading.nodes
+    sure, differing = reading.sure, reading.differing
+    suspect = next(iter(reading.suspects), None)
     hypothesis, experiment = next_experiment.propose(
         category,
-        [h for o in fired[:1] for h in o.rule.hypotheses],
+        [h for o in decision.fired(category)[:1] for h in o.rule.hypotheses],
         run,
-        values,
+        reading.values,
         suspect,
         signal_set,
         by_load=decision.by_load,
@@ -99,7 +133,7 @@ def judge(bundle: Bundle) -> dict[str, Any]:
             "workload": dict(run.workload),
             "mode": run.mode,
             "duration_s": signal_set.value("window_seconds"),
-            "success_criteria": criteria(scenario.success),
+            "success_criteria": criteria(reading.scenario.success),
         },
         "settings": [setting.as_dict() for setting in differing],
         "evidence": evidence_lines(bundle, signal_set),
@@ -147,7 +181,7 @@ def _run(
         refused=refused_settings(signal_set),
         bundle=clean(bundle.bundle_id, 80),
         connect_rate=rate if type(rate) is int and rate > 0 else None,
-        profiled=inputs.get("profiled") is not False,
+        profiled=fingerprint.profiled(inputs.get("profiled")) or "after",
         # Binaries have no revision.
         from_checkout=inputs.get("git_revision") != "not_applicable",
     )

@@ -84,7 +84,7 @@ def classify(
         ours = verdict_files.is_ours(bundle, runs_dir or paths.runs_dir())
         target = out or (bundle if bundle.is_dir() and ours else None)
         if target is not None:
-            _write(evidence, verdict, target)
+            _write(evidence, verdict, target, runs_dir or paths.runs_dir())
     if as_json:
         say(verdict_files.dump(verdict).decode("utf-8"), nl=False)
         return exit_codes.exit_code(verdict)
@@ -96,12 +96,14 @@ def classify(
     return exit_codes.exit_code(verdict)
 
 
-def _write(bundle: Bundle, verdict: Mapping[str, Any], where: Path) -> None:
+def _write(bundle: Bundle, verdict: Mapping[str, Any], where: Path, runs_dir: Path) -> None:
     # Rendering needs templates and plots, which judging alone does without.
     from wktriage import report
+    from wktriage.experiments import mentions
 
     verdict_files.write(where, verdict)
-    report.write_all(bundle, verdict, where)
+    cases = mentions.of(where, runs_dir) if where.resolve() == bundle.root.resolve() else []
+    report.write_all(bundle, verdict, where, cases)
 
 
 @click.command()
