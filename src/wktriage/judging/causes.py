@@ -28,7 +28,7 @@ from wktriage.core.paths import PROJECT
 from wktriage.core.suggestions import did_you_mean
 from wktriage.core.yaml_files import load_typed
 from wktriage.judging import predicates
-from wktriage.judging.ledger import COMPONENTS, Ledger, StageName
+from wktriage.judging.ledger import COMPONENTS, PART, Ledger, StageName
 from wktriage.judging.predicates import (
     Catalogue,
     Evaluation,
@@ -401,12 +401,33 @@ def _of_cause(
         # Whichever of the two it is, it is the same to this cause.
         if own.get(FAILED_SENDS) == own.get(FAILED_RECEIVES) == category and "both" not in own:
             tris.append(symptom.failures)
+    path = _path(state, share, signal_set)
     return [
         Candidate(
-            state, category, component, kleene_and([kleene_or(tris), state.tri, needs]), share
+            state, category, component, kleene_and([kleene_or(tris), state.tri, needs, path]), share
         )
         for (category, component), tris in felt.items()
     ]
+
+
+def _path(state: Abnormal, share: float | None, signal_set: SignalSet) -> Tri:
+    """Tell whether an abnormal element has a path to the symptom by its own account.
+
+    One of the whole run that holds up hardly any of a message's time has none, unless it counts
+    failures itself. What waits for one node waits at the others: for nodes the share tells nothing.
+    """
+    if share is None or share >= PART or state.nodes or state.everywhere:
+        return Tri.YES
+    counted = any(
+        leaf.result is Tri.YES and _unit(leaf.signal, signal_set) == "count"
+        for leaf in state.evaluation.leaves
+    )
+    return Tri.of(counted or state.tri is not Tri.YES)
+
+
+def _unit(name: str, signal_set: SignalSet) -> str:
+    signal = signal_set.get(name)
+    return signal.unit if signal is not None else ""
 
 
 def _felt(kind: Kind, cause: Cause, symptom: Symptom, signal_set: SignalSet) -> Tri:

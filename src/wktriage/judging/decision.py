@@ -20,9 +20,6 @@ from wktriage.judging.predicates import kleene_or
 from wktriage.judging.rules import Outcome
 from wktriage.judging.symptom import Symptom
 
-SHARE = 0.1
-"""Share of a message's time from which on a stage is part of the way to the symptom."""
-
 
 @dataclass(frozen=True)
 class Decision:
@@ -87,7 +84,7 @@ class Decision:
         stages = {
             ledger.COMPONENTS[stage]
             for stage in ledger.STAGES
-            if (self.ledger.cluster.share(stage) or 0) >= SHARE
+            if (self.ledger.cluster.share(stage) or 0) >= ledger.PART
         }
         receives = self.symptom.missed[symptom.FAILED_RECEIVES] is Tri.YES
         deliveries = {"delivery", "presence", "connections"} if receives else set()

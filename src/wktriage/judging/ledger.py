@@ -33,6 +33,9 @@ STAGES: Mapping[str, str] = {
 }
 """What a person reads for each stage, in the order in which a message passes them."""
 
+PART = 0.1
+"""Share of a message's time from which on a stage, or what holds it up, is part of the symptom."""
+
 COMPONENTS: Mapping[str, ComponentName] = {
     "client": "client",
     "gateway": "gateway",
