@@ -238,3 +238,16 @@ def test_upstream_explains_what_it_holds_up() -> None:
         if o.candidate is not None and o.candidate.explained_by == "node_freeze"
     }
     assert {"cluster_link", "slot_leaders"} <= explained
+
+
+def test_a_node_that_stands_out_is_named_though_no_cause_looks_at_it() -> None:
+    odd = ("push_rpc_latency_p99", "rpc_latency_p99", "slot_apply_p99", "forward_append_p99")
+    odd += ("recipient_process_p99",)
+    nodes = {n: dict.fromkeys(odd, 0.02 if n != "wk-node3" else 1.5) for n in NODES}
+    slow = {"send_server_latency_mean": 2.0, "send_server_latency_p99": 4.0}
+    said = judged(nodes, **HALF, **slow)
+    assert said.winner is not None
+    assert (element(said), said.winner.nodes) == ("unlisted", ("wk-node3",))
+    alike = judged({n: dict.fromkeys(odd, 1.5) for n in NODES}, **HALF, **slow)
+    assert alike.winner is not None
+    assert alike.winner.nodes == ()

@@ -8,12 +8,12 @@ have a path to it are ranked (see causes.py). The first category in order that h
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from wktriage.core.categories import ABSTAIN, CATEGORIES, COMPONENTS, HEALTHY
 from wktriage.core.model import SignalSet, Tri
-from wktriage.judging import causes, ledger, rules, signals, symptom
+from wktriage.judging import causes, ledger, oddities, rules, signals, symptom
 from wktriage.judging.causes import Abnormal, Candidate
 from wktriage.judging.ledger import Ledger
 from wktriage.judging.predicates import kleene_or
@@ -114,6 +114,10 @@ def decide(
     felt = symptom.of(signal_set, success)
     account = ledger.of(signal_set)
     states = {name: causes.abnormal(cause, signal_set) for name, cause in loaded.items()}
+    unlisted = states.get(causes.UNLISTED)
+    if unlisted is not None and unlisted.tri is Tri.YES:
+        odd = oddities.node(oddities.oddities(signal_set))
+        states[causes.UNLISTED] = replace(unlisted, nodes=(odd,) if odd is not None else ())
     gates = [rules.evaluate(rule, signal_set) for rule in rules.load(catalogue, success)]
     found = [_outcome(c, felt) for c in causes.candidates(felt, account, signal_set, states)]
     every = [*gates, *found]

@@ -9,6 +9,7 @@ from typing import Any
 from wktriage.bundle.bundle import Bundle
 from wktriage.core.categories import ABSTAIN, CAUSES, HEALTHY
 from wktriage.core.model import Citation, SignalSet, Tri
+from wktriage.judging import oddities, signals
 from wktriage.judging.causes import UNLISTED
 from wktriage.judging.decision import Decision
 from wktriage.judging.ledger import STAGES
@@ -62,6 +63,9 @@ _FELT_BY = {
     FAILED_RECEIVES: ("recv_errors", "send_errors"),
     CAPACITY: ("achieved_rate_ratio", "worst_achieved_rate_ratio", "send_server_latency_p99"),
 }
+ODDITIES = 3
+"""Measurements that are named of what sets a node apart."""
+
 REMARKS = 4
 """Elements that look odd though nobody felt them, or though they explain nothing: so many said."""
 
@@ -74,7 +78,8 @@ def reasons(bundle: Bundle, decision: Decision, signal_set: SignalSet) -> list[d
     if category in CAUSES:
         stated[:1] = [*_symptom(decision, signal_set), stated[0], *_chain(decision)]
         if _unlisted(decision):
-            stated += [*_stage(decision, signal_set), *_remarks(decision, signal_set)]
+            stated += [*_stage(decision, signal_set), *_odd(decision, signal_set)]
+            stated += _remarks(decision, signal_set)
     if category == "baseline_health":
         stated = [*_refused_starts(signal_set), *stated, *_of_baseline(bundle)]
     if category == HEALTHY:
@@ -136,6 +141,23 @@ def _stage(decision: Decision, signal_set: SignalSet) -> list[dict[str, Any]]:
     names = ("send_cycle_time", "send_server_latency_mean", "append_mean", "dispatch_wait_mean")
     cited = [s for name in names if (s := signal_set.get(name)) is not None]
     return [_reason(winner.rule.id, text, [c for s in cited for c in s.citations[:1]])]
+
+
+def _odd(decision: Decision, signal_set: SignalSet) -> list[dict[str, Any]]:
+    """Return in what the named node differs most from its peers, where no cause is known."""
+    winner = decision.winner
+    if winner is None or not winner.nodes:
+        return []
+    named = winner.nodes[0]
+    mine = [o for o in oddities.oddities(signal_set) if o.signal.node == named][:ODDITIES]
+    parts = [
+        f"{signals.title(o.signal.name)} {show(o.signal.value, o.signal.unit)} "
+        f"(others at most {show(o.peers, o.signal.unit)})"
+        for o in mine
+    ]
+    cited = [c for o in mine for c in o.signal.citations[:1]]
+    text = f"What sets {named} apart from the other nodes: {join(parts)}."
+    return [_reason(winner.rule.id, text, cited)]
 
 
 def _remarks(decision: Decision, signal_set: SignalSet) -> list[dict[str, Any]]:
