@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Optional
 
 
 class Lease:
     """Runs out ``seconds`` after it was renewed last; never, for None."""
 
-    def __init__(self, seconds: Optional[float]) -> None:
+    def __init__(self, seconds: float | None) -> None:
         self._seconds = seconds
         self._renewed = time.monotonic()
 
