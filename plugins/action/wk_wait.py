@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import signal
@@ -18,6 +19,7 @@ from wktriage.cli import console, progress
 from wktriage.cli.action_base import TriageAction
 from wktriage.core.json_files import parse_object
 from wktriage.run import collector_spec, interruption
+from wktriage.run.lock import process_start
 
 display = Display()
 QUIET_SECONDS = 5
@@ -42,6 +44,7 @@ class ActionModule(TriageAction):
         if not out or self._task.check_mode:
             return {"changed": False, "skipped": True, "done": False, "alive": False}
         watch = progress.Watch()
+        self._controller = os.getppid()
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, self._interrupt)
         try:
@@ -98,8 +101,9 @@ class ActionModule(TriageAction):
     def _stop(self, python: str, out: str) -> None:
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, signal.SIG_IGN)
+        # A process of many threads is its children's parent for a moment after its end.
+        alive = process_start(self._controller) is not None
+        reason = interruption.BY_USER if alive else interruption.CONTROLLER_GONE
         self._low_level_execute_command(
-            shlex.join(
-                collector_spec.command(python, out, "stop", out, "--reason", interruption.BY_USER)
-            )
+            shlex.join(collector_spec.command(python, out, "stop", out, "--reason", reason))
         )

@@ -14,10 +14,15 @@ from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.citations import verify_citation
 from wktriage.cli.commands.verify import citations
 from wktriage.core import schemas
+from wktriage.core.categories import CAUSES
 from wktriage.core.errors import UsageError
+from wktriage.core.model import Signal, SignalSet
 from wktriage.evaluation import robustness, score
+from wktriage.judging import signals
+from wktriage.judging.decision import decide
 from wktriage.judging.verdict import verdict_of
 from wktriage.judging.verdict_files import dump, target, write_verdict
+from wktriage.request import scenarios
 
 ROOT = Path(__file__).resolve().parents[2] / "incidents"
 CASES = [
@@ -27,6 +32,7 @@ CASES = [
     for case in score.cases(directory)
 ]
 SHARED = [c for c in CASES if c.path.parent.name == "shared"]
+SUCCESS = scenarios.load(scenarios.CUSTOM).success
 SEED = 7
 SAMPLE = 16
 
@@ -165,6 +171,39 @@ def test_client_limit_gates_the_servers(verdicts: dict[str, dict[str, Any]]) -> 
     said = verdicts["c02"]
     assert "client_is_the_limit" in [s["id"] for s in said["hard_stops"]]
     assert said["fix_eligibility"]["code_change_needed"] == "no"
+
+
+def rebuilt(verdict: dict[str, Any], **changes: Any) -> SignalSet:
+    """Return the signals of a verdict, some of them changed."""
+    nodes = tuple(dict.fromkeys(n for s in verdict["signals"].values() for n in s.get("nodes", ())))
+    made = SignalSet(names=signals.catalogue(), nodes=nodes)
+    for name, entry in verdict["signals"].items():
+        made.add(Signal(name, entry["unit"], changes.get(name, entry["value"])))
+        for node, value in entry.get("nodes", {}).items():
+            made.add(Signal(name, entry["unit"], value, node=node))
+    return made
+
+
+def with_one_failed_send(verdict: dict[str, Any]) -> SignalSet:
+    sent = verdict["signals"]["messages_sent"]["value"] or 0
+    return rebuilt(verdict, send_errors=1, send_error_ratio=1 / (sent + 1), recv_share_of_errors=0)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_one_failed_send_overrides_no_mechanism(
+    case: score.Case, verdicts: dict[str, dict[str, Any]]
+) -> None:
+    verdict = verdicts[case.name]
+    said, before = decide(with_one_failed_send(verdict), SUCCESS), verdict["category"]
+    if verdict["signals"]["send_errors"]["value"] != 0:
+        return
+    if before == "healthy":
+        # Any error forbids it.
+        assert said.category != "healthy"
+    else:
+        assert said.category == before
+        assert said.winner is not None
+        assert said.winner.rule.component == verdict["component"] or before not in CAUSES
 
 
 def test_paused_node_is_dated_by_evidence_and_not_before(

@@ -20,13 +20,11 @@ from wktriage.judging import (
     confidence,
     eligibility,
     next_experiment,
-    rules,
     settings,
     signals,
     typed_predicates,
 )
 from wktriage.judging.decision import decide
-from wktriage.judging.predicates import Evaluation
 from wktriage.judging.settings import Setting, differing
 from wktriage.judging.verdict import judge, verdict_of
 from wktriage.judging.verdict_files import dump, write_verdict
@@ -44,7 +42,7 @@ GOOD: dict[str, Any] = {
     "worst_achieved_rate_ratio": 1,
     "send_server_latency_p99": 0.03,
     "send_server_latency_mean": 0.01,
-    "status_coverage": 1.0,
+    "publication_coverage": 1.0,
     "status_longest_gap": 1.0,
     "sim_restarts": 0,
     "workload_ran": True,
@@ -156,7 +154,7 @@ def test_a_criterion_that_is_unknown_is_not_met(name: str) -> None:
             {
                 "send_errors": 9,
                 "errors_early_share": 1.0,
-                "error_free_tail": 40.0,
+                "tail_meets_offer": True,
                 "channel_metadata_created": 200,
             },
             {},
@@ -226,45 +224,30 @@ def test_server_is_not_blamed_while_the_client_is_the_limit() -> None:
 
 
 def test_what_holds_for_every_node_names_none() -> None:
-    rule = next(
-        r for r in rules.load(signals.catalogue(), SUCCESS) if r.id == "send_path.node_down"
-    )
-    made = SignalSet(names=signals.catalogue(), nodes=NODES)
-    made.add(Signal("send_errors", "count", 5))
+    made = found({"send_errors": 5, "send_error_ratio": 0.1})
     for node in NODES:
-        made.add(Signal("node_unreachable_at_end", "bool", True, node=node))
-    outcome = rules.evaluate(rule, made)
-    assert outcome.tri is Tri.YES
-    assert outcome.nodes == ()
+        made.add(Signal("node_exited", "bool", True, node=node))
+    winner = decide(made, SUCCESS).winner
+    assert winner is not None
+    assert (winner.rule.id, winner.everywhere, winner.nodes) == ("send_path.node_process", True, ())
 
 
 # -- confidence -----------------------------------------------------------------------------------
 
 
-def outcome(role: str, weight: float, tri: Tri, strength: float = 0.99) -> rules.Outcome:
-    base = rules.load(signals.catalogue(), SUCCESS)[0]
-    rule = rules.Rule(
-        f"x.{role}", "send_path", role, weight, strength, "none", base.when, (), None, "text", ()
-    )
-    return rules.Outcome(rule, tri, Evaluation(tri))
+def sure(changes: dict[str, Any], damage: float = 0.0, **node2: Any) -> float:
+    return confidence.of_verdict(decide(found(changes, **node2), SUCCESS), damage)
 
 
-def test_support_caps_confidence_and_grows_with_incidents() -> None:
-    caps = [confidence.cap("r", 0.95, {"r": (n, n)}) for n in (0, 1, 5, 50)]
-    assert caps == sorted(caps)
-    assert caps[0] < 0.85 < 0.95 < caps[-1] < 1
-    assert confidence.cap("r", 0.95, {"r": (10, 5)}) < confidence.cap("r", 0.95, {"r": (10, 10)})
-
-
-def test_missing_evidence_and_contradiction_lower_confidence() -> None:
-    sure = confidence.of_verdict([outcome("decides", 1.0, Tri.YES)], 0)
-    gap = [outcome("decides", 1.0, Tri.YES), outcome("supports", 1.0, Tri.UNKNOWN)]
-    against = [outcome("decides", 1.0, Tri.YES), outcome("against", 1.0, Tri.YES)]
-    assert confidence.of_verdict(gap, 0) < sure
-    assert confidence.of_verdict(against, 0) < sure
-    assert confidence.of_verdict([outcome("decides", 1.0, Tri.YES)], 2) < sure
-    assert confidence.of_verdict([outcome("decides", 1.0, Tri.YES)], 0, 0.5) < sure
-    assert confidence.of_verdict([], 0) == confidence.LOWEST
+def test_damage_and_rivals_and_what_fits_no_cause_lower_confidence() -> None:
+    failing = {"send_errors": 40, "send_error_ratio": 0.1, "recv_errors": 0}
+    known = sure(failing, node_exited=True)
+    assert sure(failing, 0.5, node_exited=True) < known
+    assert sure(failing) < known
+    # Two nodes' links and a full disk elsewhere: neither explains the other.
+    rival = sure({**failing, "corrupt_state_logged": 2}, node_exited=True)
+    assert rival < known
+    assert sure({"send_errors": None}) == confidence.LOWEST
 
 
 # -- proposals ------------------------------------------------------------------------------------
@@ -428,7 +411,7 @@ def test_the_setting_is_taken_away_before_anything_else_is_tried() -> None:
     values = {"s": Shown(failed), "nodes": "", "component": "channel_append"}
     suspect = Setting(FLUSH, "config", "400ms", "1ms")
     hypothesis, step = next_experiment.propose(
-        "send_path", ["append_timeout"], run, values, suspect, failed
+        "send_path", ["append_pool"], run, values, suspect, failed
     )
     assert hypothesis["id"] == next_experiment.SHIPPED
     assert (hypothesis["variable"], step["from"], step["to"]) == (FLUSH, "400ms", "not set")

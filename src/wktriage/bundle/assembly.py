@@ -168,11 +168,16 @@ def _interruption(
     failed = run.get("failed")
     reasons = [interrupted, window.get("interrupted")]
     if isinstance(failed, Mapping):
-        reasons.insert(0, f"task {failed.get('task')!r} failed: {failed.get('message')}")
+        reasons.insert(0, failure_text(failed))
     if run.get("refused"):
         reasons = [_refusal(run)]
     texts = [" ".join(redaction.redact_text(str(r), secrets).split()) for r in reasons if r]
     return "; ".join(dict.fromkeys(texts))[:500] or None
+
+
+def failure_text(failed: Mapping[str, Any]) -> str:
+    """Return in words what a run noted of the task that failed."""
+    return f"task {failed.get('task')!r} failed: {failed.get('message')}"
 
 
 def _conflict_rows(conflicts: Sequence[str]) -> list[dict[str, Any]]:

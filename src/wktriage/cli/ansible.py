@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -66,10 +68,19 @@ def _facts(where: Path) -> dict[str, Any]:
     return read_object(where) or {}
 
 
+def _await_children() -> None:
+    # Ansible was killed but is not gone yet, and until then the run seems to go on.
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
+
+
 def run_playbook(
     playbook: str, extra_vars: Mapping[str, Any], *, inventory: str | None = None
 ) -> Outcome:
     """Run a playbook of the project with the terminal passed through, and wait for it.
+
+    SIGINT and SIGTERM end Ansible, and count as an interruption.
 
     ``inventory`` is a folder of the project's ``inventory/`` by its name, or a path. Raises
     UsageError when there is no such inventory.
@@ -105,11 +116,16 @@ def run_playbook(
         if not sys.stdout.isatty():
             env[PLAIN] = "1"
         sys.stdout.flush()
+        # Ended from outside is ended like by its user: Ansible ends, and the bundle is finished.
+        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             runner.run()
             rc = int(runner.rc)
         except KeyboardInterrupt:
             rc = -2
+            _await_children()
+        finally:
+            signal.signal(signal.SIGTERM, previous)
         if rc == NOT_STARTED:
             raise InfraError("ansible-playbook could not be started: install wktriage again")
         facts = _facts(result)

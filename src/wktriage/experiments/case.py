@@ -96,6 +96,13 @@ def new_id(question: str, created_at: str) -> str:
     return f"{created_at[:10].replace('-', '')}-{words or 'case'}"
 
 
+def free_id(cases: Path, question: str, created_at: str) -> str:
+    """Return :func:`new_id`, with a number where a case of that name is there already."""
+    first = new_id(question, created_at)
+    taken = {path.name for path in cases.glob("*")}
+    return next(n for n in (first, *(f"{first}-{i}" for i in range(2, 1000))) if n not in taken)
+
+
 class Case:
     """A case on disk. Every change is written before the method returns."""
 
@@ -224,6 +231,10 @@ class Case:
         changed = msgspec.structs.replace(experiment, outcomes=(*experiment.outcomes, outcome))
         moved = belief.update(self.document.belief, made.cause, outcome.outcome, made.alpha)
         self._replace(changed, belief=moved)
+
+    def blame(self, beliefs: Mapping[str, float]) -> None:
+        """Believe so in each cause from now on, as a verdict does that is a new start."""
+        self._save(msgspec.structs.replace(self.document, belief=dict(beliefs)))
 
     def conclusion(
         self,

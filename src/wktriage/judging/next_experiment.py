@@ -93,7 +93,22 @@ def propose(
     ``suspect`` is a setting that is not the shipped one and may be to blame: it is taken away
     before anything else is tried. ``seen`` are the run's signals, which no expectation may satisfy.
     """
-    name = _choose(hypothesis_ids, run, suspect, nodes_named=bool(values["nodes"]))
+    name = choose(hypothesis_ids, run, suspect, nodes_named=bool(values["nodes"]))
+    hypothesis, experiment = hypothetical(name, run, values, suspect, seen)
+    if must_isolate(category, run) and name != SHIPPED:
+        experiment = _isolate(run)
+        experiment |= {"by": "harness", "knob": None, **dict.fromkeys(_PREDICATES)}
+    return hypothesis, experiment
+
+
+def hypothetical(
+    name: str,
+    run: Run,
+    values: Mapping[str, Any],
+    suspect: Setting | None = None,
+    seen: SignalSet | None = None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a hypothesis of the catalogue and its own experiment, as :func:`propose` does."""
     entry = knobs.hypotheses()[name]
     setting = suspect.name if suspect is not None and name == SHIPPED else ""
     values = {
@@ -111,9 +126,6 @@ def propose(
         "falsification_test": render(entry.falsification_test, values),
         "variable": experiment["variable"],
     }
-    if must_isolate(category, run) and name != SHIPPED:
-        experiment = _isolate(run)
-        experiment |= {"by": "harness", "knob": None, **dict.fromkeys(_PREDICATES)}
     return hypothesis, experiment
 
 
@@ -187,7 +199,8 @@ def unmet(expect: str | None, seen: SignalSet | None) -> str | None:
     return None
 
 
-def _choose(ids: Sequence[str], run: Run, suspect: Setting | None, *, nodes_named: bool) -> str:
+def choose(ids: Sequence[str], run: Run, suspect: Setting | None, *, nodes_named: bool) -> str:
+    """Return the first hypothesis that can be told of this run; a suspected setting's before it."""
     known = knobs.hypotheses()
     for name in (*ids, UNEXPLAINED):
         entry = known[name]

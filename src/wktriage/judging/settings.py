@@ -106,11 +106,19 @@ def differing(
 def suspect(settings: Sequence[Setting], category: str, component: str) -> Setting | None:
     """Return the setting of the nodes to be taken away first: one with a path to the symptom.
 
+    None for a healthy run, and when no setting has a path.
+    """
+    return next(iter(suspects(settings, category, component)), None)
+
+
+def suspects(settings: Sequence[Setting], category: str, component: str) -> list[Setting]:
+    """Return the settings of the nodes that have a path to the symptom, most suspect first.
+
     One that acts on the component that the verdict names comes before others; what the catalogue
-    does not know may reach anything. None for a healthy run, and when no setting has a path.
+    does not know may reach anything. None of a healthy run.
     """
     if category == HEALTHY:
-        return None
+        return []
     path = PATHS.get(category, frozenset())
     reaching = [
         setting
@@ -120,7 +128,7 @@ def suspect(settings: Sequence[Setting], category: str, component: str) -> Setti
         and (not setting.components or path.intersection(setting.components))
     ]
     reaching.sort(key=lambda setting: component not in setting.components)
-    return reaching[0] if reaching else None
+    return reaching
 
 
 def _text(value: object) -> str:

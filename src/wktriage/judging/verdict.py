@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,14 @@ from wktriage.bundle import fingerprint
 from wktriage.bundle.bundle import Bundle
 from wktriage.core.categories import CATEGORIES, CAUSES, COMPONENTS, HEALTHY
 from wktriage.core.model import Citation, SignalSet, Tri
-from wktriage.judging import confidence, eligibility, next_experiment, settings, signals
+from wktriage.judging import (
+    confidence,
+    eligibility,
+    next_experiment,
+    resources,
+    settings,
+    signals,
+)
 from wktriage.judging.alternatives import alternatives
 from wktriage.judging.conditions import criteria
 from wktriage.judging.decision import Decision, decide
@@ -36,27 +44,54 @@ SHORTEST = 20
 """Shortest window (s) worth proposing: two publications of the simulator's counters."""
 
 
-def judge(bundle: Bundle) -> dict[str, Any]:
-    """Return the verdict of a bundle, as verdict.json has it."""
+@dataclass(frozen=True)
+class Reading:
+    """What the rules make of a bundle: what a verdict says, and what is proposed, rest on it."""
+
+    signals: SignalSet
+    scenario: scenarios.Scenario
+    decision: Decision
+    run: next_experiment.Run
+    component: str
+    nodes: tuple[str, ...]
+    sure: float
+    differing: Sequence[settings.Setting]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What texts of hypotheses may use."""
+        return {
+            "s": Shown(self.signals),
+            "nodes": Names(self.nodes),
+            "component": self.component,
+        }
+
+
+def read(bundle: Bundle) -> Reading:
+    """Return what the rules make of a bundle."""
     signal_set = signals.compute(bundle)
     scenario = _scenario(bundle.scenario)
     decision = decide(signal_set, scenario.success)
-    category = decision.category
     run = _run(bundle, signal_set, scenario)
     component, nodes = _where(bundle, decision)
-    sure = _confidence(bundle, decision, signal_set)
-    values = {
-        "s": Shown(signal_set),
-        "nodes": Names(nodes),
-        "component": component,
-    }
-    fired = decision.fired(category)
-    differing = settings.differing(run.scenario, run.workload, run.node_env)
+    return Reading(
+        signal_set, scenario, decision, run, component, nodes,
+        _confidence(bundle, decision, signal_set),
+        settings.differing(run.scenario, run.workload, run.node_env),
+    )  # fmt: skip
+
+
+def judge(bundle: Bundle) -> dict[str, Any]:
+    """Return the verdict of a bundle, as verdict.json has it."""
+    reading = read(bundle)
+    signal_set, decision, run = reading.signals, reading.decision, reading.run
+    category, component, nodes = decision.category, reading.component, reading.nodes
+    sure, differing = reading.sure, reading.differing
     hypothesis, experiment = next_experiment.propose(
         category,
-        [h for o in fired for h in o.rule.hypotheses],
+        [h for o in decision.fired(category)[:1] for h in o.rule.hypotheses],
         run,
-        values,
+        reading.values,
         settings.suspect(differing, category, component),
         signal_set,
     )
@@ -82,12 +117,16 @@ def judge(bundle: Bundle) -> dict[str, Any]:
         "hypothesis": hypothesis,
         "next_experiment": experiment,
         "fix_eligibility": eligibility.assess(category, component, sure, nodes),
+        "symptom": decision.symptom.as_dict(),
+        "ledger": decision.ledger.as_dict(),
+        "resources": resources.table(decision, signal_set),
+        "causes": resources.candidates(decision),
         "scenario": {
             "name": run.scenario,
             "workload": dict(run.workload),
             "mode": run.mode,
             "duration_s": signal_set.value("window_seconds"),
-            "success_criteria": criteria(scenario.success),
+            "success_criteria": criteria(reading.scenario.success),
         },
         "settings": [setting.as_dict() for setting in differing],
         "evidence": evidence_lines(bundle, signal_set),
@@ -147,7 +186,8 @@ def _where(bundle: Bundle, decision: Decision) -> tuple[str, tuple[str, ...]]:
     if not fired:
         return "none", ()
     component = fired[0].rule.component
-    nodes = next((o.nodes for o in fired if o.nodes), ())
+    # Of a gate that names none, another of the same category may.
+    nodes = next((o.nodes for o in fired if o.nodes or o.candidate is not None), ())
     if decision.category == "history_sensitive":
         inner = next((c for c in CATEGORIES if c in CAUSES and decision.holds[c] is Tri.YES), None)
         if inner is not None:
@@ -164,14 +204,7 @@ def _where(bundle: Bundle, decision: Decision) -> tuple[str, tuple[str, ...]]:
 
 
 def _confidence(bundle: Bundle, decision: Decision, signal_set: SignalSet) -> float:
-    place = CATEGORIES.index(decision.category)
-    # Healthy is what is left when nothing else holds, and no rival of a failure.
-    later = [c for c in CATEGORIES[place + 1 : -1] if decision.holds[c] is Tri.YES]
-    if decision.category not in CAUSES:
-        later = []
-    return confidence.of_verdict(
-        decision.of(decision.category), len(later), _damage(bundle, signal_set)
-    )
+    return confidence.of_verdict(decision, _damage(bundle, signal_set))
 
 
 def _first_of(mismatches: Sequence[str]) -> list[str]:
@@ -202,7 +235,7 @@ def _damage(bundle: Bundle, signal_set: SignalSet) -> float:
 def _since(
     decision: Decision, signal_set: SignalSet, nodes: Sequence[str]
 ) -> tuple[str | None, str | None]:
-    """Return since when and not before when: the earliest moment the deciding rules know."""
+    """Return since when and not before when: the earliest that symptom and cause know of."""
     if decision.category == HEALTHY:
         return None, None
     moments = [
@@ -214,6 +247,9 @@ def _since(
         and not leaf.signal.startswith("worst_")  # the worst moment, not the first
         and (leaf.node is None or leaf.node in nodes)
     ]
+    felt = [signal_set.get(n) for n in decision.symptom.signs if not n.startswith("worst_")]
+    if decision.category in CAUSES:
+        moments += [(s.since, s.since_not_before) for s in felt if s is not None and s.since]
     if not moments:
         trouble = signal_set.get("onset_seen")
         if trouble is None or trouble.value is not True:

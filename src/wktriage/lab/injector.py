@@ -22,6 +22,8 @@ from wktriage.lab.steps import EndCycle, EndHogs, Step
 
 POLL_SECONDS = 0.5
 CHECK_AFTER_SECONDS = 6  # longer than one cycle and than a counter of the firewall needs
+# What an engine answers when the run took its containers down, and the fault with them.
+GONE = ("No such", "is not paused", "is not running")
 
 
 @dataclass
@@ -126,8 +128,7 @@ class Injector(threading.Thread):
             try:
                 actions.perform(step.do, step.arguments, targets)
             except TriageError as exc:
-                # The run may have taken its containers down already, and the fault with them.
-                if not self._ended.is_set() and "No such" not in str(exc):
+                if not self._ended.is_set() and not any(text in str(exc) for text in GONE):
                     self.record.problems.append(f"healing: {exc}")
         self.record.healed_at = utc_now()
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -30,8 +30,11 @@ _ESCAPES = {
 }
 
 
-def render(bundle: Bundle, verdict: dict[str, Any]) -> str:
-    """Return report.html for a bundle and its verdict. Deterministic; needs no network."""
+def render(bundle: Bundle, verdict: dict[str, Any], cases: Sequence[Any] = ()) -> str:
+    """Return report.html for a bundle and its verdict. Deterministic; needs no network.
+
+    ``cases`` are :class:`wktriage.report.CaseLink`.
+    """
     script = asset("uPlot.iife.min.js") + "\n" + asset("report.js")
     style = asset("uPlot.min.css") + "\n" + asset("report.css")
     return (
@@ -47,6 +50,7 @@ def render(bundle: Bundle, verdict: dict[str, Any]) -> str:
             settings=words.settings(verdict),
             identity=words.identity(verdict),
             tampered=words.tampered(verdict),
+            cases=cases,
             script=Markup(script),  # noqa: S704 (our own asset, not evidence)
             style=Markup(style),  # noqa: S704 (our own asset, not evidence)
             script_hash=digest(script),

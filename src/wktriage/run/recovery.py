@@ -9,10 +9,13 @@ the next command in any case: their evidence has to be fetched, which takes a pl
 from __future__ import annotations
 
 import fcntl
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,12 +28,14 @@ from wktriage.judging.verdict import verdict_of
 from wktriage.judging.verdict_files import write_verdict
 from wktriage.run.baseline import find_twin, reference
 from wktriage.run.interrupted import assemble_interrupted
+from wktriage.run.interruption import CONTROLLER_GONE
 from wktriage.run.lock import process_start
-from wktriage.run.record import RunPaths, begin, end, interrupted
+from wktriage.run.record import RunPaths, begin, end, interrupted, why_unfinished
 from wktriage.stack import drivers
 
 WATCH_SECONDS = 1.0
-CONTROLLER_GONE = "the controller ended before the run did"
+HUNG_SECONDS = 60.0
+"""An interrupted controller that has not ended by then will not: it takes a second or two."""
 
 
 def finalise_all(
@@ -99,31 +104,49 @@ def guard_run(paths: RunPaths, pid: int) -> None:
 
 
 def watch(paths: RunPaths, pid: int) -> None:
-    """Wait until the run is closed; finish it when process ``pid`` is gone before that."""
+    """Wait until the run is closed; finish it when process ``pid`` is gone before that.
+
+    One that was interrupted and has not ended HUNG_SECONDS later is ended.
+    """
     start = process_start(pid)
+    hung_at: float | None = None
     while paths.pending_file.exists():
         if start is None or process_start(pid) != start:
             finalise_all(paths.runs_dir)
             return
+        if hung_at is None and (read_object(paths.pending_file) or {}).get("interrupted"):
+            hung_at = time.monotonic() + HUNG_SECONDS
+        if hung_at is not None and time.monotonic() > hung_at:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
         time.sleep(WATCH_SECONDS)
 
 
 def _finalise(paths: RunPaths, reason: str) -> Path:
     pending = read_object(paths.pending_file)
     if pending is None or not paths.topology_file.exists():
-        # Nothing had been created yet: there is no evidence to save.
+        # There is no evidence to save, but what was just being created may be half there.
+        if pending is not None and pending.get("driver") in drivers.names():
+            with suppress(TriageError):
+                _take_down(pending, paths.runs_dir)
         _remove_empty(paths.bundle)
         end(paths)
         return paths.bundle
-    # What the run itself noted when it was interrupted is better known than a guess from outside.
-    reason = str(pending.get("interrupted") or reason)
-    bundle = assemble_interrupted(paths.pending_file, reason)
-    driver = drivers.named(str(pending["driver"]))
-    driver.remove(str(pending["project"]), paths.runs_dir)
+    reason = why_unfinished(paths) or reason
+    try:
+        bundle = assemble_interrupted(paths.pending_file, reason)
+    finally:
+        # A bundle that a full disk does not let be must not keep the stack running.
+        _take_down(pending, paths.runs_dir)
     end(paths)
     write_verdict(bundle, bundle)
     report.write_for(bundle, bundle)
     return bundle
+
+
+def _take_down(pending: Mapping[str, Any], runs_dir: Path) -> None:
+    driver = drivers.named(str(pending.get("driver")))
+    driver.remove(str(pending.get("project")), runs_dir)
 
 
 def refer(paths: RunPaths, baseline: Path) -> Path:

@@ -17,6 +17,7 @@ from wktriage.cli.commands.triage import INVENTORY, parse_extra_vars
 from wktriage.cli.output import say
 from wktriage.core.errors import InfraError
 from wktriage.core.paths import work_dir
+from wktriage.core.tables import aligned
 from wktriage.lab import faults, labelling, plan
 from wktriage.lab.actions import disk, dispatcher
 from wktriage.lab.injector import Injector
@@ -37,10 +38,13 @@ def register(group: click.Group) -> None:
 @lab.command("list")
 def list_faults() -> None:
     """List the faults."""
+    rows = []
     for name in faults.names():
         fault = faults.load(name)
         parameters = "".join(f"  [{k}={v}]" for k, v in sorted(fault.parameters.items()))
-        say(f"{name:20} {fault.targets:8} {fault.purpose}{parameters}")
+        rows.append([name, fault.targets, fault.purpose + parameters])
+    for line in aligned(rows):
+        say(line)
 
 
 @lab.command("draw")

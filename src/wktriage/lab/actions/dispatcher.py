@@ -8,17 +8,25 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from wktriage.core.errors import InfraError, UsageError
-from wktriage.lab.actions import commands, container, disk, network
+from wktriage.lab.actions import commands, container, descriptors, disk, links, network
 from wktriage.lab.actions.commands import Target
 from wktriage.lab.actions.container import ContainerActions
 from wktriage.lab.actions.cycles import Cycles
+from wktriage.lab.actions.descriptors import DescriptorActions
 from wktriage.lab.actions.disk import DiskActions
+from wktriage.lab.actions.links import LinkActions
 from wktriage.lab.actions.load import LoadActions
 from wktriage.lab.actions.network import NetworkActions
 from wktriage.lab.actions.processes import Ask, ProcessActions
 from wktriage.lab.actions.tables import Action, Check, check_each, on_host
 
-TOOLS: Mapping[str, Sequence[str]] = {**container.TOOLS, **network.TOOLS, **disk.TOOLS}
+TOOLS: Mapping[str, Sequence[str]] = {
+    **container.TOOLS,
+    **network.TOOLS,
+    **links.TOOLS,
+    **descriptors.TOOLS,
+    **disk.TOOLS,
+}
 """What the actions that only root may do call on this machine."""
 
 
@@ -49,6 +57,8 @@ class Actions:
         kinds = (
             self._container,
             NetworkActions(cycles),
+            LinkActions(),
+            DescriptorActions(),
             DiskActions(data_root),
             LoadActions(data_root),
         )
