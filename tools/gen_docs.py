@@ -197,7 +197,13 @@ def knob_page() -> str:
     header = ("knob", "variable", "type", "default", "affects")
     for kind in ("workload", "config", "code"):
         rows = (
-            [f"`{k.name}`", f"`{k.env}`" if k.env else "", k.type, f"`{shown(k.default)}`", k.affects]
+            [
+                f"`{k.name}`",
+                f"`{k.env}`" if k.env else "",
+                k.type,
+                f"`{shown(k.default)}`",
+                k.affects,
+            ]
             for k in knobs.load().values()
             if k.kind == kind
         )

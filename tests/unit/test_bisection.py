@@ -18,7 +18,9 @@ from wktriage.experiments.judge import JudgedRun, judge
 Oracle = Callable[[int], tuple[bool | None, float]]
 
 
-def search(commits: int, oracle: Oracle, error: float, sure: float = 0.95) -> tuple[int, float, int]:
+def search(
+    commits: int, oracle: Oracle, error: float, sure: float = 0.95
+) -> tuple[int, float, int]:
     """Bisect; return the named commit, how sure, and how many steps it took."""
     steps: list[Step] = []
     tried: Counter[int] = Counter()
@@ -91,7 +93,9 @@ def test_the_stated_probability_is_how_often_it_is_right(error: float) -> None:
 def test_with_real_experiments_it_is_never_surer_than_right(scatter: float) -> None:
     """Outcomes of the judge itself on noisy runs, four a side: a slow commit loses 25 %."""
     draws = random.Random(7)
-    made = registered(expected="not (achieved_rate_ratio >= 0.85)", min_effect=MinEffect(0.05, True))
+    made = registered(
+        expected="not (achieved_rate_ratio >= 0.85)", min_effect=MinEffect(0.05, True)
+    )
 
     def run(side: Side, slow: bool) -> JudgedRun:
         value = (0.72 if slow else 0.96) * draws.lognormvariate(0, scatter)

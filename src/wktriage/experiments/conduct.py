@@ -145,14 +145,7 @@ class Conduct:
 
     def place_of(self, bundle_id: str) -> Path:
         """Return where a bundle lies. Raises CaseError when it is not there any more."""
-        known = read_places(self.case)
-        for path in (self.runs_dir / bundle_id, Path(known.get(bundle_id, "/nowhere"))):
-            if path.is_dir():
-                return path
-        raise CaseError(
-            f"bundle {bundle_id} is not there any more: it lay in "
-            f"{known.get(bundle_id, self.runs_dir)}; put it back"
-        )
+        return place_of(self.case, bundle_id, self.runs_dir)
 
     def _remember(self, places: Mapping[str, str]) -> None:
         remember(self.case, places)
@@ -196,7 +189,7 @@ def prepare(asked: Asked, bench: Bench) -> Prepared:
     values = grounds.run_values(bench, asked.stack, treated, duration, 0)
     refused = grounds.refuse(
         control, terms, bench, values, case.document if case is not None else None, runs_dir,
-        attribution_only=asked.attribution_only,
+        attribution_only=asked.attribution_only, code_only=asked.code_only,
     )  # fmt: skip
     if refused:
         raise RefusedError("\n".join(f"refused: {refusal}" for refusal in refused))
@@ -243,6 +236,18 @@ def resume(case_id: str, number: int, asked: Asked, bench: Bench) -> Conduct:
     case = Case.load(asked.cases_dir, case_id)
     case.experiment(number)
     return Conduct(case, number, bench, asked, _runs_dir(asked, bench))
+
+
+def place_of(case: Case, bundle_id: str, runs_dir: Path) -> Path:
+    """Return where a bundle of a case lies. Raises CaseError when it is not there any more."""
+    known = read_places(case)
+    for path in (runs_dir / bundle_id, Path(known.get(bundle_id, "/nowhere"))):
+        if path.is_dir():
+            return path
+    raise CaseError(
+        f"bundle {bundle_id} is not there any more: it lay in {known.get(bundle_id, runs_dir)}; "
+        "put it back"
+    )
 
 
 def read_places(case: Case) -> dict[str, str]:
@@ -310,11 +315,7 @@ def _new_case(asked: Asked, control: Control, made: Registration, at: str) -> Ca
     confidence = verdict.get("confidence")
     share = float(confidence) if isinstance(confidence, int | float) else 0.5
     blamed = str((verdict.get("hypothesis") or {}).get("id") or made.cause)
-    case_id = asked.case or cases.new_id(made.question, at)
-    if asked.case is None:
-        taken = {path.name for path in asked.cases_dir.glob("*")}
-        names = (case_id, *(f"{case_id}-{n}" for n in range(2, 1000)))
-        case_id = next(name for name in names if name not in taken)
+    case_id = asked.case or cases.free_id(asked.cases_dir, made.question, at)
     case = Case.create(asked.cases_dir, case_id, made.question, at, {blamed: share})
     case.keep(
         Path(eligibility.VERDICT).name,
