@@ -52,6 +52,12 @@ class Decision:
         """Return an element by its name."""
         return next((a for a in self.abnormal if a.cause.element == name), None)
 
+    def upstream(self) -> Abnormal | None:
+        """Return the most upstream abnormal element, whether or not a symptom could be felt."""
+        seen = [a for a in self.unfelt if a.cause.file.category]
+        held = {name for a in seen for name in a.cause.file.holds_up.elements}
+        return next((a for a in seen if a.cause.element not in held), None)
+
     @property
     def winner(self) -> Outcome | None:
         """The rule or cause that decided, None where nothing did."""

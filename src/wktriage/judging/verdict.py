@@ -14,7 +14,7 @@ from typing import Any
 
 from wktriage.bundle import fingerprint
 from wktriage.bundle.bundle import Bundle
-from wktriage.core.categories import CATEGORIES, CAUSES, COMPONENTS, HEALTHY
+from wktriage.core.categories import CAUSES, COMPONENTS, HEALTHY
 from wktriage.core.model import Citation, SignalSet, Tri
 from wktriage.judging import (
     confidence,
@@ -196,10 +196,9 @@ def _where(bundle: Bundle, decision: Decision) -> tuple[str, tuple[str, ...]]:
     # Of a gate that names none, another of the same category may.
     nodes = next((o.nodes for o in fired if o.nodes or o.candidate is not None), ())
     if decision.category == "history_sensitive":
-        inner = next((c for c in CATEGORIES if c in CAUSES and decision.holds[c] is Tri.YES), None)
+        inner = decision.upstream()
         if inner is not None:
-            heaviest = decision.fired(inner)[0]
-            return heaviest.rule.component, heaviest.nodes or nodes
+            return inner.cause.file.component, inner.nodes or nodes
     if fired[0].rule.id == "baseline_health.gate":
         reference = bundle.read_json("references/baseline.json") or {}
         if reference.get("component") in COMPONENTS:
