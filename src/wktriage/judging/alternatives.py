@@ -23,6 +23,7 @@ FELT = {
 }
 """What accounts for most of a symptom, in words."""
 
+_ABOUT = {"send_path": FAILED_SENDS, "delivery_path": FAILED_RECEIVES}
 NAMED = 4
 """Missing signals that are named for an alternative that cannot be decided."""
 
@@ -52,7 +53,14 @@ def alternatives(decision: Decision, signal_set: SignalSet, sure: float) -> list
 
 def closeness(category: str, decision: Decision) -> tuple[float, Outcome]:
     """Return how close a category came (0 to 1) and the rule of it that came closest."""
-    nearest = max(decision.of(category), key=_met)
+    # What the winner would be with another symptom is no rival of it.
+    won = decision.winner.candidate if decision.winner is not None else None
+    rivals = [
+        o
+        for o in decision.of(category)
+        if won is None or o.candidate is None or o.candidate.cause is not won.cause
+    ]
+    nearest = max(rivals or decision.of(category), key=_met)
     if decision.holds[category] is Tri.YES:
         return 1.0, nearest
     if decision.holds[category] is Tri.UNKNOWN:
@@ -101,6 +109,9 @@ def lost(candidate: Candidate, decision: Decision) -> str:
         return f"What is seen of it ({title}) holds up only {share} of a message's time."
     if felt is None:
         return f"Nobody felt what is seen of it ({title})."
+    about = FELT[_ABOUT.get(candidate.category, CAPACITY)]
+    if about != felt:
+        return f"It is about {about}, and most of the symptom is {felt}."
     return f"What is seen of it ({title}) does not cause {felt}, which are most of the symptom."
 
 

@@ -44,6 +44,9 @@ DIRECTORY = PROJECT / "causes"
 UNLISTED = "unlisted"
 """Stands for what no file names: stage, node and resource are still said."""
 
+KNOWN = "known"
+"""Explains an unlisted mechanism: a cause that is known holds."""
+
 Kind = Literal["failed_sends", "failed_receives", "both", "capacity", "unfelt"]
 """Symptoms that a cause may have. ``both``: receives dominate, and many sends fail too (when a
 cause does not say what it is then, it is ``failed_receives``). ``unfelt``: the criteria cannot show
@@ -370,13 +373,14 @@ def candidates(
     ]
     felt = {c.cause.element: c.abnormal for c in made if c.tri is Tri.YES}
     made = [_explained(candidate, felt) for candidate in made]
-    held = {c.category for c in made if c.tri is Tri.YES and c.cause.element != UNLISTED}
-    made = [
-        replace(c, tri=Tri.NO, explained_by="a cause that is known")
-        if c.cause.element == UNLISTED and c.tri is Tri.YES and c.category in held
-        else c
-        for c in made
-    ]
+    if any(c.tri is Tri.YES and c.cause.element != UNLISTED for c in made):
+        # What a cause that is known explains needs no other.
+        made = [
+            replace(c, tri=Tri.NO, explained_by=KNOWN)
+            if c.cause.element == UNLISTED and c.tri is Tri.YES
+            else c
+            for c in made
+        ]
     return sorted(made, key=lambda c: c.rank)
 
 
