@@ -20,7 +20,9 @@ import msgspec
 from wktriage.core.declarations import Declared, convert
 from wktriage.core.errors import UsageError
 from wktriage.core.suggestions import did_you_mean
+from wktriage.request import code as codes
 from wktriage.request import scenarios
+from wktriage.request.code import Code
 from wktriage.request.workload import INTEGERS, KEYS
 
 MODES = ("clean", "accumulated")
@@ -29,6 +31,9 @@ FAIL_ON = ("unhealthy", "never")
 PROFILES = ("after", "onset", "none")
 MIN_DURATION = 5  # s: less than half of the simulator's counter interval shows nothing
 MAX_DURATION = 86_000  # s: the simulator's own run ends after 24 h
+TEXTS = (codes.COMMAND,)
+"""Values with spaces in them, which Ansible would take apart."""
+
 OTHER = (
     "scenario",
     "duration",
@@ -37,6 +42,8 @@ OTHER = (
     "wukongim_binary",
     "wkbench_binary",
     "stack_build",
+    "stack_build_command",
+    "code",
     "stack_project",
     "node_env",
     "connect_rate",
@@ -100,6 +107,9 @@ class Request(Declared, frozen=True):
 
     profile: str = "after"
     """When profiles are taken: after the window, at the onset of trouble inside it, or none."""
+
+    code: Code | None = None
+    """The git ref that is built and run; None: what the checkout or the binaries are."""
 
 
 def from_dict(raw: Mapping[str, Any]) -> Request:
@@ -213,6 +223,12 @@ class Asked:
         """Return the node variables: a node refuses to start on one that it does not know."""
         return _node_env(self.values.get("node_env", {}))
 
+    def code(self) -> Code | None:
+        """Return the git ref to run, None when none was named."""
+        if not self.needs_stack:
+            return None
+        return codes.of(self.values, self.path("runs_dir", self.root / "runs"))
+
     def shared(self, scenario: str, *, project: str) -> dict[str, Any]:
         """Return the fields of a Request that mean the same for every driver.
 
@@ -229,6 +245,7 @@ class Asked:
             "profile_seconds": 0 if profile == "none" else seconds,
             "keep_stack": self.boolean("keep_stack"),
             "bundle_id": self._bundle_id(scenario),
+            "code": self.code(),
         }
 
     def live(self, *, driver: str, project: str, checkout: str | None) -> Request:

@@ -109,9 +109,9 @@ class Busy:
 
 def parse_size(text: object) -> float | None:
     """Return bytes of a docker size such as ``6.605MiB``; None for anything else."""
-    found = _SIZE.match(text) if isinstance(text, str) else None
+    match = _SIZE.match(text) if isinstance(text, str) else None
     try:
-        return number(float(found.group(1)) * _FACTOR[found.group(2)]) if found else None
+        return number(float(match.group(1)) * _FACTOR[match.group(2)]) if match else None
     except (ValueError, KeyError):
         return None
 
@@ -191,13 +191,13 @@ def _read(bundle: EvidenceFiles, known: Owners) -> dict[str, Usage]:
 
 
 def _read_resources(bundle: EvidenceFiles, known: Owners) -> dict[str, Usage]:
-    found: dict[str, Usage] = {}
+    by_name: dict[str, Usage] = {}
     last: dict[str, tuple[float, float]] = {}
     for row in rows(bundle, "resources.jsonl", whole=False):
         name = known.of(row.data.get("name"))
         if name is None or row.time is None:
             continue
-        usage = found.setdefault(name, Usage("resources.jsonl"))
+        usage = by_name.setdefault(name, Usage("resources.jsonl"))
         total = number(row.data.get("cpu_seconds"))
         cores = None
         if total is not None:
@@ -226,7 +226,7 @@ def _read_resources(bundle: EvidenceFiles, known: Owners) -> dict[str, Usage]:
                 counters=_counters(row),
             )
         )
-    return found
+    return by_name
 
 
 def _counters(row: Row) -> dict[str, float]:
@@ -242,14 +242,14 @@ def _counters(row: Row) -> dict[str, float]:
 
 
 def _read_docker_stats(bundle: EvidenceFiles, known: Owners) -> dict[str, Usage]:
-    found: dict[str, Usage] = {}
+    by_name: dict[str, Usage] = {}
     for row in rows(bundle, "docker-stats.jsonl", whole=False):
         name = known.of(row.data.get("Name"))
         if name is None or row.time is None:
             continue
         cores = parse_percent(row.data.get("CPUPerc"))
         used, _, limit = str(row.data.get("MemUsage", "")).partition(" / ")
-        found.setdefault(name, Usage("docker-stats.jsonl")).samples.append(
+        by_name.setdefault(name, Usage("docker-stats.jsonl")).samples.append(
             UsageSample(row.time, row.line, cores, parse_size(used), parse_size(limit), None)
         )
-    return found
+    return by_name

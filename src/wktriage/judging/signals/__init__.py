@@ -29,6 +29,7 @@ from wktriage.judging.signals import (
     profiles,
     quorum,
     restarts,
+    runtime,
     stalls,
     traffic,
     window,
@@ -59,6 +60,7 @@ AREAS = (
     connections,
     peer_failures,
     profiles,
+    runtime,
     history,
     onset,
 )
