@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ from wktriage.core.paths import PROJECT, cache_dir
 RESULT_FILE = "WKTRIAGE_RESULT_FILE"
 PLAIN = "WKTRIAGE_PLAIN"
 NOT_STARTED = 254  # what ansible-runner says when the command itself could not run
+COMMAND_SECONDS = 60
+"""How long a command on a host may take, the way there included."""
+
 INTERRUPTED = frozenset({99, 130, -2})  # ansible-playbook's own code for Ctrl-C, and the shell's
 
 
@@ -130,3 +133,29 @@ def run_playbook(
     return Outcome(
         rc, facts.get("exit_code"), facts.get("message"), None if bundle is None else Path(bundle)
     )
+
+
+def run_on_host(inventory: str, host: str, argv: Sequence[str]) -> str:
+    """Run a command on a host of an inventory, and return its output. Raises InfraError."""
+    with tempfile.TemporaryDirectory(prefix="wktriage-") as answers:
+        try:
+            done = subprocess.run(
+                [
+                    str(Path(sys.executable).with_name("ansible")),
+                    host,
+                    *("-i", inventories.resolve(inventory), "--tree", answers),
+                    *("-m", "ansible.builtin.command", "-a", json.dumps({"argv": list(argv)})),
+                ],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=COMMAND_SECONDS,
+                env={**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")},
+            )
+        except subprocess.TimeoutExpired:
+            raise InfraError(f"{host}: no answer within {COMMAND_SECONDS} s") from None
+        answer = read_object(Path(answers) / host) or {}
+    if answer.get("rc") != 0:
+        problem = answer.get("stderr") or answer.get("msg") or done.stderr.strip() or "no answer"
+        raise InfraError(f"{host}: {' '.join(argv)}: {problem}")
+    return str(answer.get("stdout", ""))

@@ -24,6 +24,7 @@ from wktriage.core import private_files
 from wktriage.core.errors import UsageError
 from wktriage.core.times import parse_time
 from wktriage.experiments import belief, design, registration
+from wktriage.experiments.bisection import Bisection
 from wktriage.experiments.design import RunRecord, Stop
 from wktriage.experiments.eligibility import Eligibility
 from wktriage.experiments.finding import Finding
@@ -74,6 +75,7 @@ class CaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     eligibility: Eligibility | None = None
     verification: Verification | None = None
     finding: Finding | None = None
+    bisection: Bisection | None = None
     schema_version: int = 1
 
 
@@ -94,6 +96,14 @@ def new_id(question: str, created_at: str) -> str:
         raise CaseError(f"{created_at!r} is no ISO 8601 time")
     words = _NO_SLUG.sub("-", question.lower()).strip("-")[:40].strip("-")
     return f"{created_at[:10].replace('-', '')}-{words or 'case'}"
+
+
+def free_id(cases: Path, question: str, created_at: str) -> str:
+    """Return an id that no case has yet, made as :func:`new_id` makes it."""
+    case_id = new_id(question, created_at)
+    taken = {path.name for path in cases.glob("*")}
+    names = (case_id, *(f"{case_id}-{n}" for n in range(2, 1000)))
+    return next(name for name in names if name not in taken)
 
 
 class Case:
@@ -225,6 +235,10 @@ class Case:
         moved = belief.update(self.document.belief, made.cause, outcome.outcome, made.alpha)
         self._replace(changed, belief=moved)
 
+    def blame(self, beliefs: Mapping[str, float]) -> None:
+        """Believe so in each cause from now on, as a verdict does that is a new start."""
+        self._save(msgspec.structs.replace(self.document, belief=dict(beliefs)))
+
     def conclusion(
         self,
         *,
@@ -236,6 +250,11 @@ class Case:
         given = {"eligibility": eligibility, "verification": verification, "finding": finding}
         changes = {key: value for key, value in given.items() if value is not None}
         self._save(msgspec.structs.replace(self.document, **changes))
+
+    def bisected(self, state: Bisection, belief: Mapping[str, float] | None = None) -> None:
+        """Write how far a bisection is, and what is believed of each commit where that is given."""
+        changes = {} if belief is None else {"belief": dict(belief)}
+        self._save(msgspec.structs.replace(self.document, bisection=state, **changes))
 
     def keep(self, name: str, data: bytes) -> str:
         """Write a file of evidence; return its path in the case. Raises CaseError."""

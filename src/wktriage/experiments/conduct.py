@@ -17,7 +17,7 @@ from wktriage.bundle import fingerprint
 from wktriage.bundle.bundle import Bundle
 from wktriage.core.errors import UsageError
 from wktriage.core.times import utc_now
-from wktriage.experiments import asking, design, eligibility, grounds, hypothesis, variables
+from wktriage.experiments import asking, builds, design, eligibility, grounds, hypothesis, variables
 from wktriage.experiments import case as cases
 from wktriage.experiments import registration as registrations
 from wktriage.experiments.asking import Asked
@@ -36,6 +36,10 @@ from wktriage.request.request import new_bundle_id
 PLACES = "places.json"
 OVERHEAD_SECONDS = 75
 """What a run takes beside its window, before one has been seen: start, warm-up, profile, stop."""
+
+
+BETWEEN_SECONDS = 20
+"""What passes between two runs: preflight, judging, the report."""
 
 
 @dataclass(frozen=True)
@@ -145,14 +149,7 @@ class Conduct:
 
     def place_of(self, bundle_id: str) -> Path:
         """Return where a bundle lies. Raises CaseError when it is not there any more."""
-        known = read_places(self.case)
-        for path in (self.runs_dir / bundle_id, Path(known.get(bundle_id, "/nowhere"))):
-            if path.is_dir():
-                return path
-        raise CaseError(
-            f"bundle {bundle_id} is not there any more: it lay in "
-            f"{known.get(bundle_id, self.runs_dir)}; put it back"
-        )
+        return place_of(self.case, bundle_id, self.runs_dir)
 
     def _remember(self, places: Mapping[str, str]) -> None:
         remember(self.case, places)
@@ -196,7 +193,7 @@ def prepare(asked: Asked, bench: Bench) -> Prepared:
     values = grounds.run_values(bench, asked.stack, treated, duration, 0)
     refused = grounds.refuse(
         control, terms, bench, values, case.document if case is not None else None, runs_dir,
-        attribution_only=asked.attribution_only,
+        attribution_only=asked.attribution_only, code_only=asked.code_only,
     )  # fmt: skip
     if refused:
         raise RefusedError("\n".join(f"refused: {refusal}" for refusal in refused))
@@ -212,6 +209,10 @@ def open_experiment(asked: Asked, bench: Bench, now: str | None = None) -> Condu
     if asked.extend is not None:
         return _extended(asked, bench, runs_dir)
     prepared = prepare(asked, bench)
+    kept = builds.made(asked, bench, prepared.terms["variable"], runs_dir)
+    if kept:
+        # What a build is, its driver can only tell once it is there.
+        prepared = prepare(asked, bench)
     case, control = prepared.case, prepared.control
     if case is not None and prepared.number is not None:
         return Conduct(case, prepared.number, bench, asked, runs_dir)
@@ -229,6 +230,8 @@ def open_experiment(asked: Asked, bench: Bench, now: str | None = None) -> Condu
     )
     case = case or _new_case(asked, control, made, at)
     remember(case, {control.bundle.bundle_id: str(control.bundle.root.resolve())})
+    for name, output in kept.items():
+        case.keep(name, output)
     return Conduct(case, case.register(made).number, bench, asked, runs_dir)
 
 
@@ -239,6 +242,18 @@ def resume(case_id: str, number: int, asked: Asked, bench: Bench) -> Conduct:
     return Conduct(case, number, bench, asked, _runs_dir(asked, bench))
 
 
+def place_of(case: Case, bundle_id: str, runs_dir: Path) -> Path:
+    """Return where a bundle of a case lies. Raises CaseError when it is not there any more."""
+    known = read_places(case)
+    for path in (runs_dir / bundle_id, Path(known.get(bundle_id, "/nowhere"))):
+        if path.is_dir():
+            return path
+    raise CaseError(
+        f"bundle {bundle_id} is not there any more: it lay in {known.get(bundle_id, runs_dir)}; "
+        "put it back"
+    )
+
+
 def read_places(case: Case) -> dict[str, str]:
     """Return where the bundles of a case lay, by id: a hint, since they may move."""
     path = case.directory / cases.EVIDENCE / PLACES
@@ -247,6 +262,26 @@ def read_places(case: Case) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return {str(k): str(v) for k, v in document.items()} if isinstance(document, dict) else {}
+
+
+def place_of(case: Case, bundle_id: str, runs_dir: Path) -> Path:
+    """Return where a bundle of a case lies. Raises CaseError when it is not there any more."""
+    known = read_places(case)
+    for path in (runs_dir / bundle_id, Path(known.get(bundle_id, "/nowhere"))):
+        if path.is_dir():
+            return path
+    raise CaseError(
+        f"bundle {bundle_id} is not there any more: it lay in "
+        f"{known.get(bundle_id, runs_dir)}; put it back"
+    )
+
+
+def keep_verdict(case: Case, verdict: Mapping[str, Any]) -> None:
+    """Keep the verdict that a case starts from."""
+    case.keep(
+        Path(eligibility.VERDICT).name,
+        json.dumps(verdict, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n",
+    )
 
 
 def remember(case: Case, places: Mapping[str, str]) -> None:
@@ -304,16 +339,9 @@ def _new_case(asked: Asked, control: Control, made: Registration, at: str) -> Ca
     confidence = verdict.get("confidence")
     share = float(confidence) if isinstance(confidence, int | float) else 0.5
     blamed = str((verdict.get("hypothesis") or {}).get("id") or made.cause)
-    case_id = asked.case or cases.new_id(made.question, at)
-    if asked.case is None:
-        taken = {path.name for path in asked.cases_dir.glob("*")}
-        names = (case_id, *(f"{case_id}-{n}" for n in range(2, 1000)))
-        case_id = next(name for name in names if name not in taken)
+    case_id = asked.case or cases.free_id(asked.cases_dir, made.question, at)
     case = Case.create(asked.cases_dir, case_id, made.question, at, {blamed: share})
-    case.keep(
-        Path(eligibility.VERDICT).name,
-        json.dumps(verdict, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n",
-    )
+    keep_verdict(case, verdict)
     return case
 
 
@@ -322,7 +350,10 @@ def _extended(asked: Asked, bench: Bench, runs_dir: Path) -> Conduct:
     experiment = case.experiment()
     made = case.registration()
     due = design.next_run(made, experiment.runs, experiment.stop, experiment.repeats)
-    if due is None:
+    counted = sum(run.excluded is None for run in experiment.runs)
+    # Extended already, with all runs done: only the look at them is missing.
+    unseen = experiment.outcomes and _looked_at(experiment.outcomes[-1]) < counted
+    if due is None and not unseen:
         pairs = asked.repeats
         if pairs is None and experiment.outcomes:
             pairs = experiment.outcomes[-1].more_pairs
@@ -344,6 +375,10 @@ def _check_inputs(control: Bundle, run: Bundle, made: Registration, side: Side) 
     theirs, ours = fingerprint_of(control)["inputs"], fingerprint_of(run)["inputs"]
     paths = fingerprint.compare({"inputs": theirs}, {"inputs": ours})
     changed = differing(paths, theirs, ours)
+    if side is Side.TREATMENT and made.variable.kind == "code":
+        # Any other commit differs in the code as well.
+        right = ours.get("git_revision") == made.variable.after
+        changed = changed if right else [*changed, f"commit {ours.get('git_revision')}"]
     wanted = [made.variable.fingerprint_input] if side is Side.TREATMENT else []
     if changed != wanted:
         extra = sorted(set(changed) - set(wanted)) or wanted

@@ -10,7 +10,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from wktriage.core import private_files
-from wktriage.core.categories import CategoryName
+from wktriage.core.categories import CategoryName, ComponentName
 from wktriage.core.declarations import Declared, convert, shown
 from wktriage.core.errors import UsageError
 
@@ -28,7 +28,8 @@ class Label(Declared, frozen=True):
 
     ``also_ok`` are other categories that describe it as well, ``nodes`` those that a verdict must
     name. ``fault_at_s`` counts from the first status sample, None when nothing was injected.
-    ``checks`` are the lab's own that the fault took hold.
+    ``checks`` are the lab's own that the fault took hold. ``element`` is what was at fault, in
+    words; ``components`` are those by which a verdict may name it, () where that is not plain.
     """
 
     bundle: Annotated[str, Meta(pattern=ID)]
@@ -42,6 +43,8 @@ class Label(Declared, frozen=True):
     baseline: str | None = None
     recorded_on: str | None = None
     checks: tuple[str, ...] = ()
+    element: str | None = None
+    components: tuple[ComponentName, ...] = ()
 
 
 def read(path: Path) -> list[Label]:
@@ -53,7 +56,7 @@ def read(path: Path) -> list[Label]:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as exc:
         raise UsageError(f"{shown(path)}: cannot be read: {exc}") from exc
-    found = []
+    labels = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -64,8 +67,8 @@ def read(path: Path) -> list[Label]:
             raise UsageError(f"{where}: is no JSON: {exc}") from exc
         if isinstance(row, dict):
             row = {_FORMER.get(key, key): value for key, value in row.items()}
-        found.append(convert(row, Label, where))
-    return found
+        labels.append(convert(row, Label, where))
+    return labels
 
 
 def text(labels: Iterable[Label]) -> str:

@@ -57,12 +57,14 @@ class Incident:
     baseline: str | None = None
     recorded_on: str | None = None
     checks: tuple[str, ...] = ()
+    element: str | None = None
+    components: tuple[str, ...] = ()
     shared: bool = False
 
     def as_label(self) -> labels.Label:
         """Return what labels.jsonl says of it."""
-        given = {name: getattr(self, name) for name in labels.Label.__struct_fields__}
-        return labels.Label(**given)
+        fields = {name: getattr(self, name) for name in labels.Label.__struct_fields__}
+        return labels.Label(**fields)
 
 
 class Shared(Declared, frozen=True):
@@ -126,6 +128,8 @@ def _read_labels(
             baseline=label.baseline or baseline,
             recorded_on=label.recorded_on,
             checks=label.checks,
+            element=label.element,
+            components=label.components,
             shared=shared,
         )
         for label in labels.read(path)
@@ -342,12 +346,12 @@ def with_inputs(project: Path, inputs: Mapping[str, Any]) -> list[Incident]:
             held.append(incident)
     if not held:
         workload = inputs.get("workload") or {}
-        said = ", ".join(
+        values = ", ".join(
             f"{k}={v}" for k, v in {**workload, **(inputs.get("node_env") or {})}.items()
         )
         raise UsageError(
             f"not recorded: no incident of scenario {inputs.get('scenario')} has exactly these "
-            f"inputs: {said}. Run the experiment on a real stack (-i inventory/compose)"
+            f"inputs: {values}. Run the experiment on a real stack (-i inventory/compose)"
         )
     return held
 

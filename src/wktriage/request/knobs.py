@@ -51,6 +51,15 @@ class NodeKnob(Declared, frozen=True):
     note: str = ""
 
 
+class CodeKnob(Declared, frozen=True):
+    """What the servers are built from: a git ref."""
+
+    name: Literal["code"]
+    default: str
+    affects: str
+    components: tuple[ComponentName, ...]
+
+
 class WorkloadKnobs(Declared, frozen=True, tag_field="kind", tag="workload"):
     """knobs/workload.yml."""
 
@@ -63,6 +72,13 @@ class NodeKnobs(Declared, frozen=True, tag_field="kind", tag="config"):
 
     schema_version: Literal[1]
     knobs: Annotated[tuple[NodeKnob, ...], Meta(min_length=1)]
+
+
+class CodeKnobs(Declared, frozen=True, tag_field="kind", tag="code"):
+    """knobs/code.yml."""
+
+    schema_version: Literal[1]
+    knobs: Annotated[tuple[CodeKnob, ...], Meta(min_length=1, max_length=1)]
 
 
 class StateChange(Declared, frozen=True, tag_field="kind", tag="state"):
@@ -150,7 +166,9 @@ class Hypotheses(Declared, frozen=True):
 
 @dataclass(frozen=True)
 class Knob:
-    """One variable. ``kind`` is workload (the simulator's) or config (the nodes').
+    """One variable. ``kind`` is workload (the simulator's), config (the nodes') or code.
+
+    ``env`` is the variable of simulator or nodes that it sets; "" for the code.
 
     ``minimum`` and ``maximum`` bound what an experiment may set; of a duration they are seconds.
     """
@@ -174,16 +192,19 @@ def load(directory: Path = DIRECTORY) -> dict[str, Knob]:
     load_file, node_file = directory / "workload.yml", directory / "node.yml"
     of_load = load_typed(load_file, WorkloadKnobs).knobs
     of_nodes = load_typed(node_file, NodeKnobs).knobs
-    found: dict[str, Knob] = {}
+    knobs: dict[str, Knob] = {}
     for position, entry in enumerate(of_load):
         if entry.name not in workload.KEYS:
             hint = did_you_mean(entry.name, workload.KEYS)
             where = f"{shown(load_file)}: at /knobs/{position}/name"
             raise UsageError(f"{where}: the workload has no key {entry.name!r}{hint}")
-        _add(found, _of_load(entry), load_file, position)
+        _add(knobs, _of_load(entry), load_file, position)
     for position, node_knob in enumerate(of_nodes):
-        _add(found, _of_nodes(node_knob), node_file, position)
-    return found
+        _add(knobs, _of_nodes(node_knob), node_file, position)
+    code_file = directory / "code.yml"
+    for position, code_knob in enumerate(load_typed(code_file, CodeKnobs).knobs):
+        _add(knobs, _of_code(code_knob), code_file, position)
+    return knobs
 
 
 def _of_load(entry: WorkloadKnob) -> Knob:
@@ -219,11 +240,27 @@ def _of_nodes(entry: NodeKnob) -> Knob:
     )
 
 
-def _add(found: dict[str, Knob], knob: Knob, path: Path, position: int) -> None:
-    if knob.name in found:
+def _of_code(entry: CodeKnob) -> Knob:
+    return Knob(
+        name=entry.name,
+        kind="code",
+        env="",
+        type="ref",
+        default=entry.default,
+        minimum=None,
+        maximum=None,
+        allowed=(),
+        affects=entry.affects,
+        components=entry.components,
+        note="",
+    )
+
+
+def _add(knobs: dict[str, Knob], knob: Knob, path: Path, position: int) -> None:
+    if knob.name in knobs:
         where = f"{shown(path)}: at /knobs/{position}/name"
         raise UsageError(f"{where}: there is a knob {knob.name!r} already")
-    found[knob.name] = knob
+    knobs[knob.name] = knob
 
 
 @cache
@@ -234,9 +271,9 @@ def hypotheses(directory: Path = DIRECTORY) -> Mapping[str, Hypothesis]:
     is none of.
     """
     path = directory / "hypotheses.yml"
-    found = load_typed(path, Hypotheses).hypotheses
+    by_name = load_typed(path, Hypotheses).hypotheses
     known = load(directory)
-    for name, entry in found.items():
+    for name, entry in by_name.items():
         where = f"{shown(path)}: at /hypotheses/{name}/experiment"
         plan = entry.experiment
         if isinstance(plan, StateChange) and plan.scenario is not None:
@@ -247,7 +284,7 @@ def hypotheses(directory: Path = DIRECTORY) -> Mapping[str, Hypothesis]:
             if plan.knob not in names:
                 hint = did_you_mean(plan.knob, names)
                 raise UsageError(f"{where}/knob: no {kind} knob {plan.knob!r}{hint}")
-    return found
+    return by_name
 
 
 def _check_scenario(name: str, where: str) -> None:

@@ -9,7 +9,7 @@ it lies outside, since judging comes after the bundle is closed.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,10 +90,18 @@ class RunPaths:
         }
 
 
-def begin(paths: RunPaths, run: Mapping[str, Any], *, pid: int, since: str | None = None) -> None:
+def begin(
+    paths: RunPaths,
+    run: Mapping[str, Any],
+    *,
+    pid: int,
+    since: str | None = None,
+    remote: Sequence[str] = (),
+) -> None:
     """Make the run's directories, its run.json and its pending mark.
 
     ``since`` is when the request was taken; what passed until now is phase ``preflight``.
+    ``remote`` names the hosts that are other machines: only a playbook gets at what they have.
     Raises UsageError when the bundle is there already: a bundle is written once.
     """
     try:
@@ -118,6 +126,7 @@ def begin(paths: RunPaths, run: Mapping[str, Any], *, pid: int, since: str | Non
             "topology_file": str(paths.topology_file),
             "project": run.get("project"),
             "driver": run.get("driver"),
+            "remote": list(remote),
             "pid": pid,
             "pid_start": process_start(pid),
             "started": utc_now(),
@@ -155,6 +164,13 @@ def mark(
             run["failed"] = {k: str(v)[:2000] for k, v in failed.items()}
         _note(paths, paths.run_file, run)
     return wall
+
+
+def seconds_of(runs_dir: Path, bundle_id: str) -> float | None:
+    """Return what a run took, in seconds; None when it is not known."""
+    timings = read_object(RunPaths(runs_dir, bundle_id).timings_file) or {}
+    total = (timings.get("wall") or {}).get("total")
+    return float(total) if isinstance(total, int | float) else None
 
 
 def _note(paths: RunPaths, file: Path, document: Mapping[str, Any]) -> None:

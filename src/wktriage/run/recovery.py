@@ -2,7 +2,8 @@
 
 ``python -m wktriage.run.recovery RUNS_DIR BUNDLE_ID PID`` is the run's own guard: it waits,
 detached, until the run is closed or its controller is gone, and then finishes the bundle at once.
-Should it be gone too (a reboot), the next command does the same.
+Should it be gone too (a reboot), the next command does the same. A run on other machines waits for
+the next command in any case: their evidence has to be fetched, which takes a playbook.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,9 +38,12 @@ HUNG_SECONDS = 60.0
 """An interrupted controller that has not ended by then will not: it takes a second or two."""
 
 
-def finalise_all(runs_dir: Path, *, reason: str = CONTROLLER_GONE) -> list[Path]:
+def finalise_all(
+    runs_dir: Path, *, reason: str = CONTROLLER_GONE, asked: Sequence[str] = ()
+) -> list[Path]:
     """Finish every interrupted run under ``runs_dir``; return the bundles, oldest first.
 
+    Runs on other machines are left alone unless some of those were ``asked`` for what they have.
     Waits for another process that is at it, so that a stack is never taken down under a new run.
 
     What the collector has gathered goes into the bundle, marked as interrupted, and the stack
@@ -51,7 +55,39 @@ def finalise_all(runs_dir: Path, *, reason: str = CONTROLLER_GONE) -> list[Path]
         return []
     with (marks / ".finishing").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
-        return [_finalise(paths, reason) for paths in interrupted(runs_dir)]
+        runs = [paths for paths in interrupted(runs_dir) if not _is_elsewhere(paths, asked)]
+        return [_finalise(paths, reason) for paths in runs]
+
+
+def to_fetch(runs_dir: Path, hosts: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the interrupted runs that have evidence on some of these hosts.
+
+    For each its ``bundle_id``, ``paths``, ``stack`` (driver and project) and ``reason``.
+    """
+    runs = []
+    for paths in interrupted(runs_dir):
+        pending = read_object(paths.pending_file) or {}
+        if set(remote_hosts(paths)) & set(hosts) and paths.topology_file.exists():
+            runs.append(
+                {
+                    "bundle_id": paths.bundle_id,
+                    "paths": paths.as_dict(),
+                    "stack": {name: pending.get(name) for name in ("driver", "project")},
+                    "reason": str(pending.get("interrupted") or CONTROLLER_GONE),
+                }
+            )
+    return runs
+
+
+def _is_elsewhere(paths: RunPaths, asked: Sequence[str]) -> bool:
+    remote = remote_hosts(paths)
+    return bool(remote) and not set(remote) & set(asked)
+
+
+def remote_hosts(paths: RunPaths) -> list[str]:
+    """Return the hosts of an open run that are other machines."""
+    names = (read_object(paths.pending_file) or {}).get("remote")
+    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def guard_run(paths: RunPaths, pid: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from wktriage.core.errors import TriageError
+from wktriage.request.code import Code
 from wktriage.request.request import Asked, Request
 
 
@@ -109,6 +110,10 @@ class Driver(Protocol):
 
     def own_baseline(self, request: Request) -> Path | None:
         """Return the baseline's bundle that comes with the stack, None when there is none."""
+        ...
+
+    def unbuilt(self, code: Code) -> str | None:
+        """Return what a build has not made of all that a run of it needs; None when it has."""
         ...
 
     def recall(self, inputs: Mapping[str, Any], turn: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ MODULES = {
     "experiment": "experiment",
     "explain": "judge",
     "incidents": "incidents",
+    "investigate": "investigate",
     "lab": "lab",
     "reproduce": "reproduce",
     "runs": "runs",

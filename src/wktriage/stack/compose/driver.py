@@ -9,9 +9,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from wktriage.core.errors import UsageError
+from wktriage.request.code import Code
 from wktriage.request.request import Asked, Request
 from wktriage.stack import data_root
-from wktriage.stack.compose import override, preflight
+from wktriage.stack.compose import engine, override, preflight
 from wktriage.stack.compose.engine import DockerCli, Engine
 from wktriage.stack.compose.stack import COMPOSE_FILE, ComposeStack, Spec, remove
 from wktriage.stack.driver import Findings, Site
@@ -55,6 +56,7 @@ class ComposeDriver:
                 checkout=Path(request.checkout),
                 project=request.project,
                 build=request.stack_build,
+                code=request.code,
                 findings=findings,
             )
         for probe in probes.values():
@@ -89,6 +91,12 @@ class ComposeDriver:
     def own_baseline(self, request: Request) -> Path | None:
         """Return None: a live stack is vouched for by a run of its own."""
         return None
+
+    def unbuilt(self, code: Code) -> str | None:
+        """Ask for the image."""
+        if engine.image_digest(self.docker, code.image) is not None:
+            return None
+        return f"image {code.image} ($WK_BUILD_IMAGE) is not there"
 
     def recall(self, inputs: Mapping[str, Any], turn: int) -> dict[str, Any]:
         """Return nothing: a live stack is what its inputs say."""

@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.core import zipapps
-from wktriage.core.paths import PROJECT as HOME
+from wktriage.core.errors import UsageError
+from wktriage.core.paths import PROJECT
 from wktriage.core.topology import Topology
 from wktriage.incidents import library
+from wktriage.request.code import Code
 from wktriage.request.request import MAX_DURATION, MIN_DURATION, Asked, Request
 from wktriage.stack.driver import Findings, Site
 from wktriage.stack.replay import stack
 
-PROJECT = "wktriage-replay"
+STACK_NAME = "wktriage-replay"
 """A recording is another stack than the machine's cluster: neither waits for the other."""
 
 STOP_SECONDS = 30
+PLAYED = "incident"
+"""The file of a build that names the incident to play."""
 
 
 class ReplayDriver:
@@ -33,13 +37,18 @@ class ReplayDriver:
         """Return the recording's request. Raises UsageError for what was not recorded."""
         wishes = {k: v for k, v in asked.values.items() if k in {"scenario", "mode", "incident"}}
         wishes |= asked.workload()
+        code = asked.code()
+        if code is not None and (why := self.unbuilt(code)) is not None:
+            raise UsageError(f"{code.name} is not built: {why}")
+        if code is not None:
+            wishes["incident"] = _played(code)
         if "duration" in asked.values:
             wishes["duration"] = asked.integer("duration", 0, MIN_DURATION, MAX_DURATION)
         if "node_env" in asked.values:
             wishes["node_env"] = asked.node_env()
         if "connect_rate" in asked.values:
             wishes["connect_rate"] = asked.connect_rate()
-        recorded = library.replay_request(HOME, wishes)
+        recorded = library.replay_request(PROJECT, wishes)
         return Request(
             scenario=recorded["scenario"],
             duration=recorded["duration"],
@@ -51,7 +60,7 @@ class ReplayDriver:
             workload=recorded["workload"],
             checkout=None,
             incident=recorded["incident"],
-            **asked.shared(recorded["scenario"], project=PROJECT),
+            **asked.shared(recorded["scenario"], project=STACK_NAME),
         )
 
     def ports(self, request: Request) -> list[int]:
@@ -65,18 +74,18 @@ class ReplayDriver:
 
     def identify(self, request: Request, site: Site) -> dict[str, Any]:
         """Return what the recorded stack was."""
-        return stack.identity(self.place(request, site), project_name=request.project)
+        return self._identity(request, self.place(request, site))
 
     def place(self, request: Request, site: Site) -> dict[str, Any]:
         """Return which stand-in runs on which host, and the recording's archive."""
-        return stack.plan(HOME, str(request.incident), site.hosts, site.address)
+        return stack.plan(PROJECT, str(request.incident), site.hosts, site.address)
 
     def create(self, request: Request, site: Site) -> dict[str, Any]:
         """Write the topology of the stand-ins, which hold their ports by now."""
         plan = self.place(request, site)
         topology: Topology = stack.topology(plan, site.held_ports, project_name=request.project)
         topology.write(site.work_dir / "topology.json")
-        return stack.identity(plan, project_name=request.project)
+        return self._identity(request, plan)
 
     def start(self, request: Request, site: Site) -> bool:
         """Do nothing: the hosts let their stand-ins serve."""
@@ -103,13 +112,37 @@ class ReplayDriver:
     def own_baseline(self, request: Request) -> Path | None:
         """Return the recorded baseline: age, boot and image are those of the recording."""
         incident = {"incident": request.incident}
-        baseline = library.replay_request(HOME, incident)["baseline_dir"]
+        baseline = library.replay_request(PROJECT, incident)["baseline_dir"]
         return None if baseline is None else Path(baseline)
+
+    def unbuilt(self, code: Code) -> str | None:
+        """Ask for the name of an incident: what a ref "builds" is which recording is played."""
+        name = _played(code)
+        if name is None:
+            return f"there is no file {PLAYED} in $WK_BUILD_DIRECTORY"
+        try:
+            library.find_incident(PROJECT / "incidents", name)
+        except UsageError as exc:
+            return str(exc)
+        return None
+
+    @staticmethod
+    def _identity(request: Request, plan: Mapping[str, Any]) -> dict[str, Any]:
+        known = stack.identity(plan, project_name=request.project)
+        return {**known, **({} if request.code is None else request.code.inputs())}
 
     def recall(self, inputs: Mapping[str, Any], turn: int) -> dict[str, Any]:
         """Return the incident that was recorded with these inputs; several take turns."""
-        incidents = library.with_inputs(HOME, inputs)
+        incidents = library.with_inputs(PROJECT, inputs)
         return {"incident": incidents[turn % len(incidents)].bundle}
+
+
+def _played(code: Code) -> str | None:
+    path = Path(code.directory) / PLAYED
+    try:
+        return path.read_text(encoding="utf-8")[:200].strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 DRIVER = ReplayDriver()
