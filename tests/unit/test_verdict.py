@@ -239,15 +239,25 @@ def sure(changes: dict[str, Any], damage: float = 0.0, **node2: Any) -> float:
     return confidence.of_verdict(decide(found(changes, **node2), SUCCESS), damage)
 
 
-def test_damage_and_rivals_and_what_fits_no_cause_lower_confidence() -> None:
+def test_damage_and_what_fits_no_cause_lower_confidence() -> None:
     failing = {"send_errors": 40, "send_error_ratio": 0.1, "recv_errors": 0}
     known = sure(failing, node_exited=True)
     assert sure(failing, 0.5, node_exited=True) < known
     assert sure(failing) < known
-    # Two nodes' links and a full disk elsewhere: neither explains the other.
-    rival = sure({**failing, "corrupt_state_logged": 2}, node_exited=True)
-    assert rival < known
     assert sure({"send_errors": None}) == confidence.LOWEST
+
+
+def test_cause_that_holds_little_up_is_less_sure() -> None:
+    slow = {"send_server_latency_mean": 0.6, "append_mean": 0.5, "dispatch_wait_mean": 0.01}
+    much = {**slow, "append_pool_wait_mean": 0.48, "local_store_mean": 0.01, "quorum_wait_mean": 0}
+    little = {
+        **slow,
+        "append_pool_wait_mean": 0.01,
+        "local_store_mean": 0.01,
+        "quorum_wait_mean": 0,
+    }
+    little["append_mean"] = 0.02
+    assert sure({**little, "worker_saturation": 0.99}) < sure({**much, "worker_saturation": 0.99})
 
 
 # -- proposals ------------------------------------------------------------------------------------
@@ -375,9 +385,9 @@ def test_expectation_is_one_that_the_run_does_not_satisfy() -> None:
 FLUSH = "WK_CLUSTER_COMMIT_COORDINATOR_FLUSH_WINDOW"
 
 
-def suspected(category: str, component: str, env: dict[str, str]) -> str | None:
-    named = settings.suspect(differing("smoke-default", {}, env), category, component)
-    return None if named is None else named.name
+def suspected(component: str, reach: set[str], env: dict[str, str]) -> str | None:
+    named = settings.suspects(differing("smoke-default", {}, env), component, reach)
+    return named[0].name if named else None
 
 
 def test_what_differs_from_the_shipped_configuration_is_listed() -> None:
@@ -391,16 +401,29 @@ def test_what_differs_from_the_shipped_configuration_is_listed() -> None:
 
 
 def test_a_setting_with_a_path_to_the_symptom_is_suspected_first() -> None:
-    assert suspected("send_path", "channel_append", {FLUSH: "400ms"}) == FLUSH
-    assert suspected("healthy", "none", {FLUSH: "400ms"}) is None
+    way = {"gateway", "channel_append", "storage_commit"}
+    assert suspected("channel_append", way, {FLUSH: "400ms"}) == FLUSH
+    assert suspected("none", set(), {FLUSH: "400ms"}) is None
     # Delivery is no part of the way of a send.
     workers = {"WK_DELIVERY_RECIPIENT_WORKER_CONCURRENCY": "1"}
-    assert suspected("send_path", "channel_append", workers) is None
-    assert suspected("delivery_path", "delivery", workers) == next(iter(workers))
+    assert suspected("channel_append", way, workers) is None
+    assert suspected("delivery", {"delivery"}, workers) == next(iter(workers))
     # What the catalogue does not know may reach anything.
-    assert suspected("send_path", "channel_append", {"WK_OF_NO_KNOB": "1"}) == "WK_OF_NO_KNOB"
+    assert suspected("channel_append", way, {"WK_OF_NO_KNOB": "1"}) == "WK_OF_NO_KNOB"
     both = {"WK_GATEWAY_RUNTIME_ASYNC_SEND_WORKERS": "1", FLUSH: "400ms"}
-    assert suspected("send_path", "storage_commit", both) == FLUSH
+    assert suspected("storage_commit", way, both) == FLUSH
+
+
+def test_the_way_to_the_symptom_is_that_of_the_cause_and_of_the_time() -> None:
+    assert decide(found(), SUCCESS).reach == frozenset()
+    slow = {"send_server_latency_p99": 2.4, "send_server_latency_mean": 0.6, "append_mean": 0.5}
+    stages = {"dispatch_wait_mean": 0.01, "append_pool_wait_mean": 0.01}
+    stages |= {"local_store_mean": 0.45, "quorum_wait_mean": 0.01, "worker_saturation": 0.95}
+    reach = decide(found({**slow, **stages}), SUCCESS).reach
+    assert {"channel_append", "storage_commit"} <= reach
+    assert "presence" not in reach
+    failing = {"recv_errors": 9, "send_errors": 0, "recv_share_of_errors": 1.0}
+    assert "delivery" in decide(found(failing), SUCCESS).reach
 
 
 def test_the_setting_is_taken_away_before_anything_else_is_tried() -> None:

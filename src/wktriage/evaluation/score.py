@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wktriage.bundle import archive
+from wktriage.bundle.bundle import Bundle
 from wktriage.core import categories
 from wktriage.core.errors import UsageError
 from wktriage.core.tables import aligned
+from wktriage.evaluation import plain
 from wktriage.incidents import labels
-from wktriage.judging.verdict import verdict_of
+from wktriage.judging.verdict import judge
 
 ABSTAIN = categories.ABSTAIN
 BLAMES_SERVER = frozenset(
@@ -45,6 +47,12 @@ class Case:
     also_ok: tuple[str, ...]
     nodes: tuple[str, ...]
     components: tuple[str, ...] = ()
+    fault: str = ""
+
+    @property
+    def mechanism(self) -> str:
+        """What was done to the run, without its strength and place: the first word of the fault."""
+        return self.fault.split()[0] if self.fault else self.name
 
     def accepts(self, category: str) -> bool:
         """Tell whether a category is the label, or one that the label accepts too."""
@@ -60,6 +68,9 @@ class Result:
     confidence: float
     nodes: tuple[str, ...]
     component: str = "none"
+    plain: str = ""
+    """What anyone would have said first (see plain.py), and of which nodes."""
+    plain_nodes: tuple[str, ...] = ()
 
     @property
     def right(self) -> bool:
@@ -114,7 +125,9 @@ def cases(directory: Path, label_file: Path | None = None) -> list[Case]:
         path = next((p for p in places if p.exists()), None)
         if path is None:
             raise UsageError(f"{directory}: holds neither {name}.tar.xz nor {name}/")
-        labelled.append(Case(name, path, label.label, label.also_ok, label.nodes, label.components))
+        labelled.append(
+            Case(name, path, label.label, label.also_ok, label.nodes, label.components, label.fault)
+        )
     return labelled
 
 
@@ -133,13 +146,16 @@ def run(chosen: Sequence[Case], progress: Callable[[Result], None] | None = None
     results = []
     for case in chosen:
         with opened(case) as path:
-            verdict = verdict_of(path)
+            bundle = Bundle.open(path)
+            verdict = judge(bundle)
+            first_thought = plain.judge(bundle)
         result = Result(
             case,
             verdict["category"],
             float(verdict["confidence"]),
             tuple(verdict["nodes"]),
             verdict["component"],
+            *first_thought,
         )
         results.append(result)
         if progress is not None:
@@ -214,6 +230,12 @@ def summary(results: Sequence[Result]) -> dict[str, Interval]:
         "healthy runs called healthy": wilson(
             sum(r.category == "healthy" for r in healthy), len(healthy)
         ),
+        "plain baseline: category accepted": wilson(
+            sum(r.case.accepts(r.plain) for r in results), len(results)
+        ),
+        "plain baseline: nodes right": wilson(
+            sum(set(r.plain_nodes) == set(r.case.nodes) for r in with_nodes), len(with_nodes)
+        ),
         "failing called healthy": wilson(
             sum(r.category == "healthy" for r in failing), len(failing)
         ),
@@ -226,7 +248,16 @@ def summary(results: Sequence[Result]) -> dict[str, Interval]:
         "abstentions": wilson(len(abstained), len(results)),
         "expected calibration error": bootstrap(answered, expected_calibration_error),
         "Brier score": bootstrap(answered, brier),
+        "Brier score of the best constant": Interval(constant(answered)),
     }
+
+
+def constant(said: Sequence[tuple[float, bool]]) -> float | None:
+    """Return the Brier score of the constant that fits best afterwards: the share of right ones."""
+    if not said:
+        return None
+    share = sum(right for _, right in said) / len(said)
+    return share * (1 - share)
 
 
 def confusion(results: Sequence[Result]) -> dict[str, Counter[str]]:
@@ -240,7 +271,7 @@ def confusion(results: Sequence[Result]) -> dict[str, Counter[str]]:
 def report(results: Sequence[Result], beside: Mapping[str, Mapping[str, str]] | None = None) -> str:
     """Return all of it as text. ``beside`` holds what other tools said: name -> bundle -> class."""
     others = beside or {}
-    head = ["bundle", "label", "said", "conf.", "nodes", "component", "", *others]
+    head = ["bundle", "label", "said", "conf.", "nodes", "component", "", "plain", *others]
     rows = [
         [
             r.case.name,
@@ -250,6 +281,7 @@ def report(results: Sequence[Result], beside: Mapping[str, Mapping[str, str]] | 
             ",".join(r.nodes) or "-",
             r.component,
             "right" if r.grounded else "WRONG",
+            r.plain or "-",
             *(said.get(r.case.name, "-") for said in others.values()),
         ]
         for r in results

@@ -9,10 +9,11 @@ from wktriage.core.model import SignalSet, Tri
 from wktriage.judging.causes import UNLISTED, Candidate
 from wktriage.judging.conditions import explain, obstacle
 from wktriage.judging.decision import Decision
+from wktriage.judging.ledger import PART
 from wktriage.judging.rules import Outcome
 from wktriage.judging.symptom import CAPACITY, FAILED_RECEIVES, FAILED_SENDS
 from wktriage.judging.unknown import in_question, missing_signals
-from wktriage.judging.wording import join
+from wktriage.judging.wording import join, show
 
 KEPT = 3
 FELT = {
@@ -87,17 +88,20 @@ def _why_not(category: str, decision: Decision, nearest: Outcome, signal_set: Si
 def lost(candidate: Candidate, decision: Decision) -> str:
     """Return why an abnormal element is not the cause, in words."""
     title = candidate.cause.file.title
-    seen = f"{title[:1].upper()}{title[1:]} is seen"
     if candidate.explained_by:
         other = decision.element(candidate.explained_by)
-        return f"{seen}, but {other.cause.file.title if other else 'another cause'} explains it."
+        why = other.cause.file.title if other else "another cause"
+        return f"What is seen of it ({title}) is explained by {why}."
     winner = decision.winner
     if candidate.tri is Tri.YES and winner is not None:
-        return f"{seen} as well; {winner.rule.title} comes before it."
+        return f"It holds as well ({title}), but {winner.rule.title} is decided before it."
     felt = FELT.get(decision.symptom.kind)
+    if candidate.share is not None and candidate.share < PART and not candidate.abnormal.nodes:
+        share = show(candidate.share, "share")
+        return f"What is seen of it ({title}) holds up only {share} of a message's time."
     if felt is None:
-        return f"{seen}, but nobody felt it."
-    return f"{seen}, but {felt} account for most of what was felt, and it causes none of them."
+        return f"Nobody felt what is seen of it ({title})."
+    return f"What is seen of it ({title}) does not cause {felt}, which are most of the symptom."
 
 
 def _clause(category: str, decision: Decision, nearest: Outcome) -> str:

@@ -12,7 +12,6 @@ follow by hand:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -29,7 +28,7 @@ from wktriage.core.paths import PROJECT
 from wktriage.core.suggestions import did_you_mean
 from wktriage.core.yaml_files import load_typed
 from wktriage.judging import predicates
-from wktriage.judging.ledger import COMPONENTS, Ledger, StageName
+from wktriage.judging.ledger import COMPONENTS, PART, Ledger, StageName
 from wktriage.judging.predicates import (
     Catalogue,
     Evaluation,
@@ -100,6 +99,8 @@ class CauseFile(Declared, frozen=True):
     holds_up: HoldsUp = HoldsUp()
     hypotheses: tuple[str, ...] = ()
     regression_test: str | None = None
+    by_load: bool = False
+    """Whether load or contention is what is wrong: isolated scenarios come before mixed ones."""
 
     def __post_init__(self) -> None:
         if self.category and None in (self.hypotheses or None, self.regression_test):
@@ -187,12 +188,12 @@ def load(catalogue: Catalogue, directory: Path = DIRECTORY) -> Mapping[str, Caus
     Raises UsageError naming file and place for anything that is not right: an unknown signal,
     element or hypothesis, and elements that hold each other up in a circle.
     """
-    return _load(directory) if catalogue is _catalogue() else _read(directory, catalogue)
+    return _load(directory) if catalogue is _catalogue() else read(directory, catalogue)
 
 
 @cache
 def _load(directory: Path) -> Mapping[str, Cause]:
-    return _read(directory, _catalogue())
+    return read(directory, _catalogue())
 
 
 def _catalogue() -> Catalogue:
@@ -207,7 +208,8 @@ def files(directory: Path = DIRECTORY) -> Mapping[str, CauseFile]:
     return {path.stem: load_typed(path, CauseFile) for path in sorted(directory.glob("*.yml"))}
 
 
-def _read(directory: Path, catalogue: Catalogue) -> dict[str, Cause]:
+def read(directory: Path, catalogue: Catalogue) -> dict[str, Cause]:
+    """Return all causes by element, checked and parsed anew. Raises UsageError as load does."""
     known = files(directory)
     for name, file in known.items():
         where = shown(directory / f"{name}.yml")
@@ -399,12 +401,33 @@ def _of_cause(
         # Whichever of the two it is, it is the same to this cause.
         if own.get(FAILED_SENDS) == own.get(FAILED_RECEIVES) == category and "both" not in own:
             tris.append(symptom.failures)
+    path = _path(state, share, signal_set)
     return [
         Candidate(
-            state, category, component, kleene_and([kleene_or(tris), state.tri, needs]), share
+            state, category, component, kleene_and([kleene_or(tris), state.tri, needs, path]), share
         )
         for (category, component), tris in felt.items()
     ]
+
+
+def _path(state: Abnormal, share: float | None, signal_set: SignalSet) -> Tri:
+    """Tell whether an abnormal element has a path to the symptom by its own account.
+
+    One of the whole run that holds up hardly any of a message's time has none, unless it counts
+    failures itself. What waits for one node waits at the others: for nodes the share tells nothing.
+    """
+    if share is None or share >= PART or state.nodes or state.everywhere:
+        return Tri.YES
+    counted = any(
+        leaf.result is Tri.YES and _unit(leaf.signal, signal_set) == "count"
+        for leaf in state.evaluation.leaves
+    )
+    return Tri.of(counted or state.tri is not Tri.YES)
+
+
+def _unit(name: str, signal_set: SignalSet) -> str:
+    signal = signal_set.get(name)
+    return signal.unit if signal is not None else ""
 
 
 def _felt(kind: Kind, cause: Cause, symptom: Symptom, signal_set: SignalSet) -> Tri:
@@ -422,24 +445,25 @@ def _felt(kind: Kind, cause: Cause, symptom: Symptom, signal_set: SignalSet) -> 
 
 
 def _explained(candidate: Candidate, felt: Mapping[str, Abnormal]) -> Candidate:
-    """Return the candidate, or NO with the element that holds it up.
+    """Return the candidate, or NO with the most upstream element that holds it up.
 
     ``felt`` are the abnormal elements that have a path to the symptom.
     """
     if candidate.tri is not Tri.YES:
         return candidate
-    mine = candidate.cause.element
-    for name, other in felt.items():
-        if mine not in other.cause.file.holds_up.elements:
-            continue
-        here, there = set(candidate.abnormal.nodes), set(other.nodes)
-        if not here or not there or here & there:
-            return replace(candidate, tri=Tri.NO, explained_by=name)
-    return candidate
+    holding = _holding(candidate.abnormal, felt)
+    if not holding:
+        return candidate
+    first = next((name for name in holding if not _holding(felt[name], felt)), holding[0])
+    return replace(candidate, tri=Tri.NO, explained_by=first)
 
 
-def contrast_words(times: float) -> str:
-    """Return how far beyond its limit something is, as a person reads it."""
-    return (
-        "at its limit" if math.isclose(times, 1, abs_tol=0.05) else f"{times:.3g} times its limit"
-    )
+def _holding(state: Abnormal, felt: Mapping[str, Abnormal]) -> list[str]:
+    """Return the elements that hold one up: on the same nodes, where both are of nodes."""
+    here = set(state.nodes)
+    return [
+        name
+        for name, other in felt.items()
+        if state.cause.element in other.cause.file.holds_up.elements
+        and (not here or not other.nodes or here & set(other.nodes))
+    ]

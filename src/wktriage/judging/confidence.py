@@ -1,75 +1,65 @@
 """How sure a verdict is: a probability, from few figures, calibrated on mechanisms it has not seen.
 
-``p = sigmoid(BASE - RIVALS * rivals - MISSING * missing - DAMAGE * damage - UNLISTED * unlisted)``
+``p = sigmoid(BASE - sum of weight * figure)``, with these figures, each from 0 to 1:
 
-- *rivals*: other causes that hold too and that nothing explains (1 for three or more).
+- *unlisted*: 1 when all is known and no cause that is known fits.
+- *little*: how little of a message's time the cause holds up, where that is known (1: nothing).
 - *missing*: the share of the rules and causes decided before or with this one that are unknown.
 - *damage*: the share of the sources that are there but could not be used.
-- *unlisted*: 1 when all is known and no cause that is known fits.
 
-The five parameters are fitted by ``python -m wktriage.evaluation.calibration`` and reported there
-leaving one mechanism out. Where nothing was decided, it is LOWEST.
+Base and the FITTED weights come from ``python -m bench.calibration``, which reports how they do
+leaving one mechanism out. The SET ones cannot be fitted, as hardly a labelled run is damaged: so
+much damage as leaves half of the evidence halves the odds of being right, or more. Where nothing
+was decided, it is LOWEST.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from wktriage.core.categories import CATEGORIES, CAUSES
+from wktriage.core.categories import CATEGORIES
 from wktriage.core.model import Tri
-from wktriage.judging.causes import UNLISTED as FALLBACK
+from wktriage.judging.causes import UNLISTED
 from wktriage.judging.decision import Decision
+from wktriage.judging.symptom import CAPACITY
 
-BASE = 3.0
-RIVALS = 1.0
-MISSING = 3.0
-DAMAGE = 3.0
-UNLISTED = 1.5
+BASE = 2.99
+FITTED = {"unlisted": 1.35, "little": 1.82}
+SET = {"missing": 2.0, "damage": 3.0}
 LOWEST = 0.05
-_MANY = 3
 
 
-@dataclass(frozen=True)
-class Features:
-    """What confidence is made of, each from 0 to 1."""
-
-    rivals: float
-    missing: float
-    damage: float
-    unlisted: float
-
-    def as_list(self) -> list[float]:
-        """Return the figures in the order of the parameters."""
-        return [self.rivals, self.missing, self.damage, self.unlisted]
-
-
-def features(decision: Decision, damage: float) -> Features:
-    """Return the figures of a verdict; ``damage`` is a share from 0 to 1."""
+def figures(decision: Decision, damage: float) -> dict[str, float]:
+    """Return what confidence is made of, by name; ``damage`` is a share from 0 to 1."""
     place = CATEGORIES.index(decision.category)
     winner = decision.winner
-    causes = [o for o in decision.outcomes if o.rule.category in CAUSES]
-    # Healthy is what is left when nothing else holds, and no rival of a failure.
-    holding = {
-        o.candidate.cause.element for o in causes if o.candidate is not None and o.tri is Tri.YES
-    }
-    own = winner.candidate.cause.element if winner and winner.candidate else None
-    rivals = len(holding - {own}) if decision.category in CAUSES else 0
+    candidate = winner.candidate if winner is not None else None
     before = [o for o in decision.outcomes if CATEGORIES.index(o.rule.category) <= place]
     unknown = sum(o.tri is Tri.UNKNOWN for o in before)
-    return Features(
-        rivals=min(rivals, _MANY) / _MANY,
-        missing=unknown / len(before) if before else 0.0,
-        damage=min(1.0, damage),
-        unlisted=float(own == FALLBACK),
-    )
+    made = {
+        "unlisted": 0.0,
+        "little": 0.0,
+        "missing": unknown / len(before) if before else 0.0,
+        "damage": min(1.0, damage),
+    }
+    if candidate is None:
+        return made
+    made["unlisted"] = float(candidate.cause.element == UNLISTED)
+    # What waits for a node waits at others, whose ledger tells nothing of it.
+    of_run = not candidate.abnormal.nodes and not candidate.abnormal.everywhere
+    if decision.symptom.kind == CAPACITY and of_run and candidate.share is not None:
+        made["little"] = 1 - candidate.share
+    return made
+
+
+def probability(base: float, weights: Mapping[str, float], made: Mapping[str, float]) -> float:
+    """Return the probability that a verdict with such figures is right."""
+    return 1 / (1 + math.exp(-(base - sum(weights[name] * made[name] for name in weights))))
 
 
 def of_verdict(decision: Decision, damage: float = 0.0) -> float:
     """Return the confidence (0 to 1, two decimals) of a category that holds."""
     if decision.winner is None:
         return LOWEST
-    weights = (RIVALS, MISSING, DAMAGE, UNLISTED)
-    figures = features(decision, damage).as_list()
-    score = BASE - sum(w * f for w, f in zip(weights, figures, strict=True))
-    return round(max(LOWEST, 1 / (1 + math.exp(-score))), 2)
+    return round(max(LOWEST, probability(BASE, FITTED | SET, figures(decision, damage))), 2)

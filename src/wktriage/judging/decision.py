@@ -7,13 +7,13 @@ have a path to it are ranked (see causes.py). The first category in order that h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from wktriage.core.categories import ABSTAIN, CATEGORIES
+from wktriage.core.categories import ABSTAIN, CATEGORIES, COMPONENTS, HEALTHY
 from wktriage.core.model import SignalSet, Tri
-from wktriage.judging import causes, ledger, rules, signals, symptom
+from wktriage.judging import causes, ledger, oddities, rules, signals, symptom
 from wktriage.judging.causes import Abnormal, Candidate
 from wktriage.judging.ledger import Ledger
 from wktriage.judging.predicates import kleene_or
@@ -58,18 +58,66 @@ class Decision:
         return next(iter(self.fired(self.category)), None)
 
     @property
+    def reach(self) -> frozenset[str]:
+        """The components from which there is a path to the symptom; empty where none was felt.
+
+        Those of the cause, of what it explains and of what could hold it up, and of the stages that
+        take a tenth of a message's time or more. Deliveries have no stage: failed receives lead to
+        them. A stack that never ran, or fails on old data only, may be held up from anywhere.
+        """
+        winner = self.winner
+        if winner is None or self.category in (ABSTAIN, HEALTHY):
+            return frozenset()
+        if winner.candidate is None:
+            return frozenset(COMPONENTS)
+        element = winner.candidate.cause.element
+        explained = {
+            o.rule.component
+            for o in self.outcomes
+            if o.candidate is not None and o.candidate.explained_by == element
+        }
+        upstream = {
+            state.cause.file.component
+            for state in self.abnormal
+            if element in state.cause.file.holds_up.elements
+        }
+        stages = {
+            ledger.COMPONENTS[stage]
+            for stage in ledger.STAGES
+            if (self.ledger.cluster.share(stage) or 0) >= ledger.PART
+        }
+        receives = self.symptom.missed[symptom.FAILED_RECEIVES] is Tri.YES
+        deliveries = {"delivery", "presence", "connections"} if receives else set()
+        return frozenset({winner.rule.component} | explained | upstream | stages | deliveries)
+
+    @property
+    def by_load(self) -> bool:
+        """Whether load or contention is what is wrong, as far as a cause tells it."""
+        candidate = self.winner.candidate if self.winner is not None else None
+        return candidate is None or candidate.cause.file.by_load
+
+    @property
     def unfelt(self) -> list[Abnormal]:
         """The abnormal elements that have no part in the verdict: remarks."""
         return [a for a in self.abnormal if a.tri is Tri.YES and a.cause.element != causes.UNLISTED]
 
 
-def decide(signal_set: SignalSet, success: Mapping[str, Any]) -> Decision:
-    """Judge a run by its signals; no category that holds is abstaining."""
+def decide(
+    signal_set: SignalSet, success: Mapping[str, Any], left_out: Collection[str] = ()
+) -> Decision:
+    """Judge a run by its signals; no category that holds is abstaining.
+
+    ``left_out`` are elements that are taken for unknown to us: how the rest does without them.
+    """
     catalogue = signals.catalogue()
-    loaded = causes.load(catalogue)
+    loaded = {n: c for n, c in causes.load(catalogue).items() if n not in left_out}
     felt = symptom.of(signal_set, success)
     account = ledger.of(signal_set)
     states = {name: causes.abnormal(cause, signal_set) for name, cause in loaded.items()}
+    unlisted = states.get(causes.UNLISTED)
+    if unlisted is not None and unlisted.tri is Tri.YES:
+        odd = oddities.node(oddities.oddities(signal_set))
+        states[causes.UNLISTED] = replace(unlisted, nodes=(odd,) if odd is not None else ())
     gates = [rules.evaluate(rule, signal_set) for rule in rules.load(catalogue, success)]
     found = [_outcome(c, felt) for c in causes.candidates(felt, account, signal_set, states)]
     every = [*gates, *found]

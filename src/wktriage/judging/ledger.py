@@ -33,6 +33,9 @@ STAGES: Mapping[str, str] = {
 }
 """What a person reads for each stage, in the order in which a message passes them."""
 
+PART = 0.1
+"""Share of a message's time from which on a stage, or what holds it up, is part of the symptom."""
+
 COMPONENTS: Mapping[str, ComponentName] = {
     "client": "client",
     "gateway": "gateway",
@@ -88,10 +91,13 @@ class Ledger:
     def held_up(self, stages: Iterable[str], nodes: Iterable[str]) -> float | None:
         """Return the share of a message's time that is spent in some stages at some nodes.
 
-        A lower bound: stages that are unknown count as nothing. None where all are unknown. Without
-        nodes the whole cluster is meant.
+        A lower bound: stages that are unknown count as nothing. None where all are unknown, and for
+        nodes whose own ledger is not recorded. Without nodes the whole cluster is meant.
         """
         named = frozenset(nodes)
+        own = [s for a in self.nodes if a.node in named for s in a.stages.values()]
+        if named and all(seconds is None for seconds in own):
+            return None
         shares = []
         for stage in stages:
             share = self.cluster.share(stage)
@@ -109,8 +115,12 @@ class Ledger:
         known = {s: v for s, v in self.cluster.stages.items() if v}
         return max(known, key=lambda s: known[s]) if known else None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the ledger as verdict.json has it: seconds and shares, by stage."""
+    def as_dict(self, baseline: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the ledger as verdict.json has it: seconds and shares, by stage.
+
+        ``baseline`` holds the shares of the run's own baseline by stage, as far as it is recorded.
+        """
+        beside = baseline or {}
         return {
             "whole_s": self.cluster.whole,
             "stages": [
@@ -119,6 +129,7 @@ class Ledger:
                     "title": STAGES[stage],
                     "seconds": seconds,
                     "share": self.cluster.share(stage),
+                    "baseline_share": _share(beside.get(stage)),
                     "nodes": {str(a.node): a.stages.get(stage) for a in self.nodes},
                 }
                 for stage, seconds in self.cluster.stages.items()
@@ -128,6 +139,12 @@ class Ledger:
                 for where, node, count in self.failures
             ],
         }
+
+
+def _share(value: object) -> float | None:
+    """Return a share that evidence states, None for what is none."""
+    number_ = float(value) if isinstance(value, int | float) else -1.0
+    return number_ if 0 <= number_ <= 1 else None
 
 
 def of(signal_set: SignalSet) -> Ledger:

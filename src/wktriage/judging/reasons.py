@@ -9,13 +9,15 @@ from typing import Any
 from wktriage.bundle.bundle import Bundle
 from wktriage.core.categories import ABSTAIN, CAUSES, HEALTHY
 from wktriage.core.model import Citation, SignalSet, Tri
+from wktriage.judging import oddities, signals
 from wktriage.judging.causes import UNLISTED
 from wktriage.judging.decision import Decision
+from wktriage.judging.ledger import STAGES
 from wktriage.judging.predicates import Leaf
 from wktriage.judging.rules import Outcome
 from wktriage.judging.symptom import CAPACITY, FAILED_RECEIVES, FAILED_SENDS
 from wktriage.judging.unknown import unknowns
-from wktriage.judging.wording import Names, Shown, agree, clean, join, render
+from wktriage.judging.wording import Names, Shown, agree, clean, join, render, show
 
 CITATIONS = 4
 """Citations of one reason: enough to check it, few enough to read."""
@@ -61,8 +63,11 @@ _FELT_BY = {
     FAILED_RECEIVES: ("recv_errors", "send_errors"),
     CAPACITY: ("achieved_rate_ratio", "worst_achieved_rate_ratio", "send_server_latency_p99"),
 }
+ODDITIES = 3
+"""Measurements that are named of what sets a node apart."""
+
 REMARKS = 4
-"""Elements that look odd though nobody felt them, which a healthy verdict mentions."""
+"""Elements that look odd though nobody felt them, or though they explain nothing: so many said."""
 
 
 def reasons(bundle: Bundle, decision: Decision, signal_set: SignalSet) -> list[dict[str, Any]]:
@@ -72,6 +77,9 @@ def reasons(bundle: Bundle, decision: Decision, signal_set: SignalSet) -> list[d
     stated = [_reason(o.rule.id, text_of(o, signal_set), _citations(o)) for o in firing]
     if category in CAUSES:
         stated[:1] = [*_symptom(decision, signal_set), stated[0], *_chain(decision)]
+        if _unlisted(decision):
+            stated += [*_stage(decision, signal_set), *_odd(decision, signal_set)]
+            stated += _remarks(decision, signal_set)
     if category == "baseline_health":
         stated = [*_refused_starts(signal_set), *stated, *_of_baseline(bundle)]
     if category == HEALTHY:
@@ -113,8 +121,49 @@ def _chain(decision: Decision) -> list[dict[str, Any]]:
     return [_reason(winner.rule.id, f"That explains what else is seen: {titles}.", cited)]
 
 
+def _unlisted(decision: Decision) -> bool:
+    candidate = decision.winner.candidate if decision.winner is not None else None
+    return candidate is not None and candidate.cause.element == UNLISTED
+
+
+def _stage(decision: Decision, signal_set: SignalSet) -> list[dict[str, Any]]:
+    """Return where most of a message's time goes, and at which node, where no cause is known."""
+    stage, winner = decision.ledger.largest(), decision.winner
+    # While a receive is waited for, time passes outside the servers whatever is wrong.
+    if stage is None or winner is None or decision.symptom.kind == FAILED_RECEIVES:
+        return []
+    share = decision.ledger.cluster.share(stage)
+    seconds = {a.node: a.stages.get(stage) for a in decision.ledger.nodes}
+    known = {str(n): s for n, s in seconds.items() if s}
+    slowest = max(known, key=lambda n: known[n]) if known else None
+    where = "" if slowest is None else f", longest at {slowest} ({show(known[slowest], 's')})"
+    text = f"Most of a message's time ({show(share, 'share')}) passes here: {STAGES[stage]}{where}."
+    names = ("send_cycle_time", "send_server_latency_mean", "append_mean", "dispatch_wait_mean")
+    cited = [s for name in names if (s := signal_set.get(name)) is not None]
+    return [_reason(winner.rule.id, text, [c for s in cited for c in s.citations[:1]])]
+
+
+def _odd(decision: Decision, signal_set: SignalSet) -> list[dict[str, Any]]:
+    """Return in what the named node differs most from its peers, where no cause is known."""
+    winner = decision.winner
+    if winner is None or not winner.nodes:
+        return []
+    named = winner.nodes[0]
+    mine = [o for o in oddities.oddities(signal_set) if o.signal.node == named][:ODDITIES]
+    parts = [
+        f"{signals.title(o.signal.name)} {show(o.signal.value, o.signal.unit)} "
+        f"(others at most {show(o.peers, o.signal.unit)})"
+        for o in mine
+    ]
+    cited = [c for o in mine for c in o.signal.citations[:1]]
+    text = f"What sets {named} apart from the other nodes: {join(parts)}."
+    return [_reason(winner.rule.id, text, cited)]
+
+
 def _remarks(decision: Decision, signal_set: SignalSet) -> list[dict[str, Any]]:
-    """Return what looks odd though nobody felt it."""
+    """Return what looks odd though nobody felt it, or though it explains nothing."""
+    healthy = decision.category == HEALTHY
+    begins = "Nobody felt it, but" if healthy else "It does not explain this, but"
     rows = []
     for state in sorted(decision.unfelt, key=lambda s: -s.contrast)[:REMARKS]:
         nodes = state.nodes
@@ -123,7 +172,7 @@ def _remarks(decision: Decision, signal_set: SignalSet) -> list[dict[str, Any]]:
         )
         cited = _of_leaves(state.evaluation.leaves, nodes)
         element = state.cause.element
-        rows.append(_reason(f"{HEALTHY}.{element}", f"Nobody felt it, but: {text}", cited))
+        rows.append(_reason(f"{decision.category}.{element}", f"{begins}: {text}", cited))
     return rows
 
 

@@ -13,9 +13,14 @@ from wktriage.core.model import SignalSet, Tri, Value
 from wktriage.judging.alternatives import lost
 from wktriage.judging.causes import UNLISTED, Abnormal, Cause
 from wktriage.judging.decision import Decision
+from wktriage.judging.predicates import Leaf
+from wktriage.judging.rules import Outcome
+from wktriage.judging.settings import Setting
+
+CITATIONS = 3
+"""Citations of one figure: of its nodes first."""
 
 _STATES = {Tri.YES: "abnormal", Tri.NO: "normal", Tri.UNKNOWN: "unknown"}
-_RESULTS = {Tri.YES: "cause", Tri.NO: "lost", Tri.UNKNOWN: "unknown"}
 
 
 def table(decision: Decision, signal_set: SignalSet) -> list[dict[str, Any]]:
@@ -34,10 +39,17 @@ def _row(state: Abnormal, signal_set: SignalSet) -> dict[str, Any]:
         "against": state.against,
         "where": "node" if any(sign.where == "node" for sign in file.signs) else "run",
         "nodes": list(state.nodes),
+        "everywhere": state.everywhere,
+        "signs": sorted({leaf.signal for leaf in state.evaluation.leaves if _tells(leaf, state)}),
         "measured": {
             what: _figures(name, signal_set) for what, name in _measured(state.cause).items()
         },
     }
+
+
+def _tells(leaf: Leaf, state: Abnormal) -> bool:
+    """Tell whether a comparison is one by which an element shows that it is abnormal."""
+    return state.tri is Tri.YES and leaf.result is Tri.YES
 
 
 def _measured(cause: Cause) -> Mapping[str, str]:
@@ -52,12 +64,24 @@ def _measured(cause: Cause) -> Mapping[str, str]:
 
 
 def _figures(name: str, signal_set: SignalSet) -> dict[str, Any]:
-    nodes: dict[str, Value] = {n: s.value for n, s in signal_set.per_node(name).items()}
-    return {"signal": name, "value": signal_set.value(name), "nodes": nodes}
+    by_node = signal_set.per_node(name)
+    nodes: dict[str, Value] = {n: s.value for n, s in by_node.items()}
+    whole = signal_set.get(name)
+    cited = [*(by_node[n].citations[:1] for n in by_node), whole.citations[:1] if whole else ()]
+    citations = dict.fromkeys(c for citations in cited for c in citations)
+    return {
+        "signal": name,
+        "value": whole.value if whole is not None else None,
+        "nodes": nodes,
+        "citations": [c.as_dict() for c in list(citations)[:CITATIONS]],
+    }
 
 
-def candidates(decision: Decision) -> list[dict[str, Any]]:
+def candidates(decision: Decision, suspect: Setting | None = None) -> list[dict[str, Any]]:
     """Return the causes that were looked at: the winner first, then those seen, and why they lost.
+
+    ``suspect`` is a setting that is not the shipped one and has a path to the symptom: it stands
+    before all, as what made the cause so.
 
     Elements that are not abnormal are no candidates; an element appears once, in the category in
     which it came furthest.
@@ -73,6 +97,8 @@ def candidates(decision: Decision) -> list[dict[str, Any]]:
         if candidate is None or candidate.abnormal.tri is not Tri.YES:
             continue
         element = candidate.cause.element
+        if element == UNLISTED and outcome is not winner:
+            continue
         known = rows.get(element)
         if known is not None and (known["explained_by"] or not candidate.explained_by):
             continue
@@ -82,7 +108,7 @@ def candidates(decision: Decision) -> list[dict[str, Any]]:
             "title": outcome.rule.title,
             "category": candidate.category,
             "component": candidate.component,
-            "result": "cause" if won else _RESULTS[Tri.NO],
+            "result": "cause" if won else "lost",
             "nodes": list(candidate.abnormal.nodes),
             "share": candidate.share,
             "contrast": round(candidate.abnormal.contrast, 2),
@@ -90,7 +116,25 @@ def candidates(decision: Decision) -> list[dict[str, Any]]:
             "why_lost": "" if won else lost(candidate, decision),
             "explains": _explains(element, decision),
         }
-    return list(rows.values())
+    before = [_of_setting(suspect, winner)] if suspect is not None and winner is not None else []
+    return [*before, *rows.values()]
+
+
+def _of_setting(suspect: Setting, winner: Outcome) -> dict[str, Any]:
+    candidate = winner.candidate
+    return {
+        "element": suspect.name,
+        "title": suspect.text,
+        "category": winner.rule.category,
+        "component": winner.rule.component,
+        "result": "suspect",
+        "nodes": [],
+        "share": candidate.share if candidate is not None else None,
+        "contrast": 1.0,
+        "explained_by": "",
+        "why_lost": "",
+        "explains": [] if candidate is None else [candidate.cause.element],
+    }
 
 
 def _explains(element: str, decision: Decision) -> list[str]:

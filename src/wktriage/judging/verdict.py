@@ -66,6 +66,11 @@ class Reading:
             "component": self.component,
         }
 
+    @property
+    def suspects(self) -> list[settings.Setting]:
+        """The settings that are not as shipped and have a path to the symptom."""
+        return settings.suspects(self.differing, self.component, self.decision.reach)
+
 
 def read(bundle: Bundle) -> Reading:
     """Return what the rules make of a bundle."""
@@ -87,13 +92,15 @@ def judge(bundle: Bundle) -> dict[str, Any]:
     signal_set, decision, run = reading.signals, reading.decision, reading.run
     category, component, nodes = decision.category, reading.component, reading.nodes
     sure, differing = reading.sure, reading.differing
+    suspect = next(iter(reading.suspects), None)
     hypothesis, experiment = next_experiment.propose(
         category,
         [h for o in decision.fired(category)[:1] for h in o.rule.hypotheses],
         run,
         reading.values,
-        settings.suspect(differing, category, component),
+        suspect,
         signal_set,
+        by_load=decision.by_load,
     )
     since, not_before = _since(decision, signal_set, nodes)
     verdict = {
@@ -113,14 +120,14 @@ def judge(bundle: Bundle) -> dict[str, Any]:
         "alternatives": alternatives(decision, signal_set, sure),
         "also_holds": decision.also_holding(),
         "unknown": unknowns(decision, signal_set),
-        "hard_stops": hard_stops(decision, signal_set, run),
+        "hard_stops": hard_stops(decision, signal_set, run, isolate=suspect is None),
         "hypothesis": hypothesis,
         "next_experiment": experiment,
         "fix_eligibility": eligibility.assess(category, component, sure, nodes),
         "symptom": decision.symptom.as_dict(),
-        "ledger": decision.ledger.as_dict(),
+        "ledger": decision.ledger.as_dict(_baseline_stages(bundle)),
         "resources": resources.table(decision, signal_set),
-        "causes": resources.candidates(decision),
+        "causes": resources.candidates(decision, suspect),
         "scenario": {
             "name": run.scenario,
             "workload": dict(run.workload),
@@ -201,6 +208,11 @@ def _where(bundle: Bundle, decision: Decision) -> tuple[str, tuple[str, ...]]:
         if isinstance(named, list):
             nodes = tuple(clean(n, 80) for n in named[:50])
     return component, nodes
+
+
+def _baseline_stages(bundle: Bundle) -> Mapping[str, Any]:
+    stages = (bundle.read_json("references/baseline.json") or {}).get("stages")
+    return stages if isinstance(stages, dict) else {}
 
 
 def _confidence(bundle: Bundle, decision: Decision, signal_set: SignalSet) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wktriage.judging import signals
+from wktriage.judging import causes, signals
 from wktriage.judging.wording import clean, join, show
 
 KINDS = {
@@ -98,12 +98,12 @@ def figures_of(row: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def _candidates(causes: Sequence[Mapping[str, Any]]) -> list[str]:
-    if not causes:
+def _candidates(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not rows:
         return ["Candidates: no element is abnormal."]
     told = ["Candidates: upstream first, then the share of a message's time, then contrast."]
-    for row in causes:
-        mark = "+" if row["result"] == "cause" else "-"
+    for row in rows:
+        mark = {"cause": "+", "suspect": "!"}.get(row["result"], "-")
         where = f" on {join(row['nodes'])}" if row["nodes"] else ""
         share = "not known" if row["share"] is None else _percent(row["share"])
         score = f"holds up {share} of the time, {row['contrast']:.3g} times its limit"
@@ -117,3 +117,152 @@ def _candidates(causes: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _percent(share: float | None) -> str:
     return "unknown" if share is None else f"{100 * share:.3g} %"
+
+
+# -- the page -------------------------------------------------------------------------------------
+
+
+def page(verdict: Mapping[str, Any], nodes: Sequence[str]) -> dict[str, Any]:
+    """Return what the page's section on the mechanism needs."""
+    winner = next((c for c in verdict["causes"] if c["result"] == "cause"), None)
+    return {
+        "felt": KINDS[verdict["symptom"]["kind"]],
+        "shares": [
+            {"text": SHARES[kind], "share": _percent(share), "width": f"{100 * share:.2f}"}
+            for kind, share in verdict["symptom"]["shares"].items()
+            if share
+        ],
+        "chain": _chain(verdict, winner),
+        "ledger": _bars(verdict["ledger"], nodes),
+        "heat": _heat(verdict["resources"], nodes),
+        "candidates": [
+            {
+                **row,
+                "share": "not known" if row["share"] is None else _percent(row["share"]),
+                "contrast": f"{row['contrast']:.3g}",
+            }
+            for row in verdict["causes"]
+        ],
+    }
+
+
+def _chain(verdict: Mapping[str, Any], winner: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Return the links from the cause to what was felt."""
+    if winner is None:
+        return []
+    titles = {row["element"]: row["title"] for row in verdict["resources"]}
+    where = join(winner["nodes"])
+    links = [
+        {"kind": "cause", "text": row["title"], "where": "not as shipped"}
+        for row in verdict["causes"]
+        if row["result"] == "suspect"
+    ]
+    links.append({"kind": "cause", "text": winner["title"], "where": where})
+    explained = [titles[name] for name in winner["explains"] if name in titles]
+    if explained:
+        links.append({"kind": "through", "text": join(explained), "where": ""})
+    held = causes.files()[winner["element"]].holds_up.stages
+    known = [row for row in verdict["ledger"]["stages"] if row["share"] and row["stage"] in held]
+    if known:
+        top = max(known, key=lambda row: row["share"])
+        where = f"{_percent(top['share'])} of the time"
+        links.append({"kind": "stage", "text": top["title"], "where": where})
+    links.append({"kind": "felt", "text": KINDS[verdict["symptom"]["kind"]], "where": ""})
+    return links
+
+
+def _bars(ledger: Mapping[str, Any], nodes: Sequence[str]) -> dict[str, Any] | None:
+    """Return the ledger as stacked bars: the run, its baseline, and each node by its seconds."""
+    stages = ledger["stages"]
+    if ledger["whole_s"] is None:
+        return None
+    rows = [("the run", [row["share"] for row in stages], show(ledger["whole_s"], "s"))]
+    beside = [row["baseline_share"] for row in stages]
+    if any(share is not None for share in beside):
+        rows.append(("its baseline", beside, "shares only"))
+    for node in nodes:
+        seconds = [row["nodes"].get(node) for row in stages]
+        total = sum(s for s in seconds if s is not None)
+        shares = [s / total if s is not None and total else None for s in seconds]
+        rows.append((node, shares, show(total, "s") if total else "not recorded"))
+    return {
+        "stages": [
+            {
+                "stage": row["stage"],
+                "title": row["title"],
+                "seconds": "not known" if row["seconds"] is None else show(row["seconds"], "s"),
+                "share": _percent(row["share"]),
+                "baseline": ""
+                if row["baseline_share"] is None
+                else _percent(row["baseline_share"]),
+            }
+            for row in stages
+        ],
+        "rows": [
+            {"name": name, "total": total, "parts": _stacked(stages, shares)}
+            for name, shares, total in rows
+        ],
+        "failures": [
+            f"{show(row['count'])} at {row['where'].replace('_', ' ')}, {row['node']}"
+            for row in ledger["failures"]
+        ],
+    }
+
+
+def _stacked(
+    stages: Sequence[Mapping[str, Any]], shares: Sequence[float | None]
+) -> list[dict[str, str]]:
+    parts, left = [], 0.0
+    for row, share in zip(stages, shares, strict=True):
+        if share:
+            parts.append(
+                {
+                    "stage": row["stage"],
+                    "left": f"{100 * left:.2f}",
+                    "width": f"{100 * share:.2f}",
+                    "text": f"{row['title']}: {_percent(share)}",
+                }
+            )
+            left += share
+    return parts
+
+
+def _heat(resources: Sequence[Mapping[str, Any]], nodes: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the table of elements x nodes; abnormal ones first, those without figures left out."""
+    rows = []
+    order = {"abnormal": 0, "unknown": 2, "normal": 1}
+    for row in sorted(resources, key=lambda r: order[r["state"]]):
+        if not row["measured"]:
+            continue
+        cells = []
+        for place in ("", *nodes):
+            # What shows that it is abnormal is what a closed cell tells.
+            measured = sorted(
+                row["measured"].values(), key=lambda f: f["signal"] not in row["signs"]
+            )
+            figures = [_cell(figure, place) for figure in measured]
+            told = [f for f in figures if f is not None]
+            here = place in row["nodes"] or row["everywhere"]
+            odd = row["state"] == "abnormal" and (here or (not row["nodes"] and not place))
+            state = "abnormal" if odd else "normal" if told else "unknown"
+            cells.append({"state": state, "place": place or "the run", "figures": told})
+        rows.append(
+            {
+                "title": row["element"].replace("_", " "),
+                "state": row["state"],
+                "against": row["against"],
+                "cells": cells,
+                "citations": [
+                    c for figure in row["measured"].values() for c in figure["citations"]
+                ],
+            }
+        )
+    return rows
+
+
+def _cell(figure: Mapping[str, Any], place: str) -> dict[str, str] | None:
+    value = figure["nodes"].get(place) if place else figure["value"]
+    if value is None:
+        return None
+    entry = signals.catalogue()[figure["signal"]]
+    return {"title": str(entry["title"]), "value": show(value, str(entry["unit"]))}
