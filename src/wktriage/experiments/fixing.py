@@ -142,9 +142,8 @@ class Fixing:
             runs = {**self.progress.runs, bundle.scenario: bundle_id}
             self._keep(msgspec.structs.replace(self.progress, runs=runs))
         else:
-            raise RefusedError(
-                f"refused: {bundle_id} ran on {commit or 'no build'}, not on the fix"
-            )
+            ran = commit or "no build"
+            raise RefusedError(f"refused: {bundle_id} ran on {ran}, not on the fix")
         conduct.remember(self.case, {bundle_id: str(bundle.root.resolve())})
 
     def conclude(self) -> Verification:
@@ -270,5 +269,5 @@ def open_fixing(asked: Asked, bench: Bench) -> Fixing:
     commits = [ref.commit for ref in refs if ref is not None]
     held = verification.read_progress(case.directory / verification.PROGRESS)
     if held is None or [held.base, held.fix] != commits:
-        held = Progress(*commits)
+        held = Progress(commits[0], commits[1])
     return Fixing(case, asked, bench, held)

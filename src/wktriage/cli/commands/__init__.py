@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 MODULES = {
+    "bisect": "code",
     "case": "case",
     "classify": "judge",
     "collect": "triage",
@@ -22,6 +23,7 @@ MODULES = {
     "triage": "triage",
     "verify": "verify",
     "verify-citations": "verify",
+    "verify-fix": "code",
 }
 """Which module has which subcommand."""
 
