@@ -70,6 +70,8 @@ def show_command(case_id: str, cases_dir: Path | None, as_json: bool) -> None:
     page = telling.write(opened, places, data)
     width = shutil.get_terminal_size((100, 24)).columns
     say(f"{data['question']}\n")
+    if data["bisection"]:
+        say(f"{visible(data['bisection']['answer'])}\n")
     for experiment in data["experiments"]:
         say(f"experiment {experiment['number']}, {experiment['outcome']}")
         lines = case_page.outcome_lines(data, experiment["number"])[1:]
