@@ -231,18 +231,17 @@ def knob_page() -> str:
     header = ("knob", "variable", "type", "default", "affects")
     for kind in ("workload", "config", "code"):
         rows = (
-            [
-                f"`{k.name}`",
-                f"`{k.env}`" if k.env else "",
-                k.type,
-                f"`{shown(k.default)}`",
-                k.affects,
-            ]
+            [f"`{k.name}`", code(k.env), k.type, code(shown(k.default)), k.affects]
             for k in knobs.load().values()
             if k.kind == kind
         )
         text += f"\n## {kind.capitalize()}\n\n{table(header, rows)}"
     return text
+
+
+def code(text: str) -> str:
+    """Return text as code, nothing for none."""
+    return f"`{text}`" if text else ""
 
 
 def shown(value: object) -> str:
@@ -327,7 +326,10 @@ def schema_files() -> dict[Path, str]:
         "rule": (rules.RuleFile, "rules/<category>.yml"),
         "facts": (rules.FactFile, "rules/facts.yml"),
         "cause": (causes.CauseFile, "causes/<element>.yml"),
-        "knob": (knobs.WorkloadKnobs | knobs.NodeKnobs, "knobs/workload.yml and knobs/node.yml"),
+        "knob": (
+            knobs.WorkloadKnobs | knobs.NodeKnobs | knobs.CodeKnobs,
+            "knobs/workload.yml, knobs/node.yml and knobs/code.yml",
+        ),
         "hypotheses": (knobs.Hypotheses, "knobs/hypotheses.yml"),
         "fault": (faults.FaultFile, "faults/<name>.yml, its parameters filled in"),
         "label": (labels.Label, "A row of incidents/**/labels.jsonl"),

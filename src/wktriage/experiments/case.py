@@ -329,6 +329,9 @@ def standing(document: CaseFile) -> str:
         return "fix verified" if document.verification.verified == "yes" else "fix not verified"
     if not document.experiments:
         return "no experiment yet"
+    if document.bisection is not None:
+        named, share = max(document.belief.items(), key=lambda item: item[1])
+        return f"bisection: {named}, {share:.0%}"
     last = document.experiments[-1]
     if not last.outcomes:
         done = sum(run.excluded is None for run in last.runs)
