@@ -71,6 +71,15 @@ class Conduct:
         """What was registered. Raises TamperedError when it was edited."""
         return self.case.registration(self.number)
 
+    @property
+    def over(self) -> bool:
+        """Whether no run is due any more."""
+        experiment = self.experiment
+        due = design.next_run(
+            self.registration, experiment.runs, experiment.stop, experiment.repeats
+        )
+        return due is None
+
     def next(self) -> Next | None:
         """Return the next run; None when all are done, or it stopped."""
         experiment, made = self.experiment, self.registration
@@ -84,6 +93,8 @@ class Conduct:
         duration = made.duration or grounds.window_of(control)
         values = grounds.run_values(self.bench, self.asked.stack, inputs, duration, turn)
         values["bundle_id"] = new_bundle_id(str(values["scenario"]))
+        if made.snapshot is not None:
+            values["data_snapshot"] = made.snapshot.name
         return Next(due, values)
 
     def progress(self, run_seconds: float | None = None) -> str:
@@ -126,25 +137,29 @@ class Conduct:
         """
         experiment, made = self.experiment, self.registration
         counted = [run for run in experiment.runs if run.excluded is None]
-        places = {run.bundle.bundle_id: self.place_of(run.bundle.bundle_id) for run in counted}
-        for excluded in experiment.runs:
-            places.setdefault(excluded.bundle.bundle_id, self.place_of(excluded.bundle.bundle_id))
-        places[made.control.bundle_id] = self.place_of(made.control.bundle_id)
-        self.case.check_bundles(self.number, places)
+        names = [made.control.bundle_id, *(run.bundle.bundle_id for run in experiment.runs)]
+        # Opened once: what is hashed here is what is read below.
+        opened = {name: Bundle.open(self.place_of(name)) for name in names}
+        self.case.check_bundles(self.number, opened)
         if experiment.outcomes and _looked_at(experiment.outcomes[-1]) >= len(counted):
             return experiment.outcomes[-1]
         # What judges needs numpy and scipy, which nothing before the last run does.
         from wktriage.experiments import judge as judging
         from wktriage.experiments import noise_store
 
-        bundles = [(run, Bundle.open(places[run.bundle.bundle_id])) for run in counted]
-        runs = [judging.JudgedRun(run.side, signals.compute(bundle)) for run, bundle in bundles]
-        key = noise_store.key_of_bundle(Bundle.open(places[made.control.bundle_id]))
+        key = noise_store.key_of_bundle(opened[made.control.bundle_id])
+        runs, controls = [], []
+        for run in counted:
+            # What was read of a bundle goes with it: eight at once may take much memory.
+            bundle = opened.pop(run.bundle.bundle_id)
+            runs.append(judging.JudgedRun(run.side, signals.compute(bundle)))
+            if run.side is Side.CONTROL:
+                controls.append(noise_store.noise_run(bundle, runs[-1].signals))
         store = noise_store.path(self.case.directory.parent, key)
-        floors = noise_store.floors(store, made, experiment.repeats, without=set(places))
+        floors = noise_store.floors(store, made, experiment.repeats, without=set(names))
         outcome = judging.judge(made, runs, spent=experiment.spent, noise_floors=floors)
         self.case.conclude(self.number, outcome)
-        noise_store.add(store, key, [b for run, b in bundles if run.side is Side.CONTROL])
+        noise_store.add(store, key, controls)
         return outcome
 
     def place_of(self, bundle_id: str) -> Path:
@@ -213,7 +228,11 @@ def open_experiment(asked: Asked, bench: Bench, now: str | None = None) -> Condu
     if case is not None and prepared.number is not None:
         return Conduct(case, prepared.number, bench, asked, runs_dir)
     at = now or utc_now()
+    values = grounds.run_values(
+        bench, asked.stack, fingerprint_of(control.bundle)["inputs"], prepared.duration, 0
+    )
     made = registrations.register(
+        snapshot=grounds.snapshot_of(control.bundle, bench, values),
         control=BundleRef.of(control.bundle),
         registered_at=at,
         seed=secrets.randbits(62) if asked.seed is None else asked.seed,
@@ -364,6 +383,11 @@ def _check_inputs(control: Bundle, run: Bundle, made: Registration, side: Side) 
             f"{run.bundle_id} is no run of this experiment: {', '.join(extra)} is not as "
             "registered. Bring the stack back to what the control ran on, and go on with the same "
             "command"
+        )
+    begun = (fingerprint_of(run).get("observed") or {}).get("data_snapshot") or {}
+    if made.snapshot is not None and begun.get("sha256") != made.snapshot.sha256:
+        raise TamperedError(
+            f"{run.bundle_id} did not begin with the registered snapshot {made.snapshot.name}"
         )
 
 

@@ -47,6 +47,24 @@ CODE = frozenset({"image", "git_revision", "git_diff_sha256"})
 _MEMORY = re.compile(r"(tmpfs|ramfs|memory|in[-_ ]?memory|/dev/shm)", re.IGNORECASE)
 
 
+TITLES = {
+    "unclassified": "nobody has classified the control's failure",
+    "baseline": "the control's load ran without a healthy baseline of its stack",
+    "mode": "one side would run on clean, the other on accumulated data, as measured",
+    "inputs": "no input differs, or more than one, or another than the variable",
+    "profiled": "one side would be profiled, the other not",
+    "durability": "the change weakens durability or quorum, and is not marked attribution_only",
+    "workload_first": "configuration (or code) would be tried while a workload (or configuration) "
+    "experiment that could explain it is open; taking a setting away comes first",
+    "isolate": "mixed traffic would be tried before its isolated scenarios where load is the cause",
+    "satisfied": "the control satisfies the expectation already, or cannot tell",
+    "stop": "the control meets the stop condition already",
+    "same_prediction": "every cause predicts the same, as with less load",
+    "snapshot": "the control ran on accumulated data, and the stack can keep no snapshot of it",
+}
+"""Every refusal by its id: when it is."""
+
+
 @dataclass(frozen=True)
 class Refusal:
     """Why an experiment is not accepted, and what to do instead. ``id`` names the refusal."""
@@ -226,7 +244,8 @@ def variables(paths: Sequence[str], one: Mapping[str, Any], other: Mapping[str, 
     Image, revision and changed files are one, ``code``. A preset with one value changed is called
     ``custom``: that name is no second variable.
     """
-    left = [path for path in paths if path not in CODE]
+    # Mode and profiling have refusals of their own, which say what to do.
+    left = [path for path in paths if path not in CODE and path not in ("mode", "profiled")]
     renamed = "custom" in (one.get("scenario"), other.get("scenario"))
     if renamed and any(path.startswith("workload.") for path in left):
         left = [path for path in left if path != "scenario"]

@@ -41,6 +41,7 @@ OTHER = (
     "node_env",
     "connect_rate",
     "data_root",
+    "data_snapshot",
     "runs_dir",
     "fail_on",
     "profile",
@@ -96,6 +97,9 @@ class Request(Declared, frozen=True):
 
     profile: str = "after"
     """When profiles are taken: after the window, at the onset of trouble inside it, or none."""
+
+    data_snapshot: str | None = None
+    """The named snapshot that takes the place of the data before the run; None leaves the data."""
 
 
 def from_dict(raw: Mapping[str, Any]) -> Request:
@@ -238,7 +242,11 @@ class Asked:
                 "mode=clean empties data directories, and the inventory does not declare these "
                 "as benchmark hosts: set wk_benchmark_host: true there if they are"
             )
+        snapshot = self.values.get("data_snapshot")
+        if snapshot is not None and mode != "accumulated":
+            raise UsageError("data_snapshot is for mode=accumulated: a clean run has no data")
         return Request(
+            data_snapshot=None if snapshot is None else str(snapshot),
             scenario=scenario.name,
             duration=self.integer("duration", scenario.duration, MIN_DURATION, MAX_DURATION),
             mode=mode,

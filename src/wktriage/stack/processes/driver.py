@@ -29,6 +29,7 @@ class ProcessesDriver:
     name = "processes"
     cannot_tell: tuple[str, ...] = ("compose-config.yml", "docker-stats.jsonl")
     runs_baselines = True
+    keeps_snapshots = False
 
     def check_request(self, asked: Asked) -> Request:
         """Return the checked request; it needs both binaries, and hosts that may be loaded."""
@@ -132,6 +133,13 @@ class ProcessesDriver:
     def own_baseline(self, request: Request) -> Path | None:
         """Return None: a live stack is vouched for by a run of its own."""
         return None
+
+    def snapshot(self, request: Request, name: str) -> dict[str, Any]:
+        """Refuse: data of hosts is not copied. Raises UsageError."""
+        raise UsageError(
+            "plain processes keep no snapshot of their data: use a stack of containers, or a clean "
+            "control"
+        )
 
     def recall(self, inputs: Mapping[str, Any], turn: int) -> dict[str, Any]:
         """Return nothing: a live stack is what its inputs say."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.core import zipapps
+from wktriage.core.errors import UsageError
 from wktriage.core.paths import PROJECT
 from wktriage.core.topology import Topology
 from wktriage.incidents import library
@@ -28,6 +29,7 @@ class ReplayDriver:
     name = "replay"
     cannot_tell: tuple[str, ...] = ()
     runs_baselines = False
+    keeps_snapshots = False
 
     def check_request(self, asked: Asked) -> Request:
         """Return the recording's request. Raises UsageError for what was not recorded."""
@@ -105,6 +107,10 @@ class ReplayDriver:
         incident = {"incident": request.incident}
         baseline = library.replay_request(PROJECT, incident)["baseline_dir"]
         return None if baseline is None else Path(baseline)
+
+    def snapshot(self, request: Request, name: str) -> dict[str, Any]:
+        """Refuse: a recording has no data. Raises UsageError."""
+        raise UsageError("a replayed stack has no data to keep: use a stack that runs")
 
     def recall(self, inputs: Mapping[str, Any], turn: int) -> dict[str, Any]:
         """Return the incident that was recorded with these inputs; several take turns."""
