@@ -6,11 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible import context
-from ansible.utils.vars import load_extra_vars
-
-from wktriage.cli import experiment_steps, extra_texts
-from wktriage.cli.action_base import TriageAction, known_variables, stack_hosts
+from wktriage.cli import experiment_steps
+from wktriage.cli.action_base import TriageAction, known_variables, stack_hosts, typed_variables
 from wktriage.cli.ansible import tell
 from wktriage.core.paths import work_dir
 from wktriage.experiments import asking
@@ -21,9 +18,8 @@ class ActionModule(TriageAction):
     def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         given = arguments["given"]
         if not given:
-            raw = context.CLIARGS.get("extra_vars") or ()
-            own = extra_texts.repaired(load_extra_vars(self._loader), raw, asking.TEXTS)
-            given = {**known_variables(self._templar, task_vars), **own}
+            typed = typed_variables(self._loader, asking.TEXTS)
+            given = {**known_variables(self._templar, task_vars, typed), **typed}
         bench = Bench(
             driver=arguments["driver"],
             benchmark_host=arguments["benchmark_host"] is True,

@@ -6,9 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.utils.vars import load_extra_vars
-
-from wktriage.cli.action_base import TriageAction, known_variables, stack_hosts
+from wktriage.cli.action_base import TriageAction, known_variables, stack_hosts, typed_variables
 from wktriage.cli.ansible import tell
 from wktriage.cli.investigate_steps import InvestigateStep
 from wktriage.core.paths import work_dir
@@ -18,7 +16,8 @@ from wktriage.experiments.grounds import Bench
 
 class ActionModule(TriageAction):
     def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        given = {**known_variables(self._templar, task_vars), **load_extra_vars(self._loader)}
+        typed = typed_variables(self._loader)
+        given = {**known_variables(self._templar, task_vars, typed), **typed}
         bench = Bench(
             driver=arguments["driver"],
             benchmark_host=arguments["benchmark_host"] is True,

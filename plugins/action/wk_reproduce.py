@@ -7,10 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ansible.utils.vars import load_extra_vars
-
 from wktriage.cli import reproduction
-from wktriage.cli.action_base import TriageAction, known_variables, stack_hosts
+from wktriage.cli.action_base import TriageAction, known_variables, stack_hosts, typed_variables
 from wktriage.cli.ansible import tell
 from wktriage.core.paths import work_dir
 from wktriage.experiments import reproduce
@@ -20,8 +18,9 @@ from wktriage.experiments.grounds import Bench
 class ActionModule(TriageAction):
     def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         # The name of a bundle is nobody's template: it is taken as it was typed.
-        typed = load_extra_vars(self._loader)
-        given = reproduce.read({**known_variables(self._templar, task_vars), **_plain(typed)})
+        typed = typed_variables(self._loader)
+        known = known_variables(self._templar, task_vars, typed)
+        given = reproduce.read({**known, **_plain(typed)})
         if arguments["state"] == "asked":
             bench = Bench(
                 driver=arguments["driver"],

@@ -7,9 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ansible.utils.vars import load_extra_vars
-
-from wktriage.cli.action_base import TriageAction, known_variables, stack_hosts
+from wktriage.cli.action_base import TriageAction, known_variables, stack_hosts, typed_variables
 from wktriage.cli.ansible import tell
 from wktriage.core.paths import work_dir
 from wktriage.core.times import utc_now
@@ -24,8 +22,9 @@ class ActionModule(TriageAction):
         given = arguments["given"]
         if not given:
             check_project_data()
-            check_names(load_extra_vars(self._loader))
-            given = known_variables(self._templar, task_vars)
+            typed = typed_variables(self._loader)
+            check_names(typed)
+            given = known_variables(self._templar, task_vars, typed)
         request = drivers.check_request(
             given,
             driver=arguments["driver"],

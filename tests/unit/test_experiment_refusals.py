@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from tests.unit.experiment_bundles import CATALOGUE, INPUTS, bundle, changed, si
 
 from wktriage.core.errors import UsageError
 from wktriage.core.model import Tri
-from wktriage.experiments import compare, refusals
+from wktriage.experiments import compare, grounds, refusals
 from wktriage.experiments.refusals import Control, Explanation, Request
 
 VERDICT = {"bundle": "b1", "category": "client_bottleneck", "component": "client"}
@@ -67,7 +68,7 @@ def test_a_sound_request_is_accepted(tmp_path: Path) -> None:
 
 def test_every_refusal_has_reason_and_remedy(tmp_path: Path) -> None:
     held = control(tmp_path, verdict=None, baseline={"healthy": False})
-    asked = request(treatment_inputs=changed(INPUTS, "profiled", False), kind="config")
+    asked = request(treatment_inputs=changed(INPUTS, "profiled", "none"), kind="config")
     for refusal in refusals.refusals(held, asked, CATALOGUE):
         assert refusal.reason.endswith(".")
         assert refusal.remedy.endswith(".")
@@ -89,7 +90,7 @@ EVERY: list[tuple[str, dict[str, Any], Any]] = [
     ("mode", {"observed": {"data_bytes_at_start": 5_000_000}}, {}),
     ("inputs", {}, {"treatment_inputs": INPUTS}),
     ("inputs", {}, {"treatment_inputs": changed(SLOWER, "workload.concurrency", 64)}),
-    ("profiled", {}, {"treatment_inputs": changed(request().treatment_inputs, "profiled", False)}),
+    ("profiled", {}, {"treatment_inputs": changed(request().treatment_inputs, "profiled", "none")}),
     ("durability", {}, setting(SYNC, None, "false")[1]),
     ("durability", {}, setting("WK_CLUSTER_CHANNEL_REPLICA_N", None, "1", shipped="3")[1]),
     ("workload_first", {}, setting(FLUSH, None, "2ms", cause="x", explanations=LIMIT_OPEN)[1]),
@@ -119,10 +120,14 @@ def test_each_refusal_alone_with_reason_and_remedy(
 
 def test_every_refusal_is_in_the_table_and_in_the_documentation() -> None:
     # That of accumulated data asks the stack: test_experiment_conduct.py shows it.
-    assert {refused for refused, _, _ in EVERY} == set(refusals.TITLES) - {"snapshot"}
+    shown = {refused for refused, _, _ in EVERY} | {"snapshot"}
+    sources = [Path(module.__file__).read_text() for module in (refusals, grounds)]
+    made = {name for text in sources for name in re.findall(r'Refusal\(\s*"(\w+)"', text)}
     page = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text()
-    for name, title in refusals.TITLES.items():
-        assert f"| `{name}` | {title} |" in page
+    section = page.partition("## What is refused")[2].partition("\n## ")[0]
+    listed = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", section, re.MULTILINE)
+    assert made == shown
+    assert sorted(listed) == sorted(made)
 
 
 class TestControl:
@@ -189,7 +194,7 @@ class TestInputs:
         assert ids(control(tmp_path), asked) == []
 
     def test_profiled_against_unprofiled(self, tmp_path: Path) -> None:
-        treatment = changed(request().treatment_inputs, "profiled", False)
+        treatment = changed(request().treatment_inputs, "profiled", "none")
         assert ids(control(tmp_path), request(treatment_inputs=treatment)) == ["profiled"]
 
 
@@ -354,7 +359,7 @@ class TestCompare:
         [
             (INPUTS, {"observed": {"data_bytes_at_start": 9}}, "different evidence classes"),
             (changed(INPUTS, "mode", None), {"observed": {"data_bytes_at_start": None}}, "unknown"),
-            (changed(INPUTS, "profiled", False), {}, "profile_seconds"),
+            (changed(INPUTS, "profiled", "none"), {}, "profile_seconds"),
             (changed(INPUTS, "profiled", None), {}, "profile_seconds"),
             (INPUTS, {"replay_of": "kill-node1"}, "replay"),
         ],

@@ -121,6 +121,21 @@ def test_a_running_run_is_left_alone(paths: RunPaths) -> None:
     assert paths.pending_file.exists()
 
 
+def test_a_run_on_other_machines_waits_for_a_command_that_can_ask_them(paths: RunPaths) -> None:
+    begin(paths, RUN, pid=dead_pid(), remote=["here", "there"])
+    sample().write(paths.topology_file)
+    assert note_interruption(paths, interruption.BY_USER)
+    assert recovery.finalise_all(paths.runs_dir) == []
+    assert recovery.finalise_all(paths.runs_dir, asked=["elsewhere"]) == []
+    assert recovery.to_fetch(paths.runs_dir, ["elsewhere"]) == []
+    (run,) = recovery.to_fetch(paths.runs_dir, ["there", "elsewhere"])
+    assert run["paths"]["collector"] == str(paths.collector)
+    assert run["stack"] == {"driver": "compose", "project": "wktriage-unit-test"}
+    assert run["reason"] == interruption.BY_USER
+    assert recovery.finalise_all(paths.runs_dir, asked=["there"]) == [paths.bundle]
+    assert recovery.to_fetch(paths.runs_dir, ["there"]) == []
+
+
 def test_no_runs_directory_is_nothing_to_do(tmp_path: Path) -> None:
     assert recovery.finalise_all(tmp_path / "none") == []
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import ast
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import Any
 
 import yaml
+from ansible import context
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
 
+from wktriage.cli import extra_texts
 from wktriage.cli.ansible import report_failure
 from wktriage.core.errors import TriageError
 from wktriage.core.paths import PROJECT
-from wktriage.request.request import HOST_SETTINGS, KNOWN, StackHost
+from wktriage.request.request import HOST_SETTINGS, KNOWN, TEXTS, StackHost
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SPEC_KEYS = frozenset({"type", "required", "default", "choices", "elements"})
@@ -62,9 +65,18 @@ class TriageAction(ActionBase):  # type: ignore[misc]
         return type(self).__module__.rpartition(".")[2]
 
 
-def known_variables(templar: Any, task_vars: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the extra vars of a request, as the play's variables have them."""
-    return {name: templar.template(task_vars[name]) for name in KNOWN if name in task_vars}
+def typed_variables(loader: Any, texts: Collection[str] = TEXTS) -> dict[str, Any]:
+    """Return the extra vars as they were typed: those of ``texts`` whole, spaces and all."""
+    raw = context.CLIARGS.get("extra_vars") or ()
+    return extra_texts.repaired(load_extra_vars(loader), raw, texts)
+
+
+def known_variables(
+    templar: Any, task_vars: Mapping[str, Any], typed: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the extra vars of a request, as the play's variables and what was typed have them."""
+    held = {name: templar.template(task_vars[name]) for name in KNOWN if name in task_vars}
+    return {**held, **{name: typed[name] for name in TEXTS if name in typed}}
 
 
 def stack_hosts(names: Iterable[str], task_vars: Mapping[str, Any]) -> list[StackHost]:

@@ -114,9 +114,10 @@ def read(path: Path, cap: int, *, follow: bool = False) -> bytes | None:
         if exc.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.ENODEV):
             return None
         raise
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        return None
     with os.fdopen(file, "rb") as handle:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            return None
         return handle.read(cap)
 
 

@@ -11,9 +11,11 @@ from wktriage.core.errors import UsageError
 from wktriage.core.suggestions import did_you_mean
 from wktriage.experiments.effects import MinEffect
 from wktriage.experiments.registration import DEFAULT_ALPHA, DEFAULT_REPEATS, FOREIGN_LOAD
+from wktriage.request.code import CODE, COMMAND
 from wktriage.request.request import FOREIGN_PREFIXES, KNOWN
 
-TEXTS = ("expect", "falsified_if", "stop_if", "statement", "question")
+_OWN = ("expect", "falsified_if", "stop_if", "statement", "question")
+TEXTS = (*_OWN, COMMAND)
 """Values with spaces in them, which Ansible would take apart."""
 
 NAMES = (
@@ -31,9 +33,9 @@ NAMES = (
     "cause",
     "attribution_only",
     "foreign_load",
-    *TEXTS,
+    *_OWN,
 )
-FROM_CONTROL = ("scenario", "mode", "node_env", "connect_rate", "incident", "bundle_id")
+FROM_CONTROL = ("scenario", "mode", "node_env", "connect_rate", "incident", "bundle_id", CODE)
 """What the control's fingerprint says; nobody else may."""
 
 _TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0", ""})
@@ -83,7 +85,7 @@ def read(values: Mapping[str, Any], root: Path) -> Asked:
     away = values.get("value")
     text = {name: str(held[name]) for name in (*NAMES, "duration") if name in held}
     own = {
-        name: text.get(name) for name in ("control", "variable", "cause", "extend", "case", *TEXTS)
+        name: text.get(name) for name in ("control", "variable", "cause", "extend", "case", *_OWN)
     }
     asked = Asked(
         cases_dir=Path.cwd() / Path(text.get("cases_dir", root / "cases")).expanduser(),

@@ -17,7 +17,7 @@ from wktriage.bundle import fingerprint
 from wktriage.bundle.bundle import Bundle
 from wktriage.core.errors import UsageError
 from wktriage.core.times import utc_now
-from wktriage.experiments import asking, design, eligibility, grounds, hypothesis, variables
+from wktriage.experiments import asking, builds, design, eligibility, grounds, hypothesis, variables
 from wktriage.experiments import case as cases
 from wktriage.experiments import registration as registrations
 from wktriage.experiments.asking import Asked
@@ -74,16 +74,12 @@ class Conduct:
     @property
     def over(self) -> bool:
         """Whether no run is due any more."""
-        experiment = self.experiment
-        due = design.next_run(
-            self.registration, experiment.runs, experiment.stop, experiment.repeats
-        )
-        return due is None
+        return self._due() is None
 
     def next(self) -> Next | None:
         """Return the next run; None when all are done, or it stopped."""
         experiment, made = self.experiment, self.registration
-        due = design.next_run(made, experiment.runs, experiment.stop, experiment.repeats)
+        due = self._due()
         if due is None:
             return None
         control = Bundle.open(self.place_of(made.control.bundle_id))
@@ -113,9 +109,7 @@ class Conduct:
         made = self.registration
         run = Bundle.open(self.runs_dir / bundle_id)
         control = Bundle.open(self.place_of(made.control.bundle_id))
-        due = design.next_run(
-            made, self.experiment.runs, self.experiment.stop, self.experiment.repeats
-        )
+        due = self._due()
         if due is None or (due.place, due.attempt) != (place, attempt):
             raise CaseError(f"run {place + 1}, attempt {attempt}, is not the one that is due")
         _check_inputs(control, run, made, due.side)
@@ -126,7 +120,7 @@ class Conduct:
         )
         stops = _new_stops(control, run)
         stop = design.stop_after(made, record, seen, [*self.experiment.runs, record], stops)
-        self._remember({run.bundle_id: str(run.root)})
+        remember(self.case, {run.bundle_id: str(run.root)})
         self.case.record(self.number, record, stop)
         return record
 
@@ -166,8 +160,9 @@ class Conduct:
         """Return where a bundle lies. Raises CaseError when it is not there any more."""
         return place_of(self.case, bundle_id, self.runs_dir)
 
-    def _remember(self, places: Mapping[str, str]) -> None:
-        remember(self.case, places)
+    def _due(self) -> Planned | None:
+        at = self.experiment
+        return design.next_run(self.registration, at.runs, at.stop, at.repeats)
 
 
 @dataclass(frozen=True)
@@ -224,6 +219,10 @@ def open_experiment(asked: Asked, bench: Bench, now: str | None = None) -> Condu
     if asked.extend is not None:
         return _extended(asked, bench, runs_dir)
     prepared = prepare(asked, bench)
+    kept = builds.made(asked, bench, prepared.terms["variable"], runs_dir)
+    if kept:
+        # What a build is, its driver can only tell once it is there.
+        prepared = prepare(asked, bench)
     case, control = prepared.case, prepared.control
     if case is not None and prepared.number is not None:
         return Conduct(case, prepared.number, bench, asked, runs_dir)
@@ -245,6 +244,8 @@ def open_experiment(asked: Asked, bench: Bench, now: str | None = None) -> Condu
     )
     case = case or _new_case(asked, control, made, at)
     remember(case, {control.bundle.bundle_id: str(control.bundle.root.resolve())})
+    for name, output in kept.items():
+        case.keep(name, output)
     return Conduct(case, case.register(made).number, bench, asked, runs_dir)
 
 
@@ -376,6 +377,10 @@ def _check_inputs(control: Bundle, run: Bundle, made: Registration, side: Side) 
     theirs, ours = fingerprint_of(control)["inputs"], fingerprint_of(run)["inputs"]
     paths = fingerprint.compare({"inputs": theirs}, {"inputs": ours})
     changed = differing(paths, theirs, ours)
+    if side is Side.TREATMENT and made.variable.kind == "code":
+        # Any other commit differs in the code as well.
+        right = ours.get("git_revision") == made.variable.after
+        changed = changed if right else [*changed, f"commit {ours.get('git_revision')}"]
     wanted = [made.variable.fingerprint_input] if side is Side.TREATMENT else []
     if changed != wanted:
         extra = sorted(set(changed) - set(wanted)) or wanted

@@ -21,10 +21,11 @@ from wktriage.experiments.refusals import Control, Explanation, Refusal
 from wktriage.experiments.registration import Snapshot, Variable
 from wktriage.judging import signals
 from wktriage.judging.verdict import judge
+from wktriage.request import code as codes
 from wktriage.request import knobs, scenarios
 from wktriage.request.request import Request, StackHost
 from wktriage.run import planning
-from wktriage.stack import drivers
+from wktriage.stack import builds, drivers
 
 PURPOSE = "experiment"
 
@@ -63,7 +64,9 @@ class Bench:
         predicted = fingerprint.inputs_of(document, topology)
         for name in ("image", "git_revision", "git_diff_sha256", "node_config_sha256"):
             predicted[name] = control.get(name)
-        if request.checkout is not None:
+        if request.code is not None:
+            predicted |= request.code.inputs()
+        elif request.checkout is not None:
             state = git_state(Path(request.checkout))
             predicted["git_revision"] = state.revision
             predicted["git_diff_sha256"] = state.diff_sha256
@@ -96,8 +99,13 @@ def run_values(
 ) -> dict[str, Any]:
     """Return the extra vars of one run with these inputs; ``turn`` counts such runs from 0."""
     values = {**stack, **variables.asked_of(inputs), "duration": duration, "fail_on": "never"}
-    if inputs.get("profiled") is False:
+    profiled = fingerprint.profiled(inputs.get("profiled"))
+    if profiled == "none":
         values["profile_seconds"] = 0
+    elif profiled == "onset":
+        values["profile"] = profiled
+    if codes.CODE in values:
+        return values
     return {**values, **drivers.named(bench.driver).recall(inputs, turn)}
 
 
@@ -137,7 +145,7 @@ def refuse(
         after=variable.after,
         cause=terms["cause"],
         expected=terms["expected"],
-        treatment_inputs=bench.predict(bench.check(values), inputs),
+        treatment_inputs=_treatment(bench, values, inputs, variable, runs_dir),
         shipped=variables.shipped(variable),
         attribution_only=attribution_only,
         stop_if=terms.get("stop_if"),
@@ -171,6 +179,20 @@ def snapshot_of(control: Bundle, bench: Bench, values: Mapping[str, Any]) -> Sna
     name = str(values.get("data_snapshot") or f"after-{control.bundle_id[:16].lower()}")
     kept = drivers.named(bench.driver).snapshot(request, name)
     return Snapshot(str(kept["name"]), str(kept["sha256"]), int(kept["bytes"]))
+
+
+def _treatment(
+    bench: Bench,
+    values: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    variable: Variable,
+    runs_dir: Path,
+) -> dict[str, Any]:
+    """Return the inputs of a treatment run: of a ref that is not built yet, those it will have."""
+    code = codes.of(values, runs_dir) if variable.kind == "code" else None
+    if code is not None and not builds.there(code, drivers.named(bench.driver)):
+        return variables.applied(inputs, variable)
+    return bench.predict(bench.check(values), inputs)
 
 
 def explanations(verdict: Mapping[str, Any] | None, case: CaseFile | None) -> list[Explanation]:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from wktriage.core.errors import UsageError
-from wktriage.experiments import variables
+from wktriage.experiments import builds, variables
 from wktriage.experiments.asking import Asked
 from wktriage.experiments.effects import MinEffect
 from wktriage.experiments.registration import Variable, of_proposal
 from wktriage.judging.next_experiment import SHIPPED
 from wktriage.request import knobs
+from wktriage.request.code import CODE
 
 MIN_EFFECT = "10%"
 """What a verdict's own proposal takes for the smallest effect that matters."""
@@ -31,7 +32,8 @@ def terms(asked: Asked, verdict: Mapping[str, Any], inputs: Mapping[str, Any]) -
         cause = str(hypothesis.get("id") or variable.knob)
         statement = str(hypothesis.get("statement") or "")
     else:
-        variable = variables.variable_of(str(asked.variable), asked.value, inputs)
+        value = builds.commit_of(asked, inputs) if asked.variable == CODE else asked.value
+        variable = variables.variable_of(str(asked.variable), value, inputs)
         predicates = {}
         cause = _cause(variable, hypothesis, proposal)
         own = cause == hypothesis.get("id")

@@ -47,24 +47,6 @@ CODE = frozenset({"image", "git_revision", "git_diff_sha256"})
 _MEMORY = re.compile(r"(tmpfs|ramfs|memory|in[-_ ]?memory|/dev/shm)", re.IGNORECASE)
 
 
-TITLES = {
-    "unclassified": "nobody has classified the control's failure",
-    "baseline": "the control's load ran without a healthy baseline of its stack",
-    "mode": "one side would run on clean, the other on accumulated data, as measured",
-    "inputs": "no input differs, or more than one, or another than the variable",
-    "profiled": "one side would be profiled, the other not",
-    "durability": "the change weakens durability or quorum, and is not marked attribution_only",
-    "workload_first": "configuration (or code) would be tried while a workload (or configuration) "
-    "experiment that could explain it is open; taking a setting away comes first",
-    "isolate": "mixed traffic would be tried before its isolated scenarios where load is the cause",
-    "satisfied": "the control satisfies the expectation already, or cannot tell",
-    "stop": "the control meets the stop condition already",
-    "same_prediction": "every cause predicts the same, as with less load",
-    "snapshot": "the control ran on accumulated data, and the stack can keep no snapshot of it",
-}
-"""Every refusal by its id: when it is."""
-
-
 @dataclass(frozen=True)
 class Refusal:
     """Why an experiment is not accepted, and what to do instead. ``id`` names the refusal."""
@@ -253,7 +235,7 @@ def variables(paths: Sequence[str], one: Mapping[str, Any], other: Mapping[str, 
 
 
 def other_profiling(control: Control, request: Request) -> Refusal | None:
-    """Refuse profiled against unprofiled."""
+    """Refuse profiled against unprofiled, and profiles at other moments."""
     theirs = fingerprint_of(control.bundle)["inputs"].get("profiled")
     ours = request.treatment_inputs.get("profiled")
     if theirs == ours and theirs is not None:
@@ -262,14 +244,17 @@ def other_profiling(control: Control, request: Request) -> Refusal | None:
         "profiled",
         f"The control was {_profiled(theirs)}, the treatment would be {_profiled(ours)}, and "
         "profiles change the load.",
-        "Use the control's profile_seconds for the treatment.",
+        "Use the control's profile and profile_seconds for the treatment.",
     )
 
 
 def _profiled(value: object) -> str:
-    if value is None:
-        return "not known to be profiled"
-    return "profiled" if value else "not profiled"
+    words = {
+        "onset": "profiled at the onset of trouble",
+        "after": "profiled after its window",
+        "none": "not profiled",
+    }
+    return words.get(str(value), "not known to be profiled")
 
 
 def weakens_durability(request: Request) -> Refusal | None:

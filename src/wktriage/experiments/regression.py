@@ -14,20 +14,20 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
+from wktriage.core import git
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.core.json_files import parse_object
 
 ATTEMPTS = 5
 SECONDS = 600
 OUTPUT_CAP = 4 * 1024 * 1024
-GIT_SECONDS = 120
 _ENV = re.compile(r"(GO[A-Z0-9]*|CGO_ENABLED)=\S*\Z")
 _BUILD = re.compile(r"\[(build|setup) failed\]")
 _TEST_FILE = re.compile(r"(_test\.go|(^|/)testdata/.+)\Z")
@@ -198,8 +198,8 @@ def run(
     environment, words = command_words(command)
     if shutil.which("go") is None:
         raise InfraError("go is not on PATH: install Go to run the regression test")
-    commit = resolve(checkout, ref)
-    with worktree(checkout, commit) as directory:
+    commit = git.resolve(checkout, ref)
+    with git.worktree(checkout, commit) as directory:
         added = _add_tests(checkout, commit, tests_from, directory)
         seen = [_attempt(directory, words, environment, seconds) for _ in range(attempts)]
     ran, text = together(seen)
@@ -209,40 +209,15 @@ def run(
     )
 
 
-def resolve(checkout: Path, ref: str) -> str:
-    """Return the commit that a ref names. Raises UsageError when there is none."""
-    if not ref or ref.startswith("-"):
-        raise UsageError(f"{ref!r} is no git ref")
-    done = _git(checkout, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
-    if done.returncode != 0:
-        raise UsageError(f"{checkout}: has no commit {ref!r}")
-    return done.stdout.decode().strip()
-
-
-@contextlib.contextmanager
-def worktree(checkout: Path, commit: str) -> Iterator[Path]:
-    """Give a worktree of a commit for as long as the context lasts; the checkout stays as it is."""
-    with tempfile.TemporaryDirectory(prefix="wktriage-worktree-") as temporary:
-        path = Path(temporary) / "tree"
-        done = _git(checkout, "worktree", "add", "--quiet", "--detach", str(path), commit)
-        if done.returncode != 0:
-            why = done.stderr.decode("utf-8", "replace").strip()[-300:]
-            raise InfraError(f"{checkout}: git could not make a worktree of {commit}: {why}")
-        try:
-            yield path
-        finally:
-            _git(checkout, "worktree", "remove", "--force", str(path))
-
-
 def _add_tests(
     checkout: Path, commit: str, tests_from: str | None, directory: Path
 ) -> tuple[str, ...]:
     if tests_from is not None:
-        source = resolve(checkout, tests_from)
+        source = git.resolve(checkout, tests_from)
         changed = _names(checkout, "diff", "--name-only", "-z", "--diff-filter=AM", commit, source)
         files = [name for name in changed if _TEST_FILE.search(name)]
         for name in files:
-            shown = _git(checkout, "show", f"{source}:{name}")
+            shown = git.run(checkout, "show", f"{source}:{name}")
             _put(directory, name, shown.stdout)
         return tuple(files)
     changed = _names(checkout, "diff", "--name-only", "-z", "--diff-filter=AM", "HEAD")
@@ -264,19 +239,8 @@ def _put(directory: Path, name: str, data: bytes) -> None:
 
 
 def _names(checkout: Path, *arguments: str) -> list[str]:
-    done = _git(checkout, *arguments)
+    done = git.run(checkout, *arguments)
     return [n for n in done.stdout.decode("utf-8", "surrogateescape").split("\0") if n]
-
-
-def _git(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    try:
-        return subprocess.run(
-            ["git", "-C", str(checkout), *arguments],
-            capture_output=True, timeout=GIT_SECONDS, check=False,
-            env={**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        raise InfraError(f"git did not answer in {checkout}: {exc}") from exc
 
 
 def _attempt(

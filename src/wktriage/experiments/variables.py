@@ -13,6 +13,7 @@ from wktriage.core.durations import parse_duration, parse_rate
 from wktriage.core.errors import UsageError
 from wktriage.core.suggestions import did_you_mean
 from wktriage.experiments.registration import Kind, Setting, Variable
+from wktriage.request import code as codes
 from wktriage.request import knobs, scenarios
 from wktriage.request.workload import KEYS
 
@@ -27,7 +28,8 @@ _AWAY = frozenset({"", NOT_SET, "shipped", "default", "none", "unset"})
 def variable_of(name: str, value: Any, inputs: Mapping[str, Any]) -> Variable:
     """Return the variable ``name`` from what the control's ``inputs`` have to ``value``.
 
-    ``name`` is a knob of the catalogue or a WK_* setting of the nodes. Raises UsageError for an
+    ``name`` is a knob of the catalogue or a WK_* setting of the nodes; the value of ``code`` is a
+    commit. Raises UsageError for an
     unknown name, a value outside the knob's range, and one that changes nothing.
     """
     knob = _knob(name)
@@ -47,6 +49,8 @@ def variable_of(name: str, value: Any, inputs: Mapping[str, Any]) -> Variable:
         return _setting(
             knob.name, knob.env, None if _away(value) else _checked(knob, value), inputs
         )
+    if knob.kind == "code":
+        return _made(knob.name, "code", "code", codes.built(inputs), str(value))
     workload = inputs.get("workload") or {}
     after = _checked(knob, value)
     if knob.type == "integer":
@@ -73,6 +77,8 @@ def applied(inputs: Mapping[str, Any], variable: Variable) -> dict[str, Any]:
         if variable.after is not None:
             environment[name] = str(variable.after)
         changed["node_env"] = environment
+    elif variable.kind == "code":
+        changed |= codes.turned(changed, str(variable.after))
     else:
         changed[variable.fingerprint_input] = variable.after
     return changed
@@ -100,6 +106,8 @@ def asked_of(inputs: Mapping[str, Any]) -> dict[str, Any]:
         asked["node_env"] = dict(inputs["node_env"])
     if inputs.get(CONNECT_RATE) is not None:
         asked[CONNECT_RATE] = inputs[CONNECT_RATE]
+    if (commit := codes.built(inputs)) is not None:
+        asked[codes.CODE] = commit
     return asked
 
 

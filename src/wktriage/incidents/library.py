@@ -25,6 +25,7 @@ from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.readers import status
 from wktriage.bundle.readers.jsonl import number
 from wktriage.bundle.readers.usage import SIM
+from wktriage.core import private_files
 from wktriage.core.declarations import Declared
 from wktriage.core.durations import parse_rate
 from wktriage.core.errors import UsageError
@@ -33,7 +34,6 @@ from wktriage.core.suggestions import did_you_mean
 from wktriage.core.times import parse_time
 from wktriage.core.yaml_files import load_typed
 from wktriage.incidents import archive, labels
-from wktriage.incidents.labels import replace_file
 from wktriage.request.workload import KEYS
 
 MAX_ARCHIVE_BYTES = 4 << 20
@@ -57,6 +57,8 @@ class Incident:
     baseline: str | None = None
     recorded_on: str | None = None
     checks: tuple[str, ...] = ()
+    element: str | None = None
+    components: tuple[str, ...] = ()
     shared: bool = False
 
     def as_label(self) -> labels.Label:
@@ -126,6 +128,8 @@ def _read_labels(
             baseline=label.baseline or baseline,
             recorded_on=label.recorded_on,
             checks=label.checks,
+            element=label.element,
+            components=label.components,
             shared=shared,
         )
         for label in labels.read(path)
@@ -406,6 +410,6 @@ def pack(bundle_dir: Path, incident: Incident) -> Path:
             "record a shorter window"
         )
     incident.archive.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(incident.archive, data)
+    private_files.write(incident.archive, data, mode=labels.READABLE)
     labels.write(incident.archive.parent / labels.LABELS, incident.as_label())
     return incident.archive

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from wktriage.bundle.bundle import Bundle
-from wktriage.judging import next_experiment, settings
+from wktriage.judging import next_experiment
 from wktriage.judging.alternatives import alternatives, closeness
 from wktriage.judging.next_experiment import SHIPPED, UNEXPLAINED
 from wktriage.judging.verdict import Reading, read
@@ -50,8 +50,7 @@ def proposals(bundle: Bundle) -> list[Proposal]:
 
 def _settings(reading: Reading) -> Iterator[Proposal]:
     """Yield the settings that have a path to the symptom, each to be taken away."""
-    category = reading.decision.category
-    suspected = settings.suspects(reading.differing, category, reading.component)
+    suspected = reading.suspects
     for place, setting in enumerate(suspected):
         hypothesis, experiment = next_experiment.hypothetical(
             SHIPPED, reading.run, reading.values, setting, reading.signals
@@ -101,7 +100,8 @@ def parts(bundle: Bundle) -> list[Part]:
     """Return what a mix is taken apart into; empty where no other run comes before experiments."""
     reading = read(bundle)
     run = reading.run
-    if not next_experiment.must_isolate(reading.decision.category, run):
+    mixed = next_experiment.must_isolate(reading.decision.category, run)
+    if not (mixed and reading.decision.by_load):
         return []
     isolates = scenarios.load(run.scenario).isolates if run.scenario in scenarios.names() else ()
     if isolates:

@@ -19,7 +19,7 @@ from wktriage.bundle.readers import usage
 from wktriage.core.times import iso
 from wktriage.judging.signals.context import Context
 from wktriage.judging.wording import clean
-from wktriage.report import figures, sections, timeline, words
+from wktriage.report import figures, mechanism, sections, timeline, words
 
 _ESCAPES = {
     "<": "\\u003c",
@@ -108,6 +108,8 @@ def _evidence(bundle: Bundle, verdict: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the template needs for the sections below the timeline."""
     context = Context(bundle)
     return {
+        "mechanism": mechanism.page(verdict, bundle.nodes),
+        "nodes": bundle.nodes,
         "rules": sections.rules(verdict),
         "counts": Counter(r["result"] for r in verdict["rules"]),
         "logs": sections.logs(context),

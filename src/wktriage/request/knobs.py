@@ -51,6 +51,15 @@ class NodeKnob(Declared, frozen=True):
     note: str = ""
 
 
+class CodeKnob(Declared, frozen=True):
+    """What the servers are built from: a git ref."""
+
+    name: Literal["code"]
+    default: str
+    affects: str
+    components: tuple[ComponentName, ...]
+
+
 class WorkloadKnobs(Declared, frozen=True, tag_field="kind", tag="workload"):
     """knobs/workload.yml."""
 
@@ -63,6 +72,13 @@ class NodeKnobs(Declared, frozen=True, tag_field="kind", tag="config"):
 
     schema_version: Literal[1]
     knobs: Annotated[tuple[NodeKnob, ...], Meta(min_length=1)]
+
+
+class CodeKnobs(Declared, frozen=True, tag_field="kind", tag="code"):
+    """knobs/code.yml."""
+
+    schema_version: Literal[1]
+    knobs: Annotated[tuple[CodeKnob, ...], Meta(min_length=1, max_length=1)]
 
 
 class StateChange(Declared, frozen=True, tag_field="kind", tag="state"):
@@ -150,7 +166,9 @@ class Hypotheses(Declared, frozen=True):
 
 @dataclass(frozen=True)
 class Knob:
-    """One variable. ``kind`` is workload (the simulator's) or config (the nodes').
+    """One variable. ``kind`` is workload (the simulator's), config (the nodes') or code.
+
+    ``env`` is the variable of simulator or nodes that it sets; "" for the code.
 
     ``minimum`` and ``maximum`` bound what an experiment may set; of a duration they are seconds.
     """
@@ -183,6 +201,9 @@ def load(directory: Path = DIRECTORY) -> dict[str, Knob]:
         _add(knobs, _of_load(entry), load_file, position)
     for position, node_knob in enumerate(of_nodes):
         _add(knobs, _of_nodes(node_knob), node_file, position)
+    code_file = directory / "code.yml"
+    for position, code_knob in enumerate(load_typed(code_file, CodeKnobs).knobs):
+        _add(knobs, _of_code(code_knob), code_file, position)
     return knobs
 
 
@@ -216,6 +237,22 @@ def _of_nodes(entry: NodeKnob) -> Knob:
         affects=entry.affects,
         components=entry.components,
         note=entry.note,
+    )
+
+
+def _of_code(entry: CodeKnob) -> Knob:
+    return Knob(
+        name=entry.name,
+        kind="code",
+        env="",
+        type="ref",
+        default=entry.default,
+        minimum=None,
+        maximum=None,
+        allowed=(),
+        affects=entry.affects,
+        components=entry.components,
+        note="",
     )
 
 

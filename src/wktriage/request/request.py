@@ -20,7 +20,9 @@ import msgspec
 from wktriage.core.declarations import Declared, convert
 from wktriage.core.errors import UsageError
 from wktriage.core.suggestions import did_you_mean
+from wktriage.request import code as codes
 from wktriage.request import scenarios
+from wktriage.request.code import Code
 from wktriage.request.workload import INTEGERS, KEYS
 
 MODES = ("clean", "accumulated")
@@ -29,6 +31,9 @@ FAIL_ON = ("unhealthy", "never")
 PROFILES = ("after", "onset", "none")
 MIN_DURATION = 5  # s: less than half of the simulator's counter interval shows nothing
 MAX_DURATION = 86_000  # s: the simulator's own run ends after 24 h
+TEXTS = (codes.COMMAND,)
+"""Values with spaces in them, which Ansible would take apart."""
+
 OTHER = (
     "scenario",
     "duration",
@@ -37,6 +42,8 @@ OTHER = (
     "wukongim_binary",
     "wkbench_binary",
     "stack_build",
+    "stack_build_command",
+    "code",
     "stack_project",
     "node_env",
     "connect_rate",
@@ -68,6 +75,8 @@ FOREIGN_PREFIXES = (
 )
 # The harness finds data and logs by where it put them.
 HARNESS_ENV = frozenset({"WK_NODE_DATA_DIR", "WK_LOG_DIR", "WK_NODE_ID", "WK_API_LISTEN_ADDR"})
+GO_ENV = frozenset({"GOGC", "GOMAXPROCS", "GOMEMLIMIT"})
+"""What the Go runtime of a node reads itself (package runtime, "Environment Variables")."""
 PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}\Z")
 BUNDLE_ID = re.compile(r"\d{8}T\d{6}Z-[a-z0-9-]+-[0-9a-f]{4}\Z")
 
@@ -100,6 +109,9 @@ class Request(Declared, frozen=True):
 
     data_snapshot: str | None = None
     """The named snapshot that takes the place of the data before the run; None leaves the data."""
+
+    code: Code | None = None
+    """The git ref that is built and run; None: what the checkout or the binaries are."""
 
 
 def from_dict(raw: Mapping[str, Any]) -> Request:
@@ -213,6 +225,12 @@ class Asked:
         """Return the node variables: a node refuses to start on one that it does not know."""
         return _node_env(self.values.get("node_env", {}))
 
+    def code(self) -> Code | None:
+        """Return the git ref to run, None when none was named."""
+        if not self.needs_stack:
+            return None
+        return codes.of(self.values, self.path("runs_dir", self.root / "runs"))
+
     def shared(self, scenario: str, *, project: str) -> dict[str, Any]:
         """Return the fields of a Request that mean the same for every driver.
 
@@ -229,6 +247,7 @@ class Asked:
             "profile_seconds": 0 if profile == "none" else seconds,
             "keep_stack": self.boolean("keep_stack"),
             "bundle_id": self._bundle_id(scenario),
+            "code": self.code(),
         }
 
     def live(self, *, driver: str, project: str, checkout: str | None) -> Request:
@@ -303,7 +322,7 @@ def _node_env(value: Any) -> dict[str, str]:
                 '-e \'{"node_env": {"WK_LOG_LEVEL": "debug"}}\''
             ) from exc
     if not isinstance(value, Mapping):
-        raise UsageError("node_env must be a mapping of WK_* names to values")
+        raise UsageError("node_env must be a mapping of names to values")
     checked: dict[str, str] = {}
     for key, item in value.items():
         name = str(key)
@@ -312,8 +331,11 @@ def _node_env(value: Any) -> dict[str, str]:
                 f"node_env holds {name}, which is the simulator's: a node refuses to start on "
                 "it. Workload knobs are users, rate, concurrency, … of scenario custom"
             )
-        if not re.fullmatch(r"WK_[A-Z0-9_]+", name):
-            raise UsageError(f"node_env holds {name!r}: node variables are named WK_…")
+        if not re.fullmatch(r"WK_[A-Z0-9_]+", name) and name not in GO_ENV:
+            raise UsageError(
+                f"node_env holds {name!r}: node variables are named WK_…, those of the Go runtime "
+                f"{', '.join(sorted(GO_ENV))}"
+            )
         if name in HARNESS_ENV:
             raise UsageError(f"node_env holds {name}, which the harness depends on: leave it out")
         if isinstance(item, bool):

@@ -9,9 +9,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from wktriage.core.durations import parse_duration
-from wktriage.core.git import git_state
+from wktriage.core.git import GitState, git_state
 from wktriage.request import scenarios
 from wktriage.request import workload as workloads
+from wktriage.request.code import CLEAN_DIFF
 from wktriage.request.request import Request, new_bundle_id
 from wktriage.run.baseline import BASELINE_SCENARIO
 
@@ -81,13 +82,22 @@ def run_document(request: Request, *, purpose: str, boot_id: str | None) -> dict
         "purpose": purpose,
         "replay_of": request.incident,
         "duration": request.duration,
+        "profile": request.profile,
         "profile_seconds": request.profile_seconds,
         "connect_rate": request.connect_rate,
         "workload": workload,
         "node_env": request.node_env,
         "checkout": request.checkout,
-        "git": git_state(Path(request.checkout)).as_dict() if request.checkout else None,
+        "git": _git(request),
         "project": request.project,
         "boot_id": boot_id,
         "wall": {},
     }
+
+
+def _git(request: Request) -> dict[str, str | None] | None:
+    """Return the state of what runs: a clean commit that was built, else the checkout's own."""
+    if request.code is not None:
+        commit, diff = request.code.commit, CLEAN_DIFF
+        return GitState(request.code.ref, commit, "", diff).as_dict()
+    return git_state(Path(request.checkout)).as_dict() if request.checkout else None

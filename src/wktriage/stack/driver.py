@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from wktriage.core.errors import TriageError
+from wktriage.request.code import Code
 from wktriage.request.request import Asked, Request
 
 
@@ -120,6 +121,10 @@ class Driver(Protocol):
         A run with that ``data_snapshot`` begins with it. Raises UsageError when the stack can keep
         none, there is no data, it does not fit on the disk, or the stack runs.
         """
+        ...
+
+    def unbuilt(self, code: Code) -> str | None:
+        """Return what a build has not made of all that a run of it needs; None when it has."""
         ...
 
     def recall(self, inputs: Mapping[str, Any], turn: int) -> dict[str, Any]:

@@ -30,9 +30,29 @@ _FACTOR = {
 }
 
 
+_ENGINE_COUNTERS = {"net_rx_bytes": "link_rx_bytes", "net_tx_bytes": "link_tx_bytes"}
+_COUNTERS = {
+    name: name
+    for name in (
+        "cpu_pressure_us", "descriptor_limit", "io_pressure_us", "io_read_bytes", "io_reads",
+        "io_write_bytes", "io_writes", "link_rx_bytes", "link_rx_drops", "link_rx_errors",
+        "link_tx_bytes", "link_tx_drops", "link_tx_errors", "listen_drops", "listen_overflows",
+        "major_faults", "memory_limit_hits", "memory_oom_kills", "memory_pressure_us",
+        "network_namespace", "open_descriptors", "port_range_high", "port_range_low",
+        "tcp_backlog_drops", "tcp_connects_failed", "tcp_established_resets",
+        "tcp_receive_queue_drops", "tcp_segments_retransmitted", "tcp_segments_sent",
+        "tcp_sockets", "tcp_syns_retransmitted", "tcp_time_wait", "tcp_timeouts",
+    )
+}  # fmt: skip
+"""What is read of the rows' ``kernel``."""
+
+
 @dataclass(frozen=True)
 class UsageSample:
-    """One sample. ``cpu_cores`` is the mean since the previous sample (None when unknown)."""
+    """One sample. ``cpu_cores`` is the mean since the previous sample (None when unknown).
+
+    ``counters`` hold what Linux and the engine had counted until then, by the names of the rows.
+    """
 
     time: float
     line: int
@@ -47,6 +67,7 @@ class UsageSample:
     started_at: str | None = None
     restart_count: float | None = None
     oom_killed: bool | None = None
+    counters: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -202,9 +223,22 @@ def _read_resources(bundle: EvidenceFiles, known: Owners) -> dict[str, Usage]:
                 started_at=started if isinstance(started, str) else None,
                 restart_count=number(row.data.get("restart_count")),
                 oom_killed=oom if isinstance(oom, bool) else None,
+                counters=_counters(row),
             )
         )
     return by_name
+
+
+def _counters(row: Row) -> dict[str, float]:
+    """Return the counters of a row. The engine counts bytes at each, the kernel at every fifth."""
+    kernel = row.data.get("kernel")
+    values = dict(kernel) if isinstance(kernel, dict) else {}
+    for column, name in _ENGINE_COUNTERS.items():
+        if row.data.get(column) is not None:
+            values[name] = row.data[column]
+    # The names are kept once, not once a row.
+    known = ((_COUNTERS.get(k), number(v)) for k, v in values.items())
+    return {name: value for name, value in known if name is not None and value is not None}
 
 
 def _read_docker_stats(bundle: EvidenceFiles, known: Owners) -> dict[str, Usage]:

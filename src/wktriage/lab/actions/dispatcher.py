@@ -8,54 +8,92 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wktriage.core.errors import InfraError, UsageError
-from wktriage.lab.actions import container, disk, network
+from wktriage.lab.actions import commands, container, descriptors, disk, links, network
 from wktriage.lab.actions.commands import Target
 from wktriage.lab.actions.container import ContainerActions
 from wktriage.lab.actions.cycles import Cycles
+from wktriage.lab.actions.descriptors import DescriptorActions
 from wktriage.lab.actions.disk import DiskActions
+from wktriage.lab.actions.links import LinkActions
 from wktriage.lab.actions.load import LoadActions
 from wktriage.lab.actions.network import NetworkActions
+from wktriage.lab.actions.processes import Ask, ProcessActions
 from wktriage.lab.actions.tables import Action, Check, check_each, on_host
 
-TOOLS: Mapping[str, Sequence[str]] = {**container.TOOLS, **network.TOOLS, **disk.TOOLS}
+TOOLS: Mapping[str, Sequence[str]] = {
+    **container.TOOLS,
+    **network.TOOLS,
+    **links.TOOLS,
+    **descriptors.TOOLS,
+    **disk.TOOLS,
+}
 """What the actions that only root may do call on this machine."""
 
 
 class Actions:
-    """Performs steps on targets and remembers what must be undone."""
+    """Performs steps on targets and remembers what must be undone.
 
-    def __init__(self, data_root: str | None) -> None:
+    ``ask`` runs commands on the hosts of processes, which may be other machines.
+    """
+
+    def __init__(self, data_root: str | None, ask: Ask | None = None) -> None:
         cycles = Cycles()
         self._container = ContainerActions(cycles)
+        self._process = ProcessActions(cycles, ask or (lambda _host, argv: commands.run(argv)))
+        ends = {"end_cycle": on_host(cycles.end)}
+        cycling = {"cycling": check_each(cycles.problem)}
+        self._on_processes = {**ends, **self._process.actions}
+        self._of_processes = {**cycling, **self._process.checks}
         kinds = (
             self._container,
             NetworkActions(cycles),
+            LinkActions(),
+            DescriptorActions(),
             DiskActions(data_root),
             LoadActions(data_root),
         )
-        self.actions: dict[str, Action] = {"end_cycle": on_host(cycles.end)}
-        self.checks: dict[str, Check] = {"cycling": check_each(cycles.problem)}
+        self.actions: dict[str, Action] = {**ends}
+        self.checks: dict[str, Check] = {**cycling}
         for kind in kinds:
             self.actions |= kind.actions
             self.checks |= kind.checks
 
     def remember(self, targets: Sequence[Target]) -> None:
         """Note since when the targets run: checks compare with it later."""
-        self._container.remember(targets)
+        (self._process if _processes(targets) else self._container).remember(targets)
+
+    def state(self, target: Target) -> str:
+        """Return the state of a target, as the check ``state`` names it."""
+        if _processes([target]):
+            return str(self._process.known(target)["state"])
+        return commands.inspect(target, "{{.State.Status}}")
 
     def perform(self, do: str, arguments: Mapping[str, Any], targets: Sequence[Target]) -> None:
-        """Perform one action on the targets. Raises InfraError when it cannot be done."""
+        """Perform one action on the targets.
+
+        Raises InfraError when it cannot be done, UsageError when such targets know no such action.
+        """
+        table = self._on_processes if _processes(targets) else self.actions
+        if do not in table:
+            raise UsageError(f"{do} can't be done to {'processes' if targets else 'this stack'}")
         try:
-            self.actions[do](targets, **arguments)
+            table[do](targets, **arguments)
         except OSError as exc:
             raise InfraError(f"{do}: {exc}") from exc
 
     def check(self, do: str, arguments: Mapping[str, Any], targets: Sequence[Target]) -> list[str]:
         """Return what did not take hold ([] = all of it did)."""
+        table = self._of_processes if _processes(targets) else self.checks
+        if do not in table:
+            return [f"{do} can't be checked of processes"]
         try:
-            return self.checks[do](targets, **arguments)
+            return table[do](targets, **arguments)
         except OSError as exc:
             return [f"{do} cannot be checked: {exc}"]
+
+
+def _processes(targets: Sequence[Target]) -> bool:
+    return any(target.handle.kind == "process" for target in targets)
 
 
 def require_tools(actions: Sequence[str]) -> None:

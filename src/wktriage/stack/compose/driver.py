@@ -9,10 +9,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from wktriage.core.errors import UsageError
+from wktriage.request.code import Code
 from wktriage.request.request import Asked, Request
 from wktriage.stack import data_root, snapshots
-from wktriage.stack.compose import override, preflight
-from wktriage.stack.compose.engine import DockerCli, Engine, containers
+from wktriage.stack.compose import engine, override, preflight
+from wktriage.stack.compose.engine import DockerCli, Engine
 from wktriage.stack.compose.stack import COMPOSE_FILE, ComposeStack, Spec, data_name, remove
 from wktriage.stack.driver import Findings, Site
 
@@ -56,6 +57,7 @@ class ComposeDriver:
                 checkout=Path(request.checkout),
                 project=request.project,
                 build=request.stack_build,
+                code=request.code,
                 findings=findings,
             )
         for probe in probes.values():
@@ -93,7 +95,7 @@ class ComposeDriver:
 
     def snapshot(self, request: Request, name: str) -> dict[str, Any]:
         """Keep the data of all nodes under a name, while none of them runs."""
-        if containers(self.docker, project=request.project, running_only=True):
+        if engine.containers(self.docker, project=request.project, running_only=True):
             raise UsageError(
                 f"the stack {request.project} runs, and its data changes: take it down first "
                 "(wktriage teardown)"
@@ -101,6 +103,12 @@ class ComposeDriver:
         services = override.read_services(Path(str(request.checkout)) / COMPOSE_FILE)
         nodes = [data_name(service) for service in override.node_services(services)]
         return snapshots.take(Path(request.data_root), nodes, name)
+
+    def unbuilt(self, code: Code) -> str | None:
+        """Ask for the image."""
+        if engine.image_digest(self.docker, code.image) is not None:
+            return None
+        return f"image {code.image} ($WK_BUILD_IMAGE) is not there"
 
     def recall(self, inputs: Mapping[str, Any], turn: int) -> dict[str, Any]:
         """Return nothing: a live stack is what its inputs say."""

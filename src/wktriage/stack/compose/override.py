@@ -71,18 +71,22 @@ def build(
     sim_env: Mapping[str, str],
     project: str,
     source: str | None,
+    image: str | None = None,
 ) -> dict[str, Any]:
     """Return the override document.
 
     ``nodes`` maps each node service to its data directory inside the container. ``node_env``
     goes to nodes only and ``sim_env`` to the simulator only: a node refuses to start on a
     variable that is not its own. ``source`` marks what an image built here was built from.
+    ``image`` takes the place of the compose file's, for nodes and simulator alike.
     """
     labels = {OWNER_LABEL: project}
+    own_image = {} if image is None else {"image": image}
     services: dict[str, Any] = {}
     for service, target in nodes.items():
         entry: dict[str, Any] = {
             "labels": labels,
+            **own_image,
             "volumes": [_bind(data_root / service.removeprefix("wk-"), target)],
         }
         if node_env:
@@ -92,6 +96,7 @@ def build(
         services[service] = entry
     services[SIM_SERVICE] = {
         "labels": labels,
+        **own_image,
         "environment": {k: _literal(v) for k, v in sorted(sim_env.items())},
         "volumes": [
             _bind(sim_config_dir, SIM_CONFIG_TARGET, read_only=True),

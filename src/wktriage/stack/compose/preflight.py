@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.core.errors import InfraError, UsageError
+from wktriage.request.code import Code
 from wktriage.stack.compose import engine, override
 from wktriage.stack.compose.engine import Engine
 from wktriage.stack.driver import Findings
@@ -53,14 +54,21 @@ def check_engine(docker: Engine) -> None:
 
 
 def check_compose(
-    docker: Engine, *, checkout: Path, project: str, build: str, findings: Findings
+    docker: Engine,
+    *,
+    checkout: Path,
+    project: str,
+    build: str,
+    findings: Findings,
+    code: Code | None = None,
 ) -> None:
     """Check image and stale stack of the compose driver. Raises InfraError without an engine."""
     check_engine(docker)
     services = override.read_services(checkout / "docker-compose.yml")
     first = services[override.node_services(services)[0]]
     image = str(first.get("image", ""))
-    if image and engine.image_digest(docker, image) is None:
+    # What a git ref was built to is looked at where it is built.
+    if code is None and image and engine.image_digest(docker, image) is None:
         if build == "never":
             findings.errors.append(
                 UsageError(

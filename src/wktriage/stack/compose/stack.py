@@ -19,6 +19,7 @@ import yaml
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.core.git import GitState, git_state
 from wktriage.core.topology import Handle, Node, Sim, Topology, container_verbs
+from wktriage.request.code import Code
 from wktriage.request.request import Request
 from wktriage.stack import data_root, snapshots
 from wktriage.stack.compose import engine, override
@@ -55,6 +56,7 @@ class Spec:
     sim_env: Mapping[str, str] = field(default_factory=dict)
     connect_rate: int | None = None
     host: str = "localhost"
+    code: Code | None = None
 
     @classmethod
     def of(cls, request: Request, site: Site) -> Spec:
@@ -73,6 +75,7 @@ class Spec:
             sim_env=site.sim_env,
             connect_rate=request.connect_rate,
             host=site.hosts[0],
+            code=request.code,
         )
 
 
@@ -96,7 +99,9 @@ class ComposeStack:
         return ["compose", "--project-name", self.spec.project, *files, "--profile", PROFILE, *args]
 
     def image(self) -> str:
-        """Return the image that the compose file names for the nodes."""
+        """Return the image of the nodes: a build of ours, else what the compose file names."""
+        if self.spec.code is not None:
+            return self.spec.code.image
         names = {str(self._services[n].get("image", "")) for n in self.nodes}
         if len(names) != 1 or "" in names:
             raise UsageError(f"{self.compose_file}: its nodes do not name one common image")
@@ -121,6 +126,8 @@ class ComposeStack:
             raise UsageError(
                 f"image {image} is not present and stack_build={self.spec.build}: "
                 "build it, or use stack_build=auto"
+                if self.spec.code is None
+                else f"image {image} of {self.spec.code.name} is not built"
             )
         paths = {n: c.path for n, c in self.configs.items()}
         return {
@@ -133,6 +140,7 @@ class ComposeStack:
             "image_source": engine.image_label(self.docker, image, override.SOURCE_LABEL),
             "git_revision": source.revision,
             "git_diff_sha256": source.diff_sha256,
+            **(self.spec.code.inputs() if self.spec.code is not None else {}),
             "node_env": dict(self.spec.node_env),
             "node_config_sha256": config_sha256(paths),
             "node_configs": {n: None if p is None else str(p) for n, p in paths.items()},
@@ -264,9 +272,9 @@ class ComposeStack:
         return by_service
 
     def _must_build(self, image: str, source: GitState) -> bool:
-        if self.spec.build == "always":
+        if self.spec.code is None and self.spec.build == "always":
             return True
-        if self.spec.build == "never":
+        if self.spec.code is not None or self.spec.build == "never":
             return False
         if engine.image_digest(self.docker, image) is None:
             return True
@@ -302,6 +310,7 @@ class ComposeStack:
             sim_env=self.spec.sim_env,
             project=self.spec.project,
             source=source.mark,
+            image=None if self.spec.code is None else self.spec.code.image,
         )
         self.override_file.write_text(override.dump(document))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from wktriage.core.errors import InfraError, UsageError
+from wktriage.request.code import Code
 from wktriage.request.request import Asked, Request
 from wktriage.stack import data_root
 from wktriage.stack.driver import Findings, Site
@@ -36,10 +38,10 @@ class ProcessesDriver:
         request = asked.live(driver=self.name, project=PROJECT, checkout=None)
         if not asked.needs_stack:
             return request
-        if "wukongim_checkout" in asked.values:
+        if "wukongim_checkout" in asked.values and request.code is None:
             raise UsageError(
                 "wukongim_checkout is only for the compose inventory: name the binaries with "
-                "-e wukongim_binary=FILE -e wkbench_binary=FILE"
+                "-e wukongim_binary=FILE -e wkbench_binary=FILE (or a git ref with -e code=REF)"
             )
         placed = layout(asked.hosts)
         for host in asked.hosts:
@@ -51,7 +53,9 @@ class ProcessesDriver:
         local = [host.name for host in asked.hosts if host.local and host.name in placed.hosts]
         if local:
             data_root.check(Path(request.data_root), wipe=request.mode == "clean")
-        programs = {name: stack.program(asked, name).as_dict() for name in stack.PROGRAMS}
+        programs = {
+            name: stack.program(asked, name, request.code).as_dict() for name in stack.PROGRAMS
+        }
         return replace(
             request, own={"layout": placed.as_dict(), "local": local, "programs": programs}
         )
@@ -140,6 +144,14 @@ class ProcessesDriver:
             "plain processes keep no snapshot of their data: use a stack of containers, or a clean "
             "control"
         )
+
+    def unbuilt(self, code: Code) -> str | None:
+        """Ask for both binaries."""
+        for name in stack.PROGRAMS:
+            file = Path(code.directory) / name
+            if not file.is_file() or not os.access(file, os.X_OK):
+                return f"there is no executable {name} in $WK_BUILD_DIRECTORY"
+        return None
 
     def recall(self, inputs: Mapping[str, Any], turn: int) -> dict[str, Any]:
         """Return nothing: a live stack is what its inputs say."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.core.topology import Handle, Node, Sim, Topology, Verbs
+from wktriage.request.code import Code
 from wktriage.request.request import Asked, Request
 from wktriage.stack.driver import Site
 from wktriage.stack.processes import config
@@ -24,6 +25,10 @@ ON_HOSTS = "host:"
 """Begins the path of a binary that is on the hosts already."""
 
 HOST_PROGRAM = "wk_supervisor.py"
+LIMITS_PROGRAM = "wk_limits.py"
+LIMITS = ("state", "cpus", "descriptors")
+"""What the lab asks a host of one process; the last two take a number more."""
+
 VERBS = ("pause", "unpause", "kill", "stop", "start", "restart", "logs")
 STOP_SECONDS = 10  # what a container gets too
 NOT_APPLICABLE = "not_applicable"
@@ -41,10 +46,11 @@ class Program:
         return asdict(self)
 
 
-def program(asked: Asked, name: str) -> Program:
-    """Return the binary that was named. Raises UsageError when there is none to run."""
+def program(asked: Asked, name: str, code: Code | None = None) -> Program:
+    """Return the binary that was named, else that of a build. Raises UsageError without one."""
     variable = f"{name}_binary"
-    value = str(asked.values.get(variable, ""))
+    built = "" if code is None else str(Path(code.directory) / name)
+    value = str(asked.values.get(variable, built))
     if not value:
         raise UsageError(
             f"no {name} binary: add -e {variable}=FILE (or {ON_HOSTS}FILE if it is on the hosts)"
@@ -54,7 +60,7 @@ def program(asked: Asked, name: str) -> Program:
         if not file.startswith("/"):
             raise UsageError(f"{variable}={value}: a file on the hosts needs its whole path")
         return Program(file, None)
-    path = asked.path(variable, Path()).resolve()
+    path = (Path.cwd() / Path(value).expanduser()).resolve()
     if not path.is_file():
         raise UsageError(f"{variable} {path} is not a file")
     if not os.access(path, os.X_OK):
@@ -179,6 +185,7 @@ def identity(request: Request, site: Site) -> dict[str, Any]:
         "image_digest": "sha256:" + _digest(hashes),
         "git_revision": NOT_APPLICABLE,
         "git_diff_sha256": NOT_APPLICABLE,
+        **({} if request.code is None else request.code.inputs()),
         "node_env": dict(request.node_env),
         "node_config_sha256": total.hexdigest(),
         "node_configs": node_configs,
@@ -212,8 +219,14 @@ def data_bytes(site: Site) -> int | None:
 
 
 def topology(request: Request, site: Site) -> Topology:
-    """Return the stack as the hosts have made it. Raises InfraError when one told nothing."""
+    """Return the stack as the hosts have made it.
+
+    Raises InfraError when one refused, with what it said, or told nothing.
+    """
     placed = Layout.of(request.own["layout"])
+    for host, report in site.reports.items():
+        if "refused" in report:
+            raise InfraError(f"{host}: {report['refused']}")
     silent = [host for host in placed.hosts if "program" not in site.reports.get(host, {})]
     if silent:
         raise InfraError(f"{', '.join(silent)}: no processes were created there")
@@ -226,12 +239,17 @@ def topology(request: Request, site: Site) -> Topology:
             name=place.name,
             pid_file=str(own / "pid"),
             log_file=str(own / "output.log"),
+            ports=place.named_ports,
         )
 
     def verbs(place: Place) -> Verbs:
         report = site.reports[place.host]
         own = str(top / place.name)
-        return {verb: [report["python"], report["program"], verb, own] for verb in VERBS}
+        limits = str(top / LIMITS_PROGRAM)
+        return {
+            **{verb: [report["python"], report["program"], verb, own] for verb in VERBS},
+            **{verb: [report["python"], limits, verb, own] for verb in LIMITS},
+        }
 
     nodes = tuple(
         Node(

@@ -13,6 +13,7 @@ from wktriage.core.errors import UsageError
 from wktriage.core.paths import PROJECT
 from wktriage.core.topology import Topology
 from wktriage.incidents import library
+from wktriage.request.code import Code
 from wktriage.request.request import MAX_DURATION, MIN_DURATION, Asked, Request
 from wktriage.stack.driver import Findings, Site
 from wktriage.stack.replay import stack
@@ -21,6 +22,8 @@ STACK_NAME = "wktriage-replay"
 """A recording is another stack than the machine's cluster: neither waits for the other."""
 
 STOP_SECONDS = 30
+PLAYED = "incident"
+"""The file of a build that names the incident to play."""
 
 
 class ReplayDriver:
@@ -35,6 +38,11 @@ class ReplayDriver:
         """Return the recording's request. Raises UsageError for what was not recorded."""
         wishes = {k: v for k, v in asked.values.items() if k in {"scenario", "mode", "incident"}}
         wishes |= asked.workload()
+        code = asked.code()
+        if code is not None and (why := self.unbuilt(code)) is not None:
+            raise UsageError(f"{code.name} is not built: {why}")
+        if code is not None:
+            wishes["incident"] = _played(code)
         if "duration" in asked.values:
             wishes["duration"] = asked.integer("duration", 0, MIN_DURATION, MAX_DURATION)
         if "node_env" in asked.values:
@@ -67,7 +75,7 @@ class ReplayDriver:
 
     def identify(self, request: Request, site: Site) -> dict[str, Any]:
         """Return what the recorded stack was."""
-        return stack.identity(self.place(request, site), project_name=request.project)
+        return self._identity(request, self.place(request, site))
 
     def place(self, request: Request, site: Site) -> dict[str, Any]:
         """Return which stand-in runs on which host, and the recording's archive."""
@@ -78,7 +86,7 @@ class ReplayDriver:
         plan = self.place(request, site)
         topology: Topology = stack.topology(plan, site.held_ports, project_name=request.project)
         topology.write(site.work_dir / "topology.json")
-        return stack.identity(plan, project_name=request.project)
+        return self._identity(request, plan)
 
     def start(self, request: Request, site: Site) -> bool:
         """Do nothing: the hosts let their stand-ins serve."""
@@ -112,10 +120,34 @@ class ReplayDriver:
         """Refuse: a recording has no data. Raises UsageError."""
         raise UsageError("a replayed stack has no data to keep: use a stack that runs")
 
+    def unbuilt(self, code: Code) -> str | None:
+        """Ask for the name of an incident: what a ref "builds" is which recording is played."""
+        name = _played(code)
+        if name is None:
+            return f"there is no file {PLAYED} in $WK_BUILD_DIRECTORY"
+        try:
+            library.find_incident(PROJECT / "incidents", name)
+        except UsageError as exc:
+            return str(exc)
+        return None
+
+    @staticmethod
+    def _identity(request: Request, plan: Mapping[str, Any]) -> dict[str, Any]:
+        known = stack.identity(plan, project_name=request.project)
+        return {**known, **({} if request.code is None else request.code.inputs())}
+
     def recall(self, inputs: Mapping[str, Any], turn: int) -> dict[str, Any]:
         """Return the incident that was recorded with these inputs; several take turns."""
         incidents = library.with_inputs(PROJECT, inputs)
         return {"incident": incidents[turn % len(incidents)].bundle}
+
+
+def _played(code: Code) -> str | None:
+    path = Path(code.directory) / PLAYED
+    try:
+        return path.read_text(encoding="utf-8")[:200].strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 DRIVER = ReplayDriver()
