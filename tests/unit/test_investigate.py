@@ -32,6 +32,7 @@ from wktriage.experiments.design import Side
 from wktriage.experiments.investigate import Investigate
 from wktriage.judging.proposals import Part, Proposal
 from wktriage.report import case_page
+from wktriage.run import record
 
 FLUSH = "WK_CLUSTER_COMMIT_COORDINATOR_FLUSH_WINDOW"
 EXPECT = "achieved_rate_ratio >= 0.95"
@@ -127,7 +128,7 @@ class World:
         timings = self.lab.root / "runs" / ".timings" / f"{name}.json"
         timings.parent.mkdir(exist_ok=True)
         timings.write_text(json.dumps({"wall": {"total": self.run_seconds}}))
-        self.now += self.run_seconds + conduct.BETWEEN_SECONDS
+        self.now += self.run_seconds + record.BETWEEN_SECONDS
 
     def experiment(self, given: dict[str, Any], ends_at: float, most: int = 99) -> None:
         under_way = conduct.open_experiment(asking.read(given, self.lab.root), self.lab.bench)

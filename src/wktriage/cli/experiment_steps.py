@@ -143,7 +143,7 @@ class Step:
         for name in (*runs, under_way.registration.control.bundle_id):
             took = record.seconds_of(under_way.runs_dir, name)
             if took is not None:
-                return took + conduct.BETWEEN_SECONDS
+                return took + record.BETWEEN_SECONDS
         return None
 
 

@@ -38,10 +38,6 @@ OVERHEAD_SECONDS = 75
 """What a run takes beside its window, before one has been seen: start, warm-up, profile, stop."""
 
 
-BETWEEN_SECONDS = 20
-"""What passes between two runs: preflight, judging, the report."""
-
-
 @dataclass(frozen=True)
 class Next:
     """The next run: its place among all, and the extra vars with which it is run."""

@@ -28,6 +28,7 @@ from wktriage.experiments.investigation_state import State, runs_dir_of
 from wktriage.judging.verdict import judge
 from wktriage.report import words
 from wktriage.request.request import new_bundle_id
+from wktriage.run import record
 
 MOST_STEPS = 60
 
@@ -287,4 +288,4 @@ def _start_from(state: State, bundle: Bundle, verdict: Mapping[str, Any]) -> Non
 def _used(state: State) -> float:
     """Return the seconds that the finished runs took: a kill loses only that of its moment."""
     took = [state.took(name) for name in state.bundles_made()]
-    return sum(seconds + conduct.BETWEEN_SECONDS for seconds in took if seconds is not None)
+    return sum(seconds + record.BETWEEN_SECONDS for seconds in took if seconds is not None)

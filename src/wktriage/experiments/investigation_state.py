@@ -51,7 +51,7 @@ class State:
         """Return what a run takes here: the longest of the last ones, without one a guess."""
         took = [s for s in map(self.took, self.bundles_made()[-4:]) if s is not None]
         if took:
-            return max(took) + conduct.BETWEEN_SECONDS
+            return max(took) + record.BETWEEN_SECONDS
         return self.duration() + conduct.OVERHEAD_SECONDS
 
     def took(self, bundle_id: str) -> float | None:
