@@ -8,6 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from wktriage.bundle import manifest
 from wktriage.incidents import archive, library
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +31,7 @@ class Project:
                 shutil.copy(source, target)
         incidents = self.home / "incidents"
         incidents.mkdir()
-        short = archive.packed(ROOT / "tests/fixtures/replay/full", library.DEFAULT)
+        short = archive.packed(_thawed(place / "recorded"), library.DEFAULT)
         (incidents / f"{library.DEFAULT}.tar.xz").write_bytes(short)
         shutil.copy(ROOT / "incidents" / "baseline.tar.xz", incidents)
         row = {"label": "send_path", "fault": "made up", "scenario": "sampled-correctness"}
@@ -47,3 +48,21 @@ class Project:
     def environment(self, **more: str) -> dict[str, str]:
         """Return the environment of its commands."""
         return {**os.environ, "PYTHONPATH": str(self.home / "src"), "WKTRIAGE_PLAIN": "1", **more}
+
+
+def _thawed(target: Path) -> Path:
+    """Return a copy of the recorded fixture in which every node answers at once all the time."""
+    shutil.copytree(ROOT / "tests/fixtures/replay/full", target)
+    for name in ("resources.jsonl", "events.jsonl"):
+        (target / name).unlink()
+    health = [json.loads(line) for line in (target / "health.jsonl").read_text().splitlines()]
+    for row in health:
+        row.update(ok=True, error=None, http_status=200, took_ms=1.0, body="{}")
+    (target / "health.jsonl").write_text("".join(json.dumps(row) + "\n" for row in health))
+    status = (target / "status.jsonl").read_text().splitlines(keepends=True)
+    kept = "".join(line for line in status if "error" not in json.loads(line))
+    (target / "status.jsonl").write_text(kept)
+    for path in target.rglob("*.err"):
+        path.unlink()
+    manifest.reseal(target)
+    return target

@@ -17,7 +17,6 @@ from wktriage.bundle.host_evidence import PROBLEM
 from wktriage.cli.action_base import TriageAction
 from wktriage.core import topology, zipapps
 from wktriage.core.errors import TriageError
-from wktriage.core.json_files import parse_object
 from wktriage.run import clocks, collector_spec, transfer
 
 MAKE = """\
@@ -92,24 +91,25 @@ class ActionModule(TriageAction):
         pack = collector_spec.command(
             python, out, "pack", out, packed, "--stop", arguments["reason"]
         )
-        answer = self._shell(f"test ! -e {quoted}/state.json || {shlex.join(pack)}")
-        if not answer.strip():
+        offer = transfer.offered(
+            self._shell(
+                f"if [ -e {quoted}/state.json ]; then {shlex.join(pack)}; "
+                f"else echo {transfer.NOTHING}; fi"
+            )
+        )
+        if offer is None:
             return {"changed": False, "archive": "", "bytes": 0}
-        document = parse_object(answer.strip().splitlines()[-1])
-        if document is None:
-            raise AnsibleActionFail(f"pack: {answer[:200]}")
         self._read_clock("after", arguments)
 
         def ask(offset: int, length: int) -> str:
             send = [python, "-c", transfer.SEND, packed, str(offset), str(length)]
             return self._shell(shlex.join(send))
 
-        size = int(document["bytes"])
-        transfer.fetch(ask, size, str(document["sha256"]), archive, broken=AnsibleError)
+        transfer.fetch(ask, offer, archive, broken=AnsibleError)
         # The controller's own files of a run lie where the collector works there.
         if not arguments["keep"] and self._connection.transport != "local":
             self._shell(REMOVE.format(out=quoted))
-        return {"changed": True, "archive": str(archive), "bytes": size}
+        return {"changed": True, "archive": str(archive), "bytes": offer.size}
 
     def _read_clock(self, moment: str, arguments: dict[str, Any]) -> Reading:
         command = shlex.join([arguments["python"], *clocks.COMMAND])

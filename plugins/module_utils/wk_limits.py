@@ -3,9 +3,10 @@
 """What the lab asks of one process of the stack on its host: its state, and limits on it.
 
 It lies beside wk_supervisor.py and is called by verbs of the topology:
-``wk_limits.py state DIRECTORY``, ``cpus DIRECTORY CORES``, ``descriptors DIRECTORY COUNT``; 0 is no
-limit. Where a unit of systemd runs the process, systemd limits its CPU, elsewhere a control group
-of ours does, which a new process of the same name is not in. Standard library only, Python 3.8.
+``wk_limits.py state DIRECTORY``, ``cpus DIRECTORY CORES``, ``descriptors DIRECTORY COUNT``,
+``writes DIRECTORY COUNT DATA`` (a second, to the disk of DATA); 0 is no limit. Where a unit of
+systemd runs the process, systemd limits it, elsewhere a control group of ours does, which a new
+process of the same name is not in. Standard library only, Python 3.8.
 """
 
 from __future__ import annotations
@@ -55,13 +56,20 @@ def pid_of(directory: str) -> int:
 def state(directory: str) -> dict[str, Any]:
     """Return what is known of a process.
 
-    ``state`` (running, paused, exited), ``started``, ``open`` descriptors, and the limits ``cpus``
-    and ``descriptors``; None is no limit, or no process.
+    ``state`` (running, paused, exited), ``started``, ``open`` descriptors, and the limits ``cpus``,
+    ``descriptors`` and ``writes``; None is no limit, or no process.
     """
     try:
         pid = pid_of(directory)
     except LimitError:
-        return {"state": "exited", "started": None, "cpus": None, "descriptors": None, "open": None}
+        return {
+            "state": "exited",
+            "started": None,
+            "cpus": None,
+            "descriptors": None,
+            "open": None,
+            "writes": "",
+        }
     fields = read("/proc/%d/stat" % pid).rpartition(")")[2].split()
     return {
         "state": "paused" if fields[0] in "Tt" else "running",
@@ -69,15 +77,9 @@ def state(directory: str) -> dict[str, Any]:
         "started": "%d@%s" % (pid, fields[19]),
         "cpus": cpus_of(pid),
         "descriptors": resource.prlimit(pid, resource.RLIMIT_NOFILE)[0],
+        "writes": writes_of(pid),
         "open": len(os.listdir("/proc/%d/fd" % pid)),
     }
-
-
-def groups(pid: int) -> dict[str, str]:
-    """Return the control groups of a process by controller; "" is the unified hierarchy."""
-    rows = [line.split(":", 2) for line in read("/proc/%d/cgroup" % pid).splitlines()]
-    return {name: path for _, names, path in (r for r in rows if len(r) == 3)
-            for name in names.split(",")}  # fmt: skip
 
 
 def is_unified() -> bool:
@@ -85,19 +87,24 @@ def is_unified() -> bool:
     return os.path.exists(os.path.join(ROOT, "cgroup.controllers"))
 
 
-def place(path: str) -> str:
-    """Return the directory of a control group that limits CPU."""
-    return os.path.join(ROOT, "" if is_unified() else "cpu", path.lstrip("/"))
+def place(controller: str, path: str) -> str:
+    """Return the directory of a control group of a controller."""
+    return os.path.join(ROOT, "" if is_unified() else controller, path.lstrip("/"))
 
 
-def own_path(pid: int) -> str:
-    """Return the path of the control group that a process is in, of those that limit CPU."""
-    return groups(pid).get("" if is_unified() else "cpu", "/")
+def own_path(pid: int, controller: str) -> str:
+    """Return the path of the control group that a process is in."""
+    wanted = "" if is_unified() else controller
+    for line in read("/proc/%d/cgroup" % pid).splitlines():
+        fields = line.split(":", 2)
+        if len(fields) == 3 and wanted in fields[1].split(","):
+            return fields[2]
+    return "/"
 
 
 def cpus_of(pid: int) -> float | None:
     """Return the cores that a process may use, None without a limit."""
-    where = place(own_path(pid))
+    where = place("cpu", own_path(pid, "cpu"))
     if is_unified():
         quota, _, period = read(os.path.join(where, "cpu.max")).strip().partition(" ")
     else:
@@ -110,45 +117,95 @@ def cpus_of(pid: int) -> float | None:
 
 def limit_cpus(directory: str, cores: float) -> None:
     """Allow a process that many cores; 0 is no limit. Raises LimitError or OSError."""
-    unit = json.loads(read(os.path.join(directory, "process.json")) or "{}").get("unit")
-    if unit:
-        share = "%g%%" % (100 * cores) if cores else ""
-        ask = ["systemctl", "set-property", "--runtime", unit, "CPUQuota=" + share]
-        done = subprocess.run(
-            ask, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            timeout=SYSTEMCTL_SECONDS, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise LimitError("systemctl: " + done.stdout.decode("utf-8", "replace").strip())
+    share = "%g%%" % (100 * cores) if cores else ""
+    if limited_by_systemd(directory, "CPUQuota=" + share):
         return
-    stack, name = os.path.split(os.path.abspath(directory))
-    group = place("%s%s-%s" % (MADE, os.path.basename(stack), name))
-    came_from = os.path.join(directory, "group")
-    if not cores:
-        release(group, read(came_from).strip() or "/")
-        return
-    pid = pid_of(directory)
-    if not os.path.basename(own_path(pid)).startswith(MADE):
-        write(came_from, own_path(pid))
-    if is_unified():
-        write(os.path.join(ROOT, "cgroup.subtree_control"), "+cpu")
-    os.makedirs(group, exist_ok=True)
     quota = max(1000, int(cores * PERIOD_US))
     if is_unified():
-        write(os.path.join(group, "cpu.max"), "%d %d" % (quota, PERIOD_US))
+        files = {"cpu.max": "%d %d" % (quota, PERIOD_US)}
     else:
-        write(os.path.join(group, "cpu.cfs_period_us"), str(PERIOD_US))
-        write(os.path.join(group, "cpu.cfs_quota_us"), str(quota))
+        files = {"cpu.cfs_period_us": str(PERIOD_US), "cpu.cfs_quota_us": str(quota)}
+    limit(directory, "cpu", files if cores else {})
+
+
+def limit_writes(directory: str, count: int, data: str) -> None:
+    """Allow a process that many writes a second to the disk of ``data``; 0 is no limit."""
+    device = device_of(data)
+    if limited_by_systemd(
+        directory, "IOWriteIOPSMax=" + ("/dev/block/%s %d" % (device, count) if count else "")
+    ):
+        return
+    if is_unified():
+        limit(directory, "io", {"io.max": "%s wiops=%d" % (device, count)} if count else {})
+    else:
+        file = "blkio.throttle.write_iops_device"
+        limit(directory, "blkio", {file: "%s %d" % (device, count)} if count else {})
+
+
+def writes_of(pid: int) -> str:
+    """Return the limits on writes of a process, as the kernel has them."""
+    if is_unified():
+        return read(os.path.join(place("io", own_path(pid, "io")), "io.max")).strip()
+    where = place("blkio", own_path(pid, "blkio"))
+    return read(os.path.join(where, "blkio.throttle.write_iops_device")).strip()
+
+
+def device_of(path: str) -> str:
+    """Return ``major:minor`` of the whole disk that holds a path. Raises LimitError."""
+    number = os.stat(path).st_dev
+    device = os.path.realpath("/sys/dev/block/%d:%d" % (os.major(number), os.minor(number)))
+    if os.path.exists(os.path.join(device, "partition")):
+        device = os.path.dirname(device)
+    found = read(os.path.join(device, "dev")).strip()
+    if not found:
+        raise LimitError("%s is on no block device of its own" % path)
+    return found
+
+
+def limited_by_systemd(directory: str, setting: str) -> bool:
+    """Have systemd limit a process that it runs; tell whether it does run it."""
+    unit = json.loads(read(os.path.join(directory, "process.json")) or "{}").get("unit")
+    if not unit:
+        return False
+    done = subprocess.run(
+        ["systemctl", "set-property", "--runtime", unit, setting],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=SYSTEMCTL_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        raise LimitError("systemctl: " + done.stdout.decode("utf-8", "replace").strip())
+    return True
+
+
+def limit(directory: str, controller: str, files: dict[str, str]) -> None:
+    """Put a process into a control group of ours with these settings; none: give it back."""
+    stack, name = os.path.split(os.path.abspath(directory))
+    group = place(controller, "%s%s-%s" % (MADE, os.path.basename(stack), name))
+    came_from = os.path.join(directory, "group." + controller)
+    if not files:
+        release(group, place(controller, read(came_from).strip() or "/"))
+        return
+    pid = pid_of(directory)
+    now = own_path(pid, controller)
+    if not os.path.basename(now).startswith(MADE):
+        write(came_from, now)
+    if is_unified():
+        write(os.path.join(ROOT, "cgroup.subtree_control"), "+" + controller)
+    os.makedirs(group, exist_ok=True)
+    for file, text in files.items():
+        write(os.path.join(group, file), text)
     write(os.path.join(group, "cgroup.procs"), str(pid))
 
 
 def release(group: str, back: str) -> None:
-    """Give the processes of one of our control groups back to another, and remove it."""
+    """Give the processes of one of our control groups to another, and remove it."""
     if not os.path.isdir(group):
         return
     for pid in read(os.path.join(group, "cgroup.procs")).split():
         try:
-            write(os.path.join(place(back), "cgroup.procs"), pid)
+            write(os.path.join(back, "cgroup.procs"), pid)
         except ProcessLookupError:
             continue
     os.rmdir(group)
@@ -181,8 +238,10 @@ def main(argv: list[str]) -> int:
             limit_cpus(argv[1], float(argv[2]))
         elif len(argv) == 3 and argv[0] == "descriptors":
             limit_descriptors(argv[1], int(argv[2]))
+        elif len(argv) == 4 and argv[0] == "writes":
+            limit_writes(argv[1], int(argv[2]), argv[3])
         else:
-            sys.stderr.write("usage: wk_limits.py state DIR | cpus DIR N | descriptors DIR N\n")
+            sys.stderr.write("usage: wk_limits.py state|cpus|descriptors|writes DIR [N [DATA]]\n")
             return 2
     except (LimitError, OSError, ValueError) as exc:
         sys.stderr.write("%s\n" % exc)

@@ -6,14 +6,16 @@ import json
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from wktriage.core.errors import UsageError
 from wktriage.core.topology import Handle, Node
+from wktriage.lab.actions import commands
 from wktriage.lab.actions.dispatcher import Actions
 
 
 def node(number: int, address: str | None = None) -> Node:
-    verbs = ("pause", "unpause", "restart", "state", "cpus", "descriptors")
+    verbs = ("pause", "unpause", "restart", "state", "cpus", "descriptors", "writes")
     port = 21000 + 10 * number
     ports = {"api": port, "gateway": port + 1, "websocket": port + 2, "cluster": port + 3}
     return Node(
@@ -34,7 +36,7 @@ class Hosts:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
         self.state: dict[str, object] = {"state": "running", "started": "1@1", "cpus": None}
-        self.state.update(descriptors=1024, open=38)
+        self.state.update(descriptors=1024, open=38, writes="")
 
     def __call__(self, host: str, argv: Sequence[str]) -> str:
         self.asked.append((host, " ".join(argv)))
@@ -70,6 +72,19 @@ def test_limits_are_numbers_for_the_host_and_read_back() -> None:
         actions.perform("update", {"memory": "8g"}, [node(1)])
 
 
+def test_a_slow_volume_is_the_disk_of_the_targets_own_data() -> None:
+    hosts = Hosts()
+    actions = Actions(None, hosts)
+    target = replace(node(1), data_dir="/srv/data/node1")
+    actions.perform("throttle_writes", {"iops": 20}, [target])
+    assert hosts.asked == [("n1", "py writes /srv/wk-node1 20 /srv/data/node1")]
+    assert actions.check("writing_slowly", {"iops": 20}, [target]) != []
+    hosts.state.update(writes="8:0 20")
+    assert actions.check("writing_slowly", {"iops": 20}, [target]) == []
+    with pytest.raises(UsageError, match="keeps no data"):
+        actions.perform("throttle_writes", {"iops": 20}, [node(1)])
+
+
 def test_a_restart_is_told_by_what_has_begun_since() -> None:
     hosts = Hosts()
     actions = Actions(None, hosts)
@@ -98,6 +113,15 @@ def test_a_partition_needs_addresses_that_differ() -> None:
     one_machine = [node(1, "127.0.0.1"), node(2, "127.0.0.1")]
     with pytest.raises(UsageError, match="a host for each node"):
         Actions(None, hosts).perform("part", {"port": 7000}, one_machine)
+
+
+def test_what_loads_this_machine_is_refused_when_the_stack_is_elsewhere() -> None:
+    hog = {"kind": "cpu", "count": 1, "seconds": 60}
+    with pytest.raises(UsageError, match="the stack is on others"):
+        Actions(None, Hosts(), {"n1"}).perform("hog", hog, [])
+    here = Actions(None, lambda _host, argv: commands.run(argv), {"localhost"})
+    here.perform("hog", hog, [])
+    here.perform("end_hogs", {}, [])
 
 
 def test_what_only_containers_have_is_refused_before_anything_is_done() -> None:

@@ -67,18 +67,18 @@ def test_descriptors_are_limited_and_given_back(place: Path) -> None:
 
 
 @pytest.mark.skipif(
-    os.geteuid() != 0 or not os.access(wk_limits.place("/"), os.W_OK),
+    os.geteuid() != 0 or not os.access(wk_limits.place("cpu", "/"), os.W_OK),
     reason="control groups can't be made here",
 )
 def test_cpu_is_limited_by_a_group_that_goes_again(place: Path) -> None:
-    before = wk_limits.own_path(pid_of(place))
+    before = wk_limits.own_path(pid_of(place), "cpu")
     ask("cpus", place, 0.5)
     ask("cpus", place, 0.25)
     assert json.loads(ask("state", place))["cpus"] == pytest.approx(0.25)
-    group = Path(wk_limits.place(wk_limits.own_path(pid_of(place))))
+    group = Path(wk_limits.place("cpu", wk_limits.own_path(pid_of(place), "cpu")))
     assert group.name == f"wktriage-{place.parent.name}-wk-node1"
     ask("cpus", place, 0)
     assert json.loads(ask("state", place))["cpus"] is None
-    assert wk_limits.own_path(pid_of(place)) == before
+    assert wk_limits.own_path(pid_of(place), "cpu") == before
     assert not group.exists()
     ask("cpus", place, 0)

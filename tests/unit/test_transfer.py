@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import random
 import subprocess
 import sys
@@ -40,7 +41,8 @@ class Link:
         return f"Welcome to this host\r\n{piece}\r\n"
 
     def fetch(self, target: Path, sha256: str = SHA256) -> int:
-        return transfer.fetch(self, len(DATA), sha256, target, pause=self.waited.append)
+        offer = transfer.Offer(len(DATA), sha256)
+        return transfer.fetch(self, offer, target, pause=self.waited.append)
 
 
 def test_a_link_that_breaks_for_a_moment_costs_one_piece(tmp_path: Path) -> None:
@@ -75,9 +77,25 @@ def test_what_is_not_what_the_host_said_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_host_cannot_hand_in_more_than_a_run_can_leave(tmp_path: Path) -> None:
-    with pytest.raises(InfraError, match="too many"):
-        transfer.fetch(Link(), 1 << 50, SHA256, tmp_path / "h.tar.gz")
+def test_an_offer_is_the_last_line_that_a_host_prints() -> None:
+    printed = json.dumps({"tar": "/x", "bytes": 7, "sha256": SHA256, "done": True})
+    assert transfer.offered(f"Welcome\r\n{printed}\r\n") == transfer.Offer(7, SHA256)
+    assert transfer.offered("Welcome\nnothing\n") is None
+
+
+@pytest.mark.parametrize(
+    ("offer", "says"),
+    [
+        ({"bytes": 1 << 50, "sha256": SHA256}, "too many"),
+        ({"bytes": -1, "sha256": SHA256}, "too many"),
+        ({"bytes": 7, "sha256": "../../" + SHA256}, "no offer"),
+        ({"bytes": "7", "sha256": SHA256}, "no offer"),
+        ([], "no offer"),
+    ],
+)
+def test_an_offer_that_no_run_can_make_is_refused(offer: object, says: str) -> None:
+    with pytest.raises(InfraError, match=says):
+        transfer.offered(json.dumps(offer))
 
 
 def test_the_host_prints_the_piece_that_was_asked_for(tmp_path: Path) -> None:

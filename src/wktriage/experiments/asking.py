@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from wktriage.experiments.effects import MinEffect
 from wktriage.experiments.registration import DEFAULT_ALPHA, DEFAULT_REPEATS, FOREIGN_LOAD
 from wktriage.request.code import CODE, COMMAND
 from wktriage.request.request import FOREIGN_PREFIXES, KNOWN
+from wktriage.request.workload import KEYS
 
 _OWN = ("expect", "falsified_if", "stop_if", "statement", "question")
 TEXTS = (*_OWN, COMMAND)
@@ -33,6 +34,7 @@ NAMES = (
     "cause",
     "attribution_only",
     "foreign_load",
+    "code_only",
     *_OWN,
 )
 FROM_CONTROL = ("scenario", "mode", "node_env", "connect_rate", "incident", "bundle_id", CODE)
@@ -63,6 +65,7 @@ class Asked:
     extend: str | None = None
     case: str | None = None
     attribution_only: bool = False
+    code_only: bool = False
     duration: int | None = None
     foreign_load: float = FOREIGN_LOAD
     stack: Mapping[str, Any] = field(default_factory=dict)
@@ -71,12 +74,8 @@ class Asked:
 
 def read(values: Mapping[str, Any], root: Path) -> Asked:
     """Return what was asked. Raises UsageError for a name or value that cannot be used."""
-    held = {name: value for name, value in values.items() if value is not None and value != ""}
-    for name in held:
-        if name in NAMES or name in KNOWN or name.startswith(FOREIGN_PREFIXES):
-            continue
-        raise UsageError(f"unknown extra var {name!r}{did_you_mean(name, [*NAMES, *KNOWN])}")
-    for name in (*FROM_CONTROL, "users", "rate", "concurrency", "warmup", "verify_recv"):
+    held = held_of(values, NAMES)
+    for name in (*FROM_CONTROL, *KEYS):
         if name in held:
             raise UsageError(
                 f"{name} is the control's: an experiment repeats it, but for -e variable=… "
@@ -97,12 +96,26 @@ def read(values: Mapping[str, Any], root: Path) -> Asked:
         alpha=_share(text, "alpha", DEFAULT_ALPHA),
         seed=_whole(text, "seed", 0, 2**62),
         attribution_only=_boolean(text, "attribution_only"),
+        code_only=_boolean(text, "code_only"),
         foreign_load=_share(text, "foreign_load", FOREIGN_LOAD),
         duration=_whole(text, "duration", 5, 86_000),
         stack={name: value for name, value in held.items() if name in KNOWN and name != "duration"},
         **own,
     )
     return _consistent(asked)
+
+
+def held_of(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Return the extra vars that hold something.
+
+    Raises UsageError for one that is neither of ``names`` nor of a run.
+    """
+    held = {name: value for name, value in values.items() if value is not None and value != ""}
+    for name in held:
+        if name in names or name in KNOWN or name.startswith(FOREIGN_PREFIXES):
+            continue
+        raise UsageError(f"unknown extra var {name!r}{did_you_mean(name, [*names, *KNOWN])}")
+    return held
 
 
 def _consistent(asked: Asked) -> Asked:

@@ -24,6 +24,7 @@ from wktriage.core import private_files
 from wktriage.core.errors import UsageError
 from wktriage.core.times import parse_time
 from wktriage.experiments import belief, design, registration
+from wktriage.experiments.bisection import Bisection
 from wktriage.experiments.design import RunRecord, Stop
 from wktriage.experiments.eligibility import Eligibility
 from wktriage.experiments.finding import Finding
@@ -74,6 +75,7 @@ class CaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     eligibility: Eligibility | None = None
     verification: Verification | None = None
     finding: Finding | None = None
+    bisection: Bisection | None = None
     schema_version: int = 1
 
 
@@ -97,10 +99,11 @@ def new_id(question: str, created_at: str) -> str:
 
 
 def free_id(cases: Path, question: str, created_at: str) -> str:
-    """Return :func:`new_id`, with a number where a case of that name is there already."""
-    first = new_id(question, created_at)
+    """Return an id that no case has yet, made as :func:`new_id` makes it."""
+    case_id = new_id(question, created_at)
     taken = {path.name for path in cases.glob("*")}
-    return next(n for n in (first, *(f"{first}-{i}" for i in range(2, 1000))) if n not in taken)
+    names = (case_id, *(f"{case_id}-{n}" for n in range(2, 1000)))
+    return next(name for name in names if name not in taken)
 
 
 class Case:
@@ -247,6 +250,11 @@ class Case:
         given = {"eligibility": eligibility, "verification": verification, "finding": finding}
         changes = {key: value for key, value in given.items() if value is not None}
         self._save(msgspec.structs.replace(self.document, **changes))
+
+    def bisected(self, state: Bisection, belief: Mapping[str, float] | None = None) -> None:
+        """Write how far a bisection is, and what is believed of each commit where that is given."""
+        changes = {} if belief is None else {"belief": dict(belief)}
+        self._save(msgspec.structs.replace(self.document, bisection=state, **changes))
 
     def keep(self, name: str, data: bytes) -> str:
         """Write a file of evidence; return its path in the case. Raises CaseError."""

@@ -199,7 +199,7 @@ def prepare(asked: Asked, bench: Bench) -> Prepared:
     values = grounds.run_values(bench, asked.stack, treated, duration, 0)
     refused = grounds.refuse(
         control, terms, bench, values, case.document if case is not None else None, runs_dir,
-        attribution_only=asked.attribution_only,
+        attribution_only=asked.attribution_only, code_only=asked.code_only,
     )  # fmt: skip
     if refused:
         raise RefusedError("\n".join(f"refused: {refusal}" for refusal in refused))
@@ -252,6 +252,18 @@ def resume(case_id: str, number: int, asked: Asked, bench: Bench) -> Conduct:
     return Conduct(case, number, bench, asked, _runs_dir(asked, bench))
 
 
+def place_of(case: Case, bundle_id: str, runs_dir: Path) -> Path:
+    """Return where a bundle of a case lies. Raises CaseError when it is not there any more."""
+    known = read_places(case)
+    for path in (runs_dir / bundle_id, Path(known.get(bundle_id, "/nowhere"))):
+        if path.is_dir():
+            return path
+    raise CaseError(
+        f"bundle {bundle_id} is not there any more: it lay in {known.get(bundle_id, runs_dir)}; "
+        "put it back"
+    )
+
+
 def read_places(case: Case) -> dict[str, str]:
     """Return where the bundles of a case lay, by id: a hint, since they may move."""
     path = case.directory / cases.EVIDENCE / PLACES
@@ -260,18 +272,6 @@ def read_places(case: Case) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return {str(k): str(v) for k, v in document.items()} if isinstance(document, dict) else {}
-
-
-def place_of(case: Case, bundle_id: str, runs_dir: Path) -> Path:
-    """Return where a bundle of a case lies. Raises CaseError when it is not there any more."""
-    known = read_places(case)
-    for path in (runs_dir / bundle_id, Path(known.get(bundle_id, "/nowhere"))):
-        if path.is_dir():
-            return path
-    raise CaseError(
-        f"bundle {bundle_id} is not there any more: it lay in "
-        f"{known.get(bundle_id, runs_dir)}; put it back"
-    )
 
 
 def keep_verdict(case: Case, verdict: Mapping[str, Any]) -> None:

@@ -129,13 +129,16 @@ def refuse(
     runs_dir: Path,
     *,
     attribution_only: bool,
+    code_only: bool = False,
 ) -> list[Refusal]:
     """Return every reason against an experiment, before anything of it exists.
 
     ``terms`` are those of :func:`wktriage.experiments.hypothesis.terms`, ``values`` the extra vars
-    of a treatment run.
+    of a treatment run. With ``code_only`` the question is which of two versions of the code it is,
+    not what causes a failure: then nothing has to be tried before code.
     """
     variable: Variable = terms["variable"]
+    settled = code_only and variable.kind == "code"
     inputs = fingerprint_of(control.bundle)["inputs"]
     request = refusals.Request(
         knob=variable.knob,
@@ -149,8 +152,8 @@ def refuse(
         shipped=variables.shipped(variable),
         attribution_only=attribution_only,
         stop_if=terms.get("stop_if"),
-        explanations=explanations(control.verdict, case),
-        isolates=_isolates(control.bundle),
+        explanations=() if settled else explanations(control.verdict, case),
+        isolates=() if settled else _isolates(control.bundle),
         isolated=_isolated(runs_dir, inputs),
     )
     known = refusals.refusals(control, request)

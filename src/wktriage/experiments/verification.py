@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from wktriage.bundle.bundle import Bundle
+from wktriage.core.errors import UsageError
 from wktriage.experiments import eligibility
 from wktriage.experiments.effects import Outcome
 from wktriage.experiments.outcomes import ExperimentOutcome
 from wktriage.experiments.registration import BundleRef
 from wktriage.experiments.regression import TestRun
+
+PROGRESS = "evidence/verification-progress.json"
+
+
+class Progress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What has been done: both commits, the base's run of the target, the fix's by scenario."""
+
+    base: str
+    fix: str
+    control: str | None = None
+    runs: dict[str, str] = {}
 
 
 class ScenarioRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,10 +38,10 @@ class ScenarioRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def of(
-        cls, scenario: str, bundle: BundleRef, verdict: Mapping[str, Any], revision: str | None
+        cls, scenario: str, bundle: Bundle, verdict: Mapping[str, Any], revision: str | None
     ) -> ScenarioRun:
         """Return the run of a verdict on a bundle; ``revision`` is its fingerprint's."""
-        return cls(scenario, bundle, str(verdict.get("category")), revision)
+        return cls(scenario, BundleRef.of(bundle), str(verdict.get("category")), revision)
 
 
 class Verification(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,7 +73,7 @@ def verify(
     problem = eligibility.fixed(before, after, because)
     problem = problem or next(iter(semantics), None)
     problem = problem or _unhealthy(target, runs, after.commit)
-    problem = problem or _no_better(target, improvement)
+    problem = problem or no_better(target, improvement)
     return Verification(
         after.ref,
         after.commit,
@@ -84,10 +98,27 @@ def _unhealthy(target: str, runs: Sequence[ScenarioRun], commit: str) -> str | N
     return None
 
 
-def _no_better(target: str, improvement: ExperimentOutcome | None) -> str | None:
+def no_better(target: str, improvement: ExperimentOutcome | None) -> str | None:
+    """Return why the target did not get better; None when it did, beyond noise."""
     if improvement is None:
         return f"{target} has not been compared before and after the fix."
     if improvement.outcome is not Outcome.SUPPORTED:
         return f"{target} did not improve beyond noise: {improvement.why}"
     new = [error.what for error in improvement.errors if error.appeared]
     return f"{target} has errors that it had not before the fix: {new[0]}." if new else None
+
+
+def read_progress(path: Path) -> Progress | None:
+    """Return what a case keeps of a verification, None without. Raises UsageError if damaged."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Progress)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as exc:
+        raise UsageError(f"{path}: cannot be read: {exc}") from exc
+
+
+def encoded(progress: Progress) -> bytes:
+    """Return what a case keeps of a verification."""
+    data: bytes = msgspec.json.format(msgspec.json.encode(progress, order="sorted"), indent=2)
+    return data + b"\n"

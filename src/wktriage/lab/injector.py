@@ -80,7 +80,7 @@ class Injector(threading.Thread):
             topology = self._await_topology()
             targets = self._targets(topology)
             self.record.targets = [t.name for t in targets]
-            actions = Actions(topology.data_root, self._ask)
+            actions = Actions(topology.data_root, self._ask, _hosts(topology))
             if self.fault.at == "start":
                 self._await_running(actions, targets)
             elif self.fault.at == "window":
@@ -174,6 +174,11 @@ class Injector(threading.Thread):
                 return
             self._ended.wait(POLL_SECONDS)
         raise InfraError("the load never ran: nothing was injected")
+
+
+def _hosts(topology: topologies.Topology) -> set[str]:
+    processes = [part for part in (*topology.nodes, topology.sim) if part.handle.kind == "process"]
+    return {part.host for part in processes}
 
 
 def _status(url: str) -> dict[str, Any]:

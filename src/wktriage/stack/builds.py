@@ -38,11 +38,12 @@ _TOLD_BYTES = 300
 
 
 class BuildError(UsageError):
-    """A ref that could not be built. ``output`` is the end of what its command printed."""
+    """A ref that could not be built: its commit, and the end of what its command printed."""
 
-    def __init__(self, text: str, output: bytes) -> None:
-        """Take the text for a person and the output."""
+    def __init__(self, text: str, commit: str, output: bytes) -> None:
+        """Take the text for a person, the commit and the output."""
         super().__init__(text)
+        self.commit = commit
         self.output = output
 
 
@@ -90,6 +91,7 @@ def build(code: Code, driver: Driver, seconds: float = SECONDS) -> Build:
             private_files.write(kept, output)
             raise BuildError(
                 f"{code.name} is not built: {COMMAND} {problem}{says} (all of it: {kept})",
+                code.commit,
                 output,
             )
         shutil.rmtree(final, ignore_errors=True)

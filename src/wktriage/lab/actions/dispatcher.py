@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from wktriage.core.errors import InfraError, UsageError
@@ -30,20 +30,30 @@ TOOLS: Mapping[str, Sequence[str]] = {
 """What the actions that only root may do call on this machine."""
 
 
+HERE = ("hog", "fill", "stick")
+"""Actions on the machine itself, not on a target."""
+
+UNDONE_HERE = ("end_hogs", "unfill", "unstick", "end_cycle")
+
+SEEN_HERE = ("hogged", "full", "stuck")
+WHERE = ("sh", "-c", "cat /proc/sys/kernel/random/boot_id; readlink /proc/self/ns/mnt")
+"""Prints what tells a machine, and what files a process sees on it."""
+
+
 class Actions:
     """Performs steps on targets and remembers what must be undone.
 
-    ``ask`` runs commands on the hosts of processes, which may be other machines.
+    ``ask`` runs commands on the ``hosts`` of processes, which may be other machines.
     """
 
-    def __init__(self, data_root: str | None, ask: Ask | None = None) -> None:
+    def __init__(
+        self, data_root: str | None, ask: Ask | None = None, hosts: Collection[str] = ()
+    ) -> None:
         cycles = Cycles()
+        self._ask: Ask = ask or (lambda _host, argv: commands.run(argv))
+        self._hosts = hosts
         self._container = ContainerActions(cycles)
-        self._process = ProcessActions(cycles, ask or (lambda _host, argv: commands.run(argv)))
-        ends = {"end_cycle": on_host(cycles.end)}
-        cycling = {"cycling": check_each(cycles.problem)}
-        self._on_processes = {**ends, **self._process.actions}
-        self._of_processes = {**cycling, **self._process.checks}
+        self._process = ProcessActions(cycles, self._ask)
         kinds = (
             self._container,
             NetworkActions(cycles),
@@ -52,11 +62,15 @@ class Actions:
             DiskActions(data_root),
             LoadActions(data_root),
         )
-        self.actions: dict[str, Action] = {**ends}
-        self.checks: dict[str, Check] = {**cycling}
+        self.actions: dict[str, Action] = {"end_cycle": on_host(cycles.end)}
+        self.checks: dict[str, Check] = {"cycling": check_each(cycles.problem)}
         for kind in kinds:
             self.actions |= kind.actions
             self.checks |= kind.checks
+        here = {name: self.actions[name] for name in (*HERE, *UNDONE_HERE)}
+        self._on_processes = {**here, **self._process.actions}
+        seen = {name: self.checks[name] for name in (*SEEN_HERE, "cycling")}
+        self._of_processes = {**seen, **self._process.checks}
 
     def remember(self, targets: Sequence[Target]) -> None:
         """Note since when the targets run: checks compare with it later."""
@@ -75,11 +89,18 @@ class Actions:
         """
         table = self._on_processes if _processes(targets) else self.actions
         if do not in table:
-            raise UsageError(f"{do} can't be done to {'processes' if targets else 'this stack'}")
+            raise UsageError(f"{do} can't be done to processes")
+        if do in HERE and self._elsewhere():
+            raise UsageError(f"{do} acts on this machine, and the stack is on others")
         try:
             table[do](targets, **arguments)
         except OSError as exc:
             raise InfraError(f"{do}: {exc}") from exc
+
+    def _elsewhere(self) -> bool:
+        """Tell whether any host is another machine, or sees other files than this one."""
+        own = _identity(commands.run(WHERE)) if self._hosts else ""
+        return any(_identity(self._ask(host, WHERE)) != own for host in self._hosts)
 
     def check(self, do: str, arguments: Mapping[str, Any], targets: Sequence[Target]) -> list[str]:
         """Return what did not take hold ([] = all of it did)."""
@@ -90,6 +111,10 @@ class Actions:
             return table[do](targets, **arguments)
         except OSError as exc:
             return [f"{do} cannot be checked: {exc}"]
+
+
+def _identity(output: str) -> str:
+    return " ".join(output.split())
 
 
 def _processes(targets: Sequence[Target]) -> bool:

@@ -42,6 +42,7 @@ class ProcessActions:
             "part": self._part,
             "limit_descriptors": for_each(self._limit_descriptors),
             "unlimit_descriptors": for_each(self._unlimit_descriptors),
+            "throttle_writes": for_each(self._throttle_writes),
         }
         self.checks: CheckTable = {
             "state": check_each(self._has_state),
@@ -49,6 +50,7 @@ class ProcessActions:
             "limited": check_each(self._limited),
             "firewalled": check_each(self._firewalled),
             "descriptors_exhausted": check_each(self._exhausted),
+            "writing_slowly": check_each(self._writing_slowly),
         }
 
     def remember(self, targets: Sequence[Target]) -> None:
@@ -57,7 +59,7 @@ class ProcessActions:
             self._started[target.name] = str(self.known(target)["started"])
 
     def known(self, target: Target) -> dict[str, Any]:
-        """Return what the target's host says of it: state, started, cpus, descriptors, open."""
+        """Return what the target's host says of it: state, started, limits, open files."""
         document = parse_object(self._ask(target.host, target.verbs["state"]))
         if document is None:
             raise InfraError(f"{target.host} says nothing of {target.name}")
@@ -97,6 +99,12 @@ class ProcessActions:
 
     def _unlimit_descriptors(self, target: Target) -> None:
         self._ask(target.host, [*target.verbs["descriptors"], "0"])
+
+    def _throttle_writes(self, target: Target, iops: int) -> None:
+        """Allow the process ``iops`` writes a second to the disk of its data (0: no limit)."""
+        if not isinstance(target, Node) or target.data_dir is None:
+            raise UsageError(f"{target.name} keeps no data, so no disk of it can be slowed down")
+        self._ask(target.host, [*target.verbs["writes"], str(iops), target.data_dir])
 
     def _firewall(self, target: Target, rule: Sequence[Any], chain: str = "INPUT") -> None:
         """Add one rule, in a chain of the lab for this target, on the target's host."""
@@ -156,6 +164,11 @@ class ProcessActions:
         cores = self.known(target)["cpus"]
         held = cores is not None and abs(cores - cpus) < 0.011
         return None if held else f"{target.name} has {cores or 'all'} CPUs"
+
+    def _writing_slowly(self, target: Target, iops: int) -> str | None:
+        words = str(self.known(target)["writes"]).replace("=", " ").split()
+        held = str(iops) in words
+        return None if held else f"{target.name} is not limited to {iops} writes a second"
 
     def _exhausted(self, target: Target) -> str | None:
         known = self.known(target)
