@@ -14,6 +14,7 @@ from tests.unit.experiment_bundles import INPUTS, bundle, changed
 
 from wktriage.bundle import fingerprint
 from wktriage.bundle.bundle import Bundle
+from wktriage.cli.experiment_steps import Step
 from wktriage.core.errors import UsageError
 from wktriage.core.model import Signal, SignalSet
 from wktriage.core.paths import PROJECT
@@ -367,6 +368,16 @@ def test_the_rule_for_foreign_load_is_registered_as_asked(lab: Lab) -> None:
     made = lab.open(foreign_load="0.6").registration
     assert made.disturbed_if[0] == "foreign_cpu_of_host > 0.70"
     assert registrations.FOREIGN_LOAD == 0.25
+
+
+def test_no_run_is_begun_that_would_end_too_late(lab: Lab) -> None:
+    under_way = lab.open()
+    step = Step(lab.ask(), lab.bench)
+    where = {"case": under_way.case.document.id, "number": 1}
+    assert step.take("next", {**where, "ends_by": 1.0})["run"] == {}
+    # It is not judged before its last run, and goes on when there is time again.
+    assert step.take("judged", where)["outcome"] == ""
+    assert step.take("next", {**where, "ends_by": 0.0})["run"]["scenario"] == "custom"
 
 
 def test_a_report_links_to_its_case_only_where_the_bundle_is_ours(lab: Lab) -> None:
