@@ -48,6 +48,7 @@ OTHER = (
     "node_env",
     "connect_rate",
     "data_root",
+    "data_snapshot",
     "runs_dir",
     "fail_on",
     "profile",
@@ -107,6 +108,9 @@ class Request(Declared, frozen=True):
 
     profile: str = "after"
     """When profiles are taken: after the window, at the onset of trouble inside it, or none."""
+
+    data_snapshot: str | None = None
+    """The named snapshot that takes the place of the data before the run; None leaves the data."""
 
     code: Code | None = None
     """The git ref that is built and run; None: what the checkout or the binaries are."""
@@ -259,7 +263,11 @@ class Asked:
                 "mode=clean empties data directories, and the inventory does not declare these "
                 "as benchmark hosts: set wk_benchmark_host: true there if they are"
             )
+        snapshot = self.values.get("data_snapshot")
+        if snapshot is not None and mode != "accumulated":
+            raise UsageError("data_snapshot is for mode=accumulated: a clean run has no data")
         return Request(
+            data_snapshot=None if snapshot is None else str(snapshot),
             scenario=scenario.name,
             duration=self.integer("duration", scenario.duration, MIN_DURATION, MAX_DURATION),
             mode=mode,

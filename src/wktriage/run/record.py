@@ -167,6 +167,10 @@ def mark(
     return wall
 
 
+BETWEEN_SECONDS = 20
+"""What passes between two runs: preflight, judging, the report."""
+
+
 def seconds_of(runs_dir: Path, bundle_id: str) -> float | None:
     """Return what a run took, in seconds; None when it is not known."""
     timings = read_object(RunPaths(runs_dir, bundle_id).timings_file) or {}
