@@ -22,7 +22,7 @@ from wktriage.bundle.bundle import Bundle
 from wktriage.core.model import SignalSet
 from wktriage.evaluation import calibration, score
 from wktriage.judging import causes, signals
-from wktriage.judging.decision import decide
+from wktriage.judging.decision import Decision, decide
 from wktriage.request import scenarios
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,12 +41,18 @@ def loaded(directories: Sequence[Path]) -> list[Run]:
 
 
 def wrong(runs: Sequence[Run], left_out: tuple[str, ...] = ()) -> set[str]:
-    """Return the names of the runs whose category or nodes are not those of the label."""
+    """Return the runs whose category, nodes or component are not those of the label."""
     return {
         case.name
         for case, signal_set in runs
-        if not calibration.right(case, decide(signal_set, SUCCESS, left_out))
+        if not _grounded(case, decide(signal_set, SUCCESS, left_out))
     }
+
+
+def _grounded(case: score.Case, decision: Decision) -> bool:
+    component = decision.winner.rule.component if decision.winner is not None else "none"
+    named = not case.components or component in case.components
+    return named and calibration.right(case, decision)
 
 
 def thresholds(tree: Any) -> Iterator[dict[str, Any]]:
