@@ -264,18 +264,6 @@ def read_places(case: Case) -> dict[str, str]:
     return {str(k): str(v) for k, v in document.items()} if isinstance(document, dict) else {}
 
 
-def place_of(case: Case, bundle_id: str, runs_dir: Path) -> Path:
-    """Return where a bundle of a case lies. Raises CaseError when it is not there any more."""
-    known = read_places(case)
-    for path in (runs_dir / bundle_id, Path(known.get(bundle_id, "/nowhere"))):
-        if path.is_dir():
-            return path
-    raise CaseError(
-        f"bundle {bundle_id} is not there any more: it lay in "
-        f"{known.get(bundle_id, runs_dir)}; put it back"
-    )
-
-
 def keep_verdict(case: Case, verdict: Mapping[str, Any]) -> None:
     """Keep the verdict that a case starts from."""
     case.keep(
