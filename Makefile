@@ -12,7 +12,8 @@ JOBS ?= 2
 # The code that is shipped to hosts.
 HOST_CODE = plugins/modules plugins/module_utils src/wkcollect src/wkreplay
 
-# The locks name every package. What a run imports is compiled on all cores, the rest when it is used.
+# The locks name every package. What a triage imports is compiled on all cores, the rest when it is
+# used (numpy and scipy judge experiments, and compiling them takes longer than all the others).
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --extra build
@@ -80,7 +81,7 @@ $(BIN)/python:
 $(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
 	$(PIP_INSTALL) --require-hashes -r requirements.lock
 	$(PIP_INSTALL) --no-build-isolation -e .
-	$(BIN)/python -m compileall -q -j 0 -x '/tests/' $(VENV)/lib
+	$(BIN)/python -m compileall -q -j 0 -x '/(tests|numpy|scipy)/' $(VENV)/lib
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.run

@@ -1,9 +1,9 @@
 """Measures what a run on many hosts costs the controller, and how well the hosts keep time.
 
-    python -m bench.hosts --hosts 3 50 [--seconds 20]
+    python -m bench.hosts --hosts 3 50 [--seconds 20] [--runs 2]
 
 Each host is an SSH server in namespaces of its own (tests/sshhosts.py, needs root) with a stand-in
-for its node. Every run is done twice: the second finds the binaries there. Prints one JSON object
+for its node. The first run copies the binaries there, the others find them. Prints one JSON object
 a run. All hosts share this machine's cores: what is lost to them is the machine's, not a host's.
 """
 
@@ -185,6 +185,7 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, nargs="+", default=[3, 50], help="hosts with a node")
     parser.add_argument("--seconds", type=int, default=20, help="length of the window")
     parser.add_argument("--forks", type=int, default=20, help="hosts that Ansible asks at once")
+    parser.add_argument("--runs", type=int, default=2, help="how often; the first copies binaries")
     args = parser.parse_args()
     if why := sshhosts.missing():
         raise SystemExit(why)
@@ -193,7 +194,7 @@ def main() -> None:
             base = Path(folder)
             try:
                 prepare(base, nodes)
-                for _ in range(2):
+                for _ in range(args.runs):
                     print(json.dumps(once(base, nodes, args.seconds, args.forks)), flush=True)
             except SystemExit:
                 print((base / "run.log").read_text()[-4000:], file=sys.stderr)

@@ -35,24 +35,24 @@ GENEROUS = {
 
 def classes(wkbench: Path, bundle: Path) -> list[str]:
     """Return the classifier's class of every node that has both scrapes."""
-    found = []
+    named = []
     for after in sorted((bundle / "metrics").glob("node*.prom")):
         before = after.with_name(f"{after.stem}-before.prom")
         if after.stem.endswith("-before") or not before.exists():
             continue
         argv = [str(wkbench), "metrics", "classify", "--before", str(before), "--after", str(after)]
-        said = subprocess.run(argv, capture_output=True, text=True, check=False).stderr
-        found += [
+        output = subprocess.run(argv, capture_output=True, text=True, check=False).stderr
+        named += [
             x.partition(":")[2].strip()
-            for x in said.splitlines()
+            for x in output.splitlines()
             if x.startswith("classification:")
         ][:1]
-    return found
+    return named
 
 
-def classified(found: Sequence[str], label: str) -> str:
+def classified(named: Sequence[str], label: str) -> str:
     """Return the label when one of the classes allows it, else the classes themselves."""
-    loud = [c for c in found if c != QUIET] or list(found)
+    loud = [c for c in named if c != QUIET] or list(named)
     if any(label in GENEROUS.get(c, set()) for c in loud):
         return label
     return "/".join(sorted(set(loud))) or "nothing"
@@ -85,8 +85,8 @@ def main() -> None:
     for directory in asked.directories or own:
         for case in score.cases(directory):
             with score.opened(case) as path:
-                found = classes(asked.wkbench, path)
-                beside["wkbench"][case.name] = classified(found, case.label)
+                named = classes(asked.wkbench, path)
+                beside["wkbench"][case.name] = classified(named, case.label)
                 beside["script"][case.name] = script(path)
     print(json.dumps(beside, indent=2, sort_keys=True))
 

@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def main(names: list[str]) -> int:
     """Replay the named incidents (all own ones by default); return how many differ."""
-    found = library.list_incidents(ROOT / "incidents")
-    chosen = [i for i in found if (i.bundle in names if names else not i.shared)]
+    incidents = library.list_incidents(ROOT / "incidents")
+    chosen = [i for i in incidents if (i.bundle in names if names else not i.shared)]
     different = 0
     for incident in chosen:
         with tempfile.TemporaryDirectory() as directory:
@@ -39,10 +39,10 @@ def main(names: list[str]) -> int:
             keys = ("category", "nodes")
             same = all(recorded[k] == replayed.get(k) for k in keys)
             different += not same
-            said = {k: (recorded[k], replayed.get(k)) for k in (*keys, "confidence")}
+            both = {k: (recorded[k], replayed.get(k)) for k in (*keys, "confidence")}
             if bundle is None:
                 print(done.stdout[-2000:], done.stderr[-2000:], file=sys.stderr)
-            print("same" if same else "DIFFERENT", incident.bundle, json.dumps(said), flush=True)
+            print("same" if same else "DIFFERENT", incident.bundle, json.dumps(both), flush=True)
     return different
 
 

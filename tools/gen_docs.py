@@ -19,7 +19,7 @@ import yaml
 from wktriage.core import topology
 from wktriage.core.declarations import schema
 from wktriage.incidents import labels, library
-from wktriage.judging import confidence, rules
+from wktriage.judging import causes, rules
 from wktriage.lab import faults
 from wktriage.request import knobs, scenarios, workload
 
@@ -161,32 +161,66 @@ def categories() -> list[str]:
 
 
 def category_page() -> str:
-    """Return the page of categories and their rules."""
+    """Return the page of categories: their gates, and the causes that may be behind each."""
     text = f"# Categories and rules\n\n{NOTE}\n"
     text += "Decided in this order; the first that holds wins, the others that hold are listed.\n"
     for name in categories():
-        doc = load(ROOT / "rules" / f"{name}.yml")
         text += f"\n## `{name}`\n\n"
-        if (ROOT / "rules" / f"{name}.md").is_file():
-            text += f"[What it means and what it is confused with](../../rules/{name}.md).\n\n"
-        rows = (
-            [
-                f"`{r['id']}`",
-                r.get("title", ""),
-                r["role"],
-                r.get("component", ""),
-                r["message"],
-                fixture_link(r["id"]),
-            ]
-            for r in doc["rules"]
-        )
-        text += table(("rule", "means", "role", "component", "message", "fixture"), rows)
+        text += f"[What it means and what it is confused with](../../rules/{name}.md).\n\n"
+        if name in rules.GATES:
+            rows = (
+                [
+                    f"`{r['id']}`",
+                    r["title"],
+                    r["component"],
+                    r["message"],
+                    fixture_link("rules", r["id"]),
+                ]
+                for r in load(ROOT / "rules" / f"{name}.yml")["rules"]
+            )
+            text += table(("gate", "means", "component", "message", "fixture"), rows)
+        else:
+            rows = (
+                [f"[`{element}`](causes.md#{element})", file.title, file.component]
+                for element, file in causes.files().items()
+                if name in file.category.values()
+            )
+            text += table(("cause", "means", "component"), rows)
     return text
 
 
-def fixture_link(rule: str) -> str:
+def cause_page() -> str:
+    """Return the page of causes: how each shows, what it holds up, and what to try."""
+    text = f"# Causes\n\n{NOTE}\n"
+    text += "What may be at fault. Which of several it is: `src/wktriage/judging/causes.py`.\n"
+    for element, file in causes.files().items():
+        text += f"\n## {element}\n\n{file.title[:1].upper()}{file.title[1:]}. "
+        text += f"Component: {file.component}. "
+        text += f"[Fixture](../../tests/fixtures/causes/{element}.yml).\n\n"
+        for sign in file.signs:
+            at = "of a node" if sign.where == "node" else "of the run"
+            text += f"- Abnormal against its {sign.against}, {at}: `{json.dumps(sign.when)}`\n"
+        if file.needs is not None:
+            text += f"- Only where `{json.dumps(file.needs)}`\n"
+        for kind, category in file.category.items():
+            text += f"- With the symptom *{kind.replace('_', ' ')}* it is `{category}`.\n"
+        if file.everywhere is not None:
+            text += f"- On every node at once it is `{file.everywhere.capacity}`.\n"
+        if file.holds_up.stages:
+            text += f"- Holds up the stages {', '.join(file.holds_up.stages)}.\n"
+        if file.holds_up.elements:
+            links = (f"[{e}](#{e})" for e in file.holds_up.elements)
+            text += f"- Explains {', '.join(links)}.\n"
+        if file.hypotheses:
+            text += f"- Hypotheses: {', '.join(file.hypotheses)}.\n"
+        if file.regression_test:
+            text += f"- Regression test: {file.regression_test}.\n"
+    return text
+
+
+def fixture_link(folder: str, rule: str) -> str:
     """Return a link to a rule's fixture: where it fires, where not, where evidence is missing."""
-    path = Path("tests") / "fixtures" / "rules" / f"{rule}.yml"
+    path = Path("tests") / "fixtures" / folder / f"{rule}.yml"
     return f"[fires, not, unknown](../../{path})" if (ROOT / path).is_file() else "-"
 
 
@@ -236,14 +270,14 @@ def incident_page() -> str:
         "given incidents, have none. *When* counts from the first status sample. *Also right* are "
         "other categories that describe the same run. `make triage INCIDENT=<id>` plays one.\n"
     )
-    found = library.list_incidents(ROOT / "incidents")
+    incidents = library.list_incidents(ROOT / "incidents")
     for heading, shared in (("Recorded by this harness", False), ("Given", True)):
-        rows = [incident_row(one) for one in found if one.shared is shared]
+        rows = [incident_row(one) for one in incidents if one.shared is shared]
         head = ["id", "title", "what was done", "checked", "when", "scenario"]
         head += ["label", "also right", "nodes", "baseline"]
         text += f"\n## {heading}\n\n{table(head, rows)}"
     text += "\n## Pictures\n"
-    for one in found:
+    for one in incidents:
         picture = Path("docs") / "screenshots" / f"{one.bundle}.png"
         if (ROOT / picture).is_file():
             text += f"\n### {one.title}\n\n`{one.bundle}`, labelled `{one.label}`:\n\n"
@@ -289,7 +323,7 @@ def schema_files() -> dict[Path, str]:
         "scenario": (scenarios.Scenario, "scenarios/<name>.yml"),
         "rule": (rules.RuleFile, "rules/<category>.yml"),
         "facts": (rules.FactFile, "rules/facts.yml"),
-        "support": (confidence.SupportFile, "rules/support.yml"),
+        "cause": (causes.CauseFile, "causes/<element>.yml"),
         "knob": (
             knobs.WorkloadKnobs | knobs.NodeKnobs | knobs.CodeKnobs,
             "knobs/workload.yml, knobs/node.yml and knobs/code.yml",
@@ -309,19 +343,20 @@ def schema_files() -> dict[Path, str]:
 
 def pages() -> dict[Path, str]:
     """Return every generated page, by its path under the project."""
-    found = schema_files()
+    written = schema_files()
     for role in sorted(ROOT.glob("roles/*/meta/argument_specs.yml")):
-        found[role.parents[1].relative_to(ROOT) / "README.md"] = role_page(role.parents[1])
+        written[role.parents[1].relative_to(ROOT) / "README.md"] = role_page(role.parents[1])
     reference = Path("docs") / "reference"
-    found[reference / "scenarios.md"] = scenario_page()
-    found[reference / "signals.md"] = signal_page()
-    found[reference / "plugins.md"] = plugin_page()
-    found[reference / "command.md"] = command_page()
-    found[reference / "categories.md"] = category_page()
-    found[reference / "knobs.md"] = knob_page()
-    found[reference / "faults.md"] = fault_page()
-    found[Path("docs") / "incidents.md"] = incident_page()
-    return found
+    written[reference / "scenarios.md"] = scenario_page()
+    written[reference / "signals.md"] = signal_page()
+    written[reference / "plugins.md"] = plugin_page()
+    written[reference / "command.md"] = command_page()
+    written[reference / "categories.md"] = category_page()
+    written[reference / "causes.md"] = cause_page()
+    written[reference / "knobs.md"] = knob_page()
+    written[reference / "faults.md"] = fault_page()
+    written[Path("docs") / "incidents.md"] = incident_page()
+    return written
 
 
 def stale() -> list[Path]:

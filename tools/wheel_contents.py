@@ -52,5 +52,5 @@ class WheelContents(BuildHookInterface):  # type: ignore[type-arg]
 def _with_baselines(labels: Path, names: list[str]) -> list[dict[str, Any]]:
     """Return the label rows of the named incidents and of their baselines, as they are ordered."""
     rows = [json.loads(line) for line in labels.read_text(encoding="utf-8").splitlines() if line]
-    wanted = {*names, *(row["baseline"] for row in rows if row["bundle"] in names)}
-    return [row for row in rows if row["bundle"] in wanted]
+    kept = {*names, *(row["baseline"] for row in rows if row["bundle"] in names)}
+    return [row for row in rows if row["bundle"] in kept]

@@ -9,9 +9,7 @@ from typing import Any
 
 from wktriage.bundle import assembly, layout
 from wktriage.cli.action_base import TriageAction
-from wktriage.run import recovery
-
-SUFFIX = ".tar.gz"
+from wktriage.run import interrupted, recovery
 
 
 class ActionModule(TriageAction):
@@ -22,11 +20,10 @@ class ActionModule(TriageAction):
         run_file, topology_file = Path(arguments["run_file"]), Path(arguments["topology_file"])
         secrets = arguments["secrets_file"]
         folder = Path(arguments["tars_dir"])
-        packed = folder.glob(f"*{SUFFIX}")
         references = {str(k): Path(v) for k, v in arguments["references"].items()}
         document = assembly.assemble(
             bundle,
-            {path.name.removesuffix(SUFFIX): path for path in packed},
+            interrupted.handed_in(folder),
             run_file,
             topology_file,
             references=references | recovery.refer_twin(bundle.parent, run_file, topology_file),

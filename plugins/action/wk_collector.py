@@ -1,32 +1,31 @@
 # Copyright (c) the WuKongIM triage harness authors
 # SPDX-License-Identifier: Apache-2.0
-"""Starts the collector on a host, and has it packed there when it is done."""
+"""Starts the collector on a host, and fetches what it has when it is done."""
 
 from __future__ import annotations
 
 import json
 import shlex
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
 
 from wktriage.bundle.clocks import Reading, correction
+from wktriage.bundle.host_evidence import PROBLEM
 from wktriage.cli.action_base import TriageAction
 from wktriage.core import topology, zipapps
-from wktriage.core.json_files import parse_object
-from wktriage.run import clocks, collector_spec
+from wktriage.core.errors import TriageError
+from wktriage.run import clocks, collector_spec, transfer
 
-STOP_SECONDS = 90.0
 MAKE = """\
 umask 077; first={out}
 while [ ! -e "$(dirname "$first")" ]; do first=$(dirname "$first"); done
 mkdir -p {out} && printf %s "$first" > {out}/made"""
 REMOVE = """\
 [ -f {out}/made ] || exit 0
-first=$(cat {out}/made); rm -rf {out} && echo removed; above=$(dirname {out})
+first=$(cat {out}/made); rm -rf {out}; above=$(dirname {out})
 while [ "${{#above}}" -ge "${{#first}}" ] && rmdir "$above" 2>/dev/null; do
 above=$(dirname "$above"); done; true"""
 """Shell on the host. What was not there before goes again, as far as it is empty."""
@@ -47,12 +46,17 @@ class ActionModule(TriageAction):
         host = task_vars["inventory_hostname"]
         out = collector_spec.out_dir(arguments["host_dir"], host)
         if self._task.check_mode:
-            return {**NOTHING, "changed": True, "tar": ""}
-        if arguments["state"] == "started":
-            return self._start(host, out, arguments)
-        if arguments["state"] == "removed":
-            return self._remove(out)
-        return self._pack(out, arguments)
+            return {**NOTHING, "changed": True, "archive": "", "bytes": 0}
+        problem = Path(arguments["clock_file"]).with_name(f"{host}{PROBLEM}")
+        try:
+            if arguments["state"] == "started":
+                return self._start(host, out, arguments)
+            return self._collect(out, arguments)
+        except (AnsibleError, TriageError) as exc:
+            problem.parent.mkdir(parents=True, exist_ok=True)
+            if not problem.exists():
+                problem.write_text(str(exc))
+            raise
 
     def _start(self, host: str, out: str, arguments: dict[str, Any]) -> dict[str, Any]:
         settings = dict(arguments["spec"])
@@ -81,38 +85,37 @@ class ActionModule(TriageAction):
             "deadline_seconds": collector_spec.deadline_seconds(document),
         }
 
-    def _remove(self, out: str) -> dict[str, Any]:
-        # The controller's own files of a run lie where the collector works there.
-        if self._connection.transport == "local":
-            return {"changed": False, "tar": ""}
-        removed = self._shell(REMOVE.format(out=shlex.quote(out)))
-        return {"changed": "removed" in removed, "tar": ""}
-
-    def _pack(self, out: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        quoted = shlex.quote(out)
-        if self._low_level_execute_command(f"test -e {quoted}/state.json")["rc"] != 0:
-            return {"changed": False, "tar": ""}
-        python = arguments["python"]
-        deadline = time.monotonic() + STOP_SECONDS
-        while time.monotonic() < deadline:
-            state = parse_object(self._collector(python, out, "poll", out)) or {}
-            if state.get("done") or not state.get("alive"):
-                break
-            self._collector(python, out, "stop", out, "--reason", arguments["reason"])
-            time.sleep(0.5)
+    def _collect(self, out: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        python, quoted = arguments["python"], shlex.quote(out)
+        archive, packed = Path(arguments["archive"]), f"{out}/evidence.tar.gz"
+        pack = collector_spec.command(
+            python, out, "pack", out, packed, "--stop", arguments["reason"]
+        )
+        offer = transfer.offered(
+            self._shell(
+                f"if [ -e {quoted}/state.json ]; then {shlex.join(pack)}; "
+                f"else echo {transfer.NOTHING}; fi"
+            )
+        )
+        if offer is None:
+            return {"changed": False, "archive": "", "bytes": 0}
         self._read_clock("after", arguments)
-        target = f"{out}/evidence.tar.gz"
-        self._collector(python, out, "pack", out, target)
-        return {"changed": True, "tar": target}
+
+        def ask(offset: int, length: int) -> str:
+            send = [python, "-c", transfer.SEND, packed, str(offset), str(length)]
+            return self._shell(shlex.join(send))
+
+        transfer.fetch(ask, offer, archive, broken=AnsibleError)
+        # The controller's own files of a run lie where the collector works there.
+        if not arguments["keep"] and self._connection.transport != "local":
+            self._shell(REMOVE.format(out=quoted))
+        return {"changed": True, "archive": str(archive), "bytes": offer.size}
 
     def _read_clock(self, moment: str, arguments: dict[str, Any]) -> Reading:
         command = shlex.join([arguments["python"], *clocks.COMMAND])
         reading = clocks.measure(lambda: clocks.told(self._shell(command)))
         clocks.note(Path(arguments["clock_file"]), moment, reading)
         return reading
-
-    def _collector(self, python: str, out: str, *command: str) -> str:
-        return self._shell(shlex.join(collector_spec.command(python, out, *command)))
 
     def _shell(self, command: str, data: bytes | None = None) -> str:
         done = self._low_level_execute_command(command, in_data=data)

@@ -20,6 +20,8 @@ class ActionModule(TriageAction):
         stack = topology.load(Path(arguments["topology_file"]))
         here = task_vars["inventory_hostname"]
         nodes = [{"name": n.name, "api_url": n.api_url} for n in stack.nodes if n.host == here]
+        if not nodes:
+            return {"changed": False, "waiting": {}, "seconds": 0.0}
         result: dict[str, Any] = self._execute_module(
             module_args={"nodes": nodes, "timeout": arguments["timeout"]}, task_vars=task_vars
         )

@@ -15,7 +15,10 @@ from wktriage.run import recovery
 class ActionModule(TriageAction):
     def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         if self._task.check_mode:
-            return {"changed": False, "bundles": []}
-        request = from_dict(arguments["request"])
-        bundles = recovery.finalise_all(Path(request.runs_dir))
+            return {"changed": False, "bundles": [], "runs": []}
+        runs_dir = Path(from_dict(arguments["request"]).runs_dir)
+        hosts = task_vars["ansible_play_hosts_all"]
+        if arguments["state"] == "looked":
+            return {"changed": False, "runs": recovery.to_fetch(runs_dir, hosts)}
+        bundles = recovery.finalise_all(runs_dir, asked=hosts)
         return {"changed": bool(bundles), "bundles": [str(bundle) for bundle in bundles]}

@@ -11,6 +11,7 @@ from wktriage import report
 from wktriage.cli.action_base import TriageAction
 from wktriage.core.paths import runs_dir
 from wktriage.core.private_files import read
+from wktriage.experiments import mentions
 from wktriage.judging.verdict_files import target
 
 CAP = 64 * 1024 * 1024
@@ -28,7 +29,9 @@ class ActionModule(TriageAction):
         if self._task.check_mode:
             return {"changed": True, "skipped": True, **files}
         before = [_bytes(out / name) for name in NAMES]
-        report.write_for(bundle, out)
+        ours = runs_dir(arguments["runs_dir"])
+        cases = mentions.of(bundle, ours) if out == bundle else []
+        report.write_for(bundle, out, cases)
         return {"changed": before != [_bytes(out / name) for name in NAMES], **files}
 
 

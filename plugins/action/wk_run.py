@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from wktriage.cli.action_base import TriageAction
+from wktriage.cli.action_base import TriageAction, stack_hosts
 from wktriage.request.request import from_dict
 from wktriage.run import planning, record, recovery
 
@@ -26,6 +26,13 @@ class ActionModule(TriageAction):
         document = planning.run_document(
             request, purpose=arguments["purpose"], boot_id=arguments["boot_id"]
         )
-        record.begin(paths, document, pid=os.getppid(), since=arguments["since"])
+        hosts = stack_hosts(task_vars["ansible_play_hosts_all"], task_vars)
+        record.begin(
+            paths,
+            document,
+            pid=os.getppid(),
+            since=arguments["since"],
+            remote=[host.name for host in hosts if not host.local],
+        )
         recovery.guard_run(paths, os.getppid())
         return {"changed": True, "paths": paths.as_dict()}

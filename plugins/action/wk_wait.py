@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import signal
@@ -11,14 +12,24 @@ import sys
 import time
 from typing import Any
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.utils.display import Display
 
 from wktriage.cli import console, progress
 from wktriage.cli.action_base import TriageAction
 from wktriage.core.json_files import parse_object
 from wktriage.run import collector_spec, interruption
+from wktriage.run.lock import process_start
 
 display = Display()
+QUIET_SECONDS = 5
+"""Seconds between answers of a host whose progress nobody looks at."""
+
+POLL = """\
+n=0; while [ $n -lt {seconds} ] && ! grep -q '"done":true' {file}; do n=$((n+1)); sleep 1; done
+cat {file}"""
+"""Shell on the host, which waits there: a way to the host costs more than all else about a poll."""
+
 # Taken when the controller's main process loads this file; tasks run in processes without a
 # terminal of their own.
 PLAIN = console.is_plain(sys.stdout.isatty())
@@ -33,6 +44,7 @@ class ActionModule(TriageAction):
         if not out or self._task.check_mode:
             return {"changed": False, "skipped": True, "done": False, "alive": False}
         watch = progress.Watch()
+        self._controller = os.getppid()
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, self._interrupt)
         try:
@@ -48,13 +60,15 @@ class ActionModule(TriageAction):
         """Follow the collector; return whether it fell silent."""
         end = time.monotonic() + arguments["deadline_seconds"]
         show = arguments["show"]
-        # Reading the file costs a tenth of what starting `collector.pyz poll` every second would.
-        command = f"cat {shlex.quote(str(arguments['out_dir']))}/state.json"
+        command = POLL.format(
+            file=shlex.quote(f"{arguments['out_dir']}/state.json"),
+            seconds=0 if show else QUIET_SECONDS,
+        )
         due = time.monotonic()
         while True:
-            answer = self._low_level_execute_command(command)
+            state = self._ask(command)
             now = time.monotonic()
-            watch.update(parse_object(answer["stdout"]) if answer["rc"] == 0 else None, now)
+            watch.update(state, now)
             if show and PLAIN and (line := watch.line(now)) is not None:
                 display.display(f"        {line}")
             elif show and not PLAIN and watch.state:
@@ -63,6 +77,16 @@ class ActionModule(TriageAction):
                 return not watch.done and watch.stalled(now)
             due = max(due + 1.0, now)
             time.sleep(due - now)
+
+    def _ask(self, command: str) -> dict[str, Any] | None:
+        """Return the collector's state; None when its host does not answer, or has none."""
+        try:
+            answer = self._low_level_execute_command(command)
+        except AnsibleConnectionFailure:
+            # Its collector does not need us, and the evidence is asked for once more later.
+            return None
+        lines = str(answer["stdout"]).strip().splitlines()
+        return parse_object(lines[-1]) if answer["rc"] == 0 and lines else None
 
     @staticmethod
     def _show_live(text: str) -> None:
@@ -77,8 +101,9 @@ class ActionModule(TriageAction):
     def _stop(self, python: str, out: str) -> None:
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, signal.SIG_IGN)
+        # A process of many threads is its children's parent for a moment after its end.
+        alive = process_start(self._controller) is not None
+        reason = interruption.BY_USER if alive else interruption.CONTROLLER_GONE
         self._low_level_execute_command(
-            shlex.join(
-                collector_spec.command(python, out, "stop", out, "--reason", interruption.BY_USER)
-            )
+            shlex.join(collector_spec.command(python, out, "stop", out, "--reason", reason))
         )

@@ -23,6 +23,7 @@ requirements:
 """
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -53,6 +54,7 @@ DEBUG_ACTIONS = ("debug", "ansible.builtin.debug")
 #: A task of at least this many seconds gets a line of its own.
 SLOW_TASK_S = 2.0
 STACK_GROUP = "wk_stack"
+PR_SET_PDEATHSIG = 1
 
 
 def role_path(task: Any) -> str:
@@ -76,6 +78,22 @@ def exception_chain(summary: Any) -> Iterator[str]:
         if event.formatted_traceback:
             yield event.formatted_traceback
         event = event.chain.event if event.chain else None
+
+
+def tie_tasks_to_controller() -> None:
+    """Make every task's process end with this one, where the system (Linux) can.
+
+    Otherwise a controller that is killed leaves its task at work on a stack that is taken down.
+    """
+    try:
+        prctl = ctypes.CDLL(None).prctl
+    except (AttributeError, OSError):
+        return
+
+    def tie() -> None:
+        prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+
+    os.register_at_fork(after_in_child=tie)
 
 
 class CallbackModule(DefaultCallback):
@@ -135,6 +153,7 @@ class CallbackModule(DefaultCallback):
     # -- events --------------------------------------------------------------------------------
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
+        tie_tasks_to_controller()
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, partial(self._interrupt, signal.getsignal(signum)))
         if self._display.verbosity:

@@ -13,15 +13,15 @@ from collections.abc import Collection
 
 def own_processes(directory: str) -> set[str]:
     """Return the pids of processes that work in a directory of the harness, or below it."""
-    found: set[str] = set()
+    pids: set[str] = set()
     if not directory or not os.path.isdir("/proc/self"):
-        return found
+        return pids
     real = os.path.realpath(directory) + "/"
     for pid in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
             if (os.readlink("/proc/%s/cwd" % pid) + "/").startswith(real):
-                found.add(pid)
-    return found
+                pids.add(pid)
+    return pids
 
 
 def taken(port: int, own: Collection[str] = ()) -> str | None:
@@ -65,16 +65,16 @@ def holder(port: int) -> str | None:
 def open_files(pid: str) -> set[str]:
     """Return what the process has open, as far as that can be seen."""
     folder = "/proc/%s/fd" % pid
-    found: set[str] = set()
+    links: set[str] = set()
     try:
         names = os.listdir(folder)
     except OSError:
-        return found
+        return links
     for name in names:
         # Files come and go while we look.
         with contextlib.suppress(OSError):
-            found.add(os.readlink(os.path.join(folder, name)))
-    return found
+            links.add(os.readlink(os.path.join(folder, name)))
+    return links
 
 
 def read(path: str) -> str:

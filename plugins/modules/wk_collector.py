@@ -8,19 +8,20 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: wk_collector
-short_description: Start a host's collector, or pack what it has
+short_description: Start a host's collector, or fetch what it has
 description:
   - C(state=started) copies the collector to the host and starts it, detached. Nothing is started
     on a host that has no node and no simulator of the stack.
-  - C(state=removed) removes what the collector has on a host that is not the controller, and the
-    directories that were made for it.
-  - C(state=packed) packs the evidence there. A collector that still runs is asked to finish first.
+  - C(state=collected) packs the evidence there and fetches it in pieces. A fetch that was cut off
+    goes on where it stopped, and what was fetched has the sha256 of what was packed. A collector
+    that still runs is asked to finish first. Of what it had on a host that is not the controller
+    nothing stays, nor of the directories that were made for it.
 options:
   state:
     description: What the collector has done afterwards.
     type: str
     required: true
-    choices: [started, packed, removed]
+    choices: [started, collected]
   host_dir:
     description: Directory on the host for this run; the collector works in a directory below it.
     type: path
@@ -41,10 +42,18 @@ options:
   clock_file:
     description:
       - File on the controller that keeps how far the host's clock was from the controller's, before
-        and after. Needed but for C(removed).
+        and after.
     type: path
+    required: true
+  archive:
+    description: File on the controller that takes the packed evidence (C(collected)).
+    type: path
+  keep:
+    description: Whether the collector's files stay on the host (C(collected)).
+    type: bool
+    default: false
   reason:
-    description: Why a collector that still runs has to stop (C(packed)).
+    description: Why a collector that still runs has to stop (C(collected)).
     type: str
     default: the run ended
 author:
@@ -78,8 +87,12 @@ deadline_seconds:
   description: After how many seconds it should long have finished.
   type: float
   returned: state is started
-tar:
-  description: The packed evidence on the host; empty when there is none.
+archive:
+  description: The fetched evidence; empty when there is none.
   type: path
-  returned: state is packed
+  returned: state is collected
+bytes:
+  description: Its size.
+  type: int
+  returned: state is collected
 """

@@ -53,6 +53,11 @@ options:
   attempt:
     description: Attempt at that place, from 1 (C(recorded)).
     type: int
+  ends_by:
+    description: No run is begun that would end later (C(next)); in seconds since the epoch, 0 for
+      no such time.
+    type: float
+    default: 0
 author:
   - WuKongIM triage harness authors (@wktriage)
 attributes:

@@ -85,16 +85,16 @@ def read(path: str) -> str | None:
 
 def boot_id() -> str | None:
     """Return what names this boot of the host, or None."""
-    found = read("/proc/sys/kernel/random/boot_id")
-    if found is None and platform.system() == "Darwin":
+    boot = read("/proc/sys/kernel/random/boot_id")
+    if boot is None and platform.system() == "Darwin":
         try:
-            asked = subprocess.run(
+            answer = subprocess.run(
                 ["sysctl", "-n", "kern.bootsessionuuid"], capture_output=True, check=False
             )
-            found = asked.stdout.decode("ascii", "replace").strip() or None
+            boot = answer.stdout.decode("ascii", "replace").strip() or None
         except OSError:
             return None
-    return found
+    return boot
 
 
 def data_root_problem(path: str, wipe: bool) -> str | None:
@@ -154,7 +154,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     own = own_processes(module.params["own_directory"])
-    found = {str(port): taken(port, own) for port in module.params["ports"]}
+    holders = {str(port): taken(port, own) for port in module.params["ports"]}
     module.exit_json(
         changed=False,
         probe={
@@ -165,7 +165,7 @@ def main() -> None:
             "hostname": socket.gethostname(),
             "kernel": platform.release(),
             "python": platform.python_version(),
-            "taken": {port: who for port, who in found.items() if who is not None},
+            "taken": {port: who for port, who in holders.items() if who is not None},
         },
     )
 

@@ -89,9 +89,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 report:
-  description: What the host tells of its part of the stack.
+  description: What the host tells of its part of the stack; C(refused) is why it has none.
   type: dict
-  returned: state is identified or created
+  returned: state is identified or created, or it failed
   sample:
     data_bytes_at_start: 0
     missing: [/srv/runs/.processes/.binaries/0e5b.../wukongim]
@@ -108,7 +108,7 @@ import shutil
 import sys
 from typing import Any
 
-from ansible.module_utils import wk_data_root, wk_ports, wk_supervisor
+from ansible.module_utils import wk_data_root, wk_limits, wk_ports, wk_supervisor
 from ansible.module_utils.basic import AnsibleModule
 
 Process = wk_supervisor.Process
@@ -220,8 +220,10 @@ def forget(top: str) -> bool:
 def make(top: str, plan: dict[str, Any]) -> None:
     """Make the stack's directory, the program that verbs name, and one directory a process."""
     wk_supervisor.make_directory(top)
-    source = wk_supervisor.__loader__.get_source(wk_supervisor.__name__)
-    wk_supervisor.write(os.path.join(top, wk_supervisor.PROGRAM), source)
+    for program in (wk_supervisor, wk_limits):
+        name = program.__name__.rpartition(".")[2]
+        source = program.__loader__.get_source(program.__name__)
+        wk_supervisor.write(os.path.join(top, name + ".py"), source)
     systemd = wk_supervisor.has_systemd()
     for entry in plan["processes"]:
         process = Process(os.path.join(top, str(entry["name"])))
@@ -301,9 +303,10 @@ def main() -> None:
             report.update(create(top, module.params["plan"]))
             module.exit_json(changed=True, report=report)
     except (RefusedError, wk_data_root.DataRootError, wk_supervisor.ProcessError) as exc:
-        module.fail_json(msg=str(exc))
+        module.fail_json(msg=str(exc), report={"refused": str(exc)})
     except (OSError, shutil.Error) as exc:
-        module.fail_json(msg="%s: %s" % (top, exc))
+        refused = "%s: %s" % (top, exc)
+        module.fail_json(msg=refused, report={"refused": refused})
 
 
 if __name__ == "__main__":

@@ -64,13 +64,13 @@ ANSWER_SECONDS = 6
 
 
 def ask(url: str) -> str | None:
-    """Return None when the node is ready, else what it said."""
+    """Return None when the node is ready, else the reason it gave."""
     try:
         with urllib.request.urlopen(url + "/readyz", timeout=ANSWER_SECONDS):
             return None
     except urllib.error.HTTPError as exc:
-        said: str = exc.read(300).decode("utf-8", "replace")
-        return said or "HTTP %d" % exc.code
+        reason: str = exc.read(300).decode("utf-8", "replace")
+        return reason or "HTTP %d" % exc.code
     except (OSError, ValueError) as exc:
         return str(exc)[:300]
 

@@ -13,6 +13,13 @@ description:
   - What their collectors gathered goes into the bundle, which says that the run was interrupted,
     and the stack that they left behind is removed.
 options:
+  state:
+    description:
+      - C(looked) tells which runs have evidence on hosts of this play that are other machines.
+        C(finished) makes their bundles with what was fetched, and those of this machine's runs.
+    type: str
+    choices: [looked, finished]
+    default: finished
   request:
     description: The checked request.
     type: dict
@@ -36,5 +43,10 @@ bundles:
   description: Bundles that were finished.
   type: list
   elements: str
-  returned: success
+  returned: state is finished
+runs:
+  description: Interrupted runs on other machines, each with its places, its stack, and the reason.
+  type: list
+  elements: dict
+  returned: state is looked
 """

@@ -1,9 +1,9 @@
 """Collect a run's evidence on this host.
 
 collector.pyz start SPEC.json              begin; returns when the detached process runs
-collector.pyz poll OUTDIR [--since N]      one small JSON on where it stands
+collector.pyz poll OUTDIR                  one small JSON on where it stands
 collector.pyz stop OUTDIR [--reason TEXT]  finish early with what there is
-collector.pyz pack OUTDIR TARFILE          the evidence as one tar.gz, when done or dead
+collector.pyz pack OUTDIR TARFILE          the evidence as one tar.gz, when done, dead, or --stop
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command == "start":
             answer = command.start(args.spec)
         elif args.command == "poll":
-            answer = command.poll(args.out, args.since)
+            answer = command.poll(args.out)
         elif args.command == "stop":
             answer = command.stop(args.out, args.reason)
         else:
-            answer = command.pack(args.out, args.tarfile)
+            answer = command.pack(args.out, args.tarfile, args.stop)
     except command.CommandError as error:
         sys.stderr.write(f"collector: {error}\n")
         return error.code
@@ -43,13 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("spec", help="JSON file that says what to collect")
     poll = commands.add_parser("poll", help="print where the collector stands, as JSON")
     poll.add_argument("out")
-    poll.add_argument("--since", type=int, default=0, help="leave out the notes up to this number")
     stop = commands.add_parser("stop", help="finish early with what there is")
     stop.add_argument("out")
     stop.add_argument("--reason", default="asked to stop")
     pack = commands.add_parser("pack", help="pack the evidence, when done or dead")
     pack.add_argument("out")
     pack.add_argument("tarfile")
+    pack.add_argument("--stop", metavar="REASON", help="ask one that still runs to finish first")
     return parser
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tarfile
+import time
 from typing import Any
 
 from wkcollect import detached
@@ -14,6 +16,8 @@ from wkcollect.window import document_of_the_dead
 
 WRONG, FAILED, STILL_RUNNING = 2, 1, 3
 _REQUIRED = ("run_id", "out_dir", "host", "status_url", "window")
+#: Scrapes, dumps and logs after a stop, each with its own time limit.
+_FINISH_SECONDS = 90.0
 _PACKED = ("evidence", "collectors.json", "collector.log", "state.json")
 
 
@@ -48,11 +52,10 @@ def start(spec_file: str) -> str:
     return answer
 
 
-def poll(out: str, since: int) -> str:
-    """Return as JSON where the collector stands, with the notes after number ``since``."""
+def poll(out: str) -> str:
+    """Return as JSON where the collector stands."""
     state = _state(out)
     state["alive"] = detached.alive(out)
-    state["notes"] = [n for n in state.get("notes", []) if n["n"] > since]
     return compact_json(state)
 
 
@@ -64,24 +67,54 @@ def stop(out: str, reason: str) -> str:
     return compact_json({"alive": detached.alive(out), "out_dir": out})
 
 
-def pack(out: str, tar_file: str) -> str:
-    """Pack the evidence of a finished or dead collector; return the tar's size as JSON."""
+def pack(out: str, tar_file: str, reason: str | None = None) -> str:
+    """Pack the evidence of a finished or dead collector; return as JSON what the tar is.
+
+    With a ``reason`` a collector that still runs is asked to finish first. A tar that is there
+    stays as it is: whoever fetched a part of it goes on with the rest.
+    """
     state = _state(out)
+    if reason is not None:
+        state = _finished(out, reason)
     if detached.alive(out) and not state.get("done"):
         message = "the collector still runs: wait for it or stop it first"
         raise CommandError(message, STILL_RUNNING)
     window_file = os.path.join(out, "evidence", "window.json")
     if not os.path.exists(window_file):
         write_atomic(window_file, indented_json(document_of_the_dead(state)))
-    part = tar_file + ".part"
-    with tarfile.open(part, "w:gz", compresslevel=1) as archive:
-        for name in _PACKED:
-            path = os.path.join(out, name)
-            if os.path.exists(path):
-                archive.add(path, name)
-    os.replace(part, tar_file)
-    size = os.path.getsize(tar_file)
-    return compact_json({"tar": tar_file, "bytes": size, "done": bool(state.get("done"))})
+    if not os.path.exists(tar_file):
+        part = tar_file + ".part"
+        with tarfile.open(part, "w:gz", compresslevel=1) as archive:
+            for name in _PACKED:
+                path = os.path.join(out, name)
+                if os.path.exists(path):
+                    archive.add(path, name)
+        os.replace(part, tar_file)
+    return compact_json(
+        {
+            "tar": tar_file,
+            "bytes": os.path.getsize(tar_file),
+            "sha256": _sha256(tar_file),
+            "done": bool(state.get("done")),
+        }
+    )
+
+
+def _finished(out: str, reason: str) -> dict[str, Any]:
+    """Ask the collector to finish, and return its state when it has, or should have."""
+    end = time.monotonic() + _FINISH_SECONDS
+    while detached.alive(out) and not _state(out).get("done") and time.monotonic() < end:
+        request_stop(out, reason)
+        time.sleep(0.2)
+    return _state(out)
+
+
+def _sha256(path: str) -> str:
+    total = hashlib.sha256()
+    with open(path, "rb") as source:
+        for block in iter(lambda: source.read(1 << 20), b""):
+            total.update(block)
+    return total.hexdigest()
 
 
 def _state(out: str) -> dict[str, Any]:

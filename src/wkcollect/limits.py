@@ -19,6 +19,8 @@ LOGS_TIMEOUT = 60.0
 
 SLOW_INTERVAL = 10.0
 DOCKER_STATS_INTERVAL = 2.0
+# For what the kernel counts of each container or process.
+KERNEL_INTERVAL = 5.0
 
 SMALL_BODY = 256 * 1024
 ENGINE_BODY = 1 << 20

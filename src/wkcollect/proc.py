@@ -45,7 +45,7 @@ class Proc:
 
     def read(self, name: str) -> str | None:
         """Return the text of /proc/<name>, or None."""
-        return None if self.root is None else _read(os.path.join(self.root, name), SMALL_BODY)
+        return None if self.root is None else read_text(os.path.join(self.root, name), SMALL_BODY)
 
     def cpu_ticks(self) -> CpuTicks:
         """Return the host's ticks."""
@@ -134,7 +134,8 @@ def start_ticks(pid: int) -> int | None:
     return -1 if info["letter"] in "ZX" else int(info["start_ticks"])
 
 
-def _read(path: str, limit: int) -> str | None:
+def read_text(path: str, limit: int) -> str | None:
+    """Return the first ``limit`` bytes of a file as text, or None when it cannot be read."""
     try:
         with open(path, "rb") as handle:
             return handle.read(limit).decode("utf-8", "replace")
@@ -143,7 +144,7 @@ def _read(path: str, limit: int) -> str | None:
 
 
 def _cpu_stat(cgroup: str) -> dict[str, int] | None:
-    text = _read(os.path.join(cgroup, "cpu.stat"), CGROUP_FILE_BYTES) or ""
+    text = read_text(os.path.join(cgroup, "cpu.stat"), CGROUP_FILE_BYTES) or ""
     stat = {key: int(value) for key, value in re.findall(r"^(\w+) (\d+)$", text, re.M)}
     return stat if "nr_periods" in stat else None
 
@@ -152,7 +153,7 @@ def _throttling_v2(cgroup: str) -> Throttling | None:
     stat = _cpu_stat(cgroup)
     if stat is None:
         return None
-    quota = (_read(os.path.join(cgroup, "cpu.max"), CGROUP_FILE_BYTES) or "").split()
+    quota = (read_text(os.path.join(cgroup, "cpu.max"), CGROUP_FILE_BYTES) or "").split()
     cores, limited = None, None
     if len(quota) == 2:
         limited = quota[0] != "max"
@@ -165,8 +166,8 @@ def _throttling_v1(cgroup: str) -> Throttling | None:
     stat = _cpu_stat(cgroup)
     if stat is None:
         return None
-    quota = _read(os.path.join(cgroup, "cpu.cfs_quota_us"), CGROUP_FILE_BYTES)
-    period = _read(os.path.join(cgroup, "cpu.cfs_period_us"), CGROUP_FILE_BYTES)
+    quota = read_text(os.path.join(cgroup, "cpu.cfs_quota_us"), CGROUP_FILE_BYTES)
+    period = read_text(os.path.join(cgroup, "cpu.cfs_period_us"), CGROUP_FILE_BYTES)
     cores, limited = None, None
     if quota and period:
         limited = int(quota) > 0

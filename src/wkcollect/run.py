@@ -63,7 +63,6 @@ class Run:
         self.sampling_over = threading.Event()
         self.over = threading.Event()
         self.stop_reason: str | None = None
-        self.notes: list[dict[str, Any]] = []
         self.silent: dict[str, int] = {}
         self.connections: dict[str, int | None] = {}
         self._clients: list[Http] = []
@@ -96,10 +95,8 @@ class Run:
     # Phases
 
     def note(self, text: str) -> None:
-        """Remember a line for whoever watches."""
-        entry = {"n": len(self.notes) + 1, "time": self.clock.iso(), "text": text[:300]}
-        self.notes.append(entry)
-        sys.stderr.write(f"{entry['time']} {entry['text']}\n")
+        """Write a line to collector.log."""
+        sys.stderr.write(f"{self.clock.iso()} {text[:300]}\n")
         sys.stderr.flush()
 
     def enter(self, phase: str, mono: float | None = None) -> None:

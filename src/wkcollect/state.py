@@ -12,8 +12,6 @@ from wkcollect.files import write_atomic
 from wkcollect.run import Run
 from wkcollect.values import SCHEMA_VERSION, compact_json, number, one_line
 
-NOTES_SHOWN = 50
-
 
 class State:
     """Publishes the state, and takes up the stop request of whoever watches."""
@@ -23,7 +21,7 @@ class State:
         self._run = run
 
     def document(self) -> dict[str, Any]:
-        """Return the small document that poll prints."""
+        """Return the small document that poll prints; it does not grow while the run goes on."""
         run, window = self._run, self._run.window
         now = time.monotonic()
         with window.changed:
@@ -60,7 +58,6 @@ class State:
                 "sample_time": run.clock.iso(now),
                 "elapsed_s": round(now - run.began, 1),
                 "phases": window.phases,
-                "notes": run.notes[-NOTES_SHOWN:],
             }
 
     def _users(self, status: dict[str, Any]) -> float | None:

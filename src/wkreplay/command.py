@@ -78,6 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--hold", action="store_true", help="hold the ports, serve when `begin` says so"
     )
+    command.add_argument(
+        "--lease", type=float, metavar="SECONDS", help="end when nobody asked anything for so long"
+    )
     command.set_defaults(run=serve)
     command = commands.add_parser("begin", help="let a held replay serve")
     command.add_argument("--pidfile", required=True)

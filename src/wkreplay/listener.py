@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from wkreplay.failures import CLOSED, HANG, REFUSED, RESET, UP
+from wkreplay.lease import Lease
 from wkreplay.ports import Port
 from wkreplay.surfaces.answers import Answer
 from wkreplay.surfaces.base import Surface
@@ -19,12 +20,13 @@ from wkreplay.surfaces.base import Surface
 class Listener(threading.Thread):
     """One stand-in process: a port that is open, closed or mute as it was in the recording."""
 
-    def __init__(self, surface: Surface, incident: str, port: Port) -> None:
+    def __init__(self, surface: Surface, incident: str, port: Port, lease: Lease) -> None:
         super().__init__(name=f"replay-{surface.name}", daemon=True)
         self.surface = surface
         self.incident = incident
         self.stopping = threading.Event()
         self._port = port
+        self._lease = lease
         self._sock = port.bind()
         self._open = False
 
@@ -39,6 +41,7 @@ class Listener(threading.Thread):
             if readable:
                 with contextlib.suppress(OSError):
                     connection, peer = self._sock.accept()
+                    self._lease.renew()
                     threading.Thread(
                         target=self._serve, args=(connection, peer), daemon=True
                     ).start()

@@ -15,6 +15,7 @@ from typing import Union
 from wkreplay import daemon
 from wkreplay.errors import ReplayError
 from wkreplay.files import Row, read_object, write_object
+from wkreplay.lease import Lease
 from wkreplay.listener import Listener
 from wkreplay.logs import LogWriter
 from wkreplay.ports import Port, parse_address
@@ -30,6 +31,9 @@ CONTROL = "control"
 
 def serve(options: argparse.Namespace) -> None:
     """Serve the asked processes until SIGTERM or SIGINT; with ``--hold`` from `begin` on.
+
+    With ``--lease`` it ends, too, when nobody asked anything, or let it begin, for that long:
+    whoever started it may be gone, and the ports are not its own.
 
     The pidfile says which ports it holds and, once it serves, the shift of its clock. Raises
     ReplayError when the recording, a name or a port cannot be used.
@@ -53,17 +57,21 @@ def serve(options: argparse.Namespace) -> None:
     if pidfile and options.hold:
         write_object(pidfile, state)
         begin_file = daemon.begin_file(pidfile)
+        lease = Lease(options.lease)
         while not begin_file.exists() and not done.wait(0.05):
-            pass
+            if lease.over():
+                done.set()
         start_at = read_object(begin_file).get("start_at")
     if not done.is_set():
         clock = Clock(recording, start_at if start_at is not None else time.time())
-        threads = _processes(options, recording, clock, ports)
+        lease = Lease(options.lease)
+        threads = _processes(options, recording, clock, ports, lease)
         for thread in threads:
             thread.start()
         if pidfile:
             write_object(pidfile, {**state, "shift_ms": clock.shift_ms})
-        done.wait()
+        while not done.wait(1.0) and not lease.over():
+            pass
         for thread in threads:
             thread.stopping.set()
         for thread in threads:
@@ -91,7 +99,11 @@ def _claim(options: argparse.Namespace, recording: Recording) -> dict[str, Port]
 
 
 def _processes(
-    options: argparse.Namespace, recording: Recording, clock: Clock, ports: dict[str, Port]
+    options: argparse.Namespace,
+    recording: Recording,
+    clock: Clock,
+    ports: dict[str, Port],
+    lease: Lease,
 ) -> list[Process]:
     """Return the threads of all stand-ins."""
     threads: list[Process] = []
@@ -99,12 +111,12 @@ def _processes(
     for name, port in ports.items():
         if name == CONTROL:
             control = ControlSurface(surfaces, recording, clock)
-            threads.append(Listener(control, options.incident, port))
+            threads.append(Listener(control, options.incident, port, lease))
             continue
         simulates = name == recording.sim_name
         surface = (SimSurface if simulates else NodeSurface)(name, recording, clock)
         surfaces.append(surface)
-        threads.append(Listener(surface, options.incident, port))
+        threads.append(Listener(surface, options.incident, port, lease))
         if options.log_dir or options.log_stdout:
             directory = Path(options.log_dir) if options.log_dir and not simulates else None
             stdout = sys.stdout.buffer if options.log_stdout else None

@@ -11,14 +11,17 @@ import yaml
 
 from wktriage.core.categories import CATEGORIES
 from wktriage.core.model import Signal, SignalSet, Tri
-from wktriage.judging import next_experiment, reasons, rules, signals
+from wktriage.judging import decision, next_experiment, reasons, rules, signals
 from wktriage.judging.wording import Names, Shown
 from wktriage.request import knobs, scenarios
 
 ROOT = Path(__file__).resolve().parents[2]
-FIXTURES = ROOT / "tests" / "fixtures" / "rules"
+FIXTURES = ROOT / "tests" / "fixtures"
 NODES = ("wk-node1", "wk-node2", "wk-node3")
-RULES = rules.load(signals.catalogue(), scenarios.load(scenarios.CUSTOM).success)
+SUCCESS = scenarios.load(scenarios.CUSTOM).success
+DECIDED = decision.decide(SignalSet(names=signals.catalogue(), nodes=NODES), SUCCESS)
+RULES = [outcome.rule for outcome in DECIDED.outcomes]
+"""Every gate, and every cause in each of its categories."""
 TWO = Names(NODES[:2])
 
 INTERNAL = re.compile(
@@ -43,8 +46,10 @@ def plain(text: str) -> str:
 
 
 def cases(rule: rules.Rule) -> list[dict[str, Any]]:
-    given = yaml.safe_load((FIXTURES / f"{rule.id}.yml").read_text("utf-8"))
-    return [case for name, case in given.items() if name.startswith("fires")]
+    folder = "rules" if rule.category in rules.GATES else "causes"
+    name = rule.id if folder == "rules" else rule.id.split(".")[1]
+    given = yaml.safe_load((FIXTURES / folder / f"{name}.yml").read_text("utf-8"))
+    return [case for name, case in given.items() if name.startswith(("fires", "abnormal"))]
 
 
 def signal_set(case: dict[str, Any]) -> SignalSet:
@@ -68,7 +73,7 @@ def test_reason_reads_well_for_no_node_one_and_two(
         plain(reasons.text_of(outcome, made))
 
 
-@pytest.mark.parametrize("rule", [r for r in RULES if r.role == "decides"], ids=lambda r: r.id)
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.id)
 def test_title_of_a_rule_is_a_noun_phrase_for_a_sentence(rule: rules.Rule) -> None:
     assert re.fullmatch(r"[a-z][^.;:]+", rule.title)
     assert not INTERNAL.search(rule.title)

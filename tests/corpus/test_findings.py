@@ -85,7 +85,6 @@ def test_abstaining_is_for_want_of_what_is_named(finding: dict[str, Any]) -> Non
     asked = {
         name
         for outcome in decision.of(finding["category"])
-        if outcome.rule.role == "decides"
         for name in (
             *outcome.missing,
             *(leaf.signal for leaf in outcome.evaluation.leaves if leaf.result is Tri.UNKNOWN),

@@ -10,14 +10,20 @@ from typing import Any
 
 import pytest
 
+from wktriage.bundle import manifest
 from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.citations import verify_citation
 from wktriage.cli.commands.verify import citations
 from wktriage.core import schemas
+from wktriage.core.categories import CAUSES
 from wktriage.core.errors import UsageError
+from wktriage.core.model import Signal, SignalSet
 from wktriage.evaluation import robustness, score
+from wktriage.judging import signals
+from wktriage.judging.decision import decide
 from wktriage.judging.verdict import verdict_of
 from wktriage.judging.verdict_files import dump, target, write_verdict
+from wktriage.request import scenarios
 
 ROOT = Path(__file__).resolve().parents[2] / "incidents"
 CASES = [
@@ -27,6 +33,7 @@ CASES = [
     for case in score.cases(directory)
 ]
 SHARED = [c for c in CASES if c.path.parent.name == "shared"]
+SUCCESS = scenarios.load(scenarios.CUSTOM).success
 SEED = 7
 SAMPLE = 16
 
@@ -44,8 +51,6 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 OWN = [c for c in CASES if c not in SHARED]
-SILENT_SIMULATOR = "s20261124-19"
-"""Answers so rarely that only its recorded quota tells a starved simulator from a dead one."""
 
 
 @pytest.mark.parametrize("case", OWN, ids=lambda c: c.name)
@@ -55,9 +60,6 @@ def test_what_the_plain_layout_leaves_is_enough(
     shutil.copytree(unpacked[case.name], tmp_path / "b")
     robustness.plain(tmp_path / "b")
     said = verdict_of(tmp_path / "b")
-    if case.name == SILENT_SIMULATOR:
-        assert said["category"] == score.ABSTAIN
-        return
     assert said["category"] in (case.label, *case.also_ok)
     if case.nodes:
         assert set(said["nodes"]) == set(case.nodes)
@@ -165,6 +167,50 @@ def test_client_limit_gates_the_servers(verdicts: dict[str, dict[str, Any]]) -> 
     said = verdicts["c02"]
     assert "client_is_the_limit" in [s["id"] for s in said["hard_stops"]]
     assert said["fix_eligibility"]["code_change_needed"] == "no"
+
+
+@pytest.mark.parametrize("lost", ["metrics/node1-before.prom", "metrics/node3.prom"])
+def test_a_wait_that_is_not_recorded_is_no_wait_of_zero(
+    lost: str, unpacked: dict[str, Path], tmp_path: Path
+) -> None:
+    # Sends wait 600 ms before WuKongIM's own time of them begins.
+    copy = Path(shutil.copytree(unpacked["batches"], tmp_path / "b"))
+    (copy / lost).unlink()
+    manifest.reseal(copy)
+    assert verdict_of(copy)["category"] != "healthy"
+
+
+def rebuilt(verdict: dict[str, Any], **changes: Any) -> SignalSet:
+    """Return the signals of a verdict, some of them changed."""
+    nodes = tuple(dict.fromkeys(n for s in verdict["signals"].values() for n in s.get("nodes", ())))
+    made = SignalSet(names=signals.catalogue(), nodes=nodes)
+    for name, entry in verdict["signals"].items():
+        made.add(Signal(name, entry["unit"], changes.get(name, entry["value"])))
+        for node, value in entry.get("nodes", {}).items():
+            made.add(Signal(name, entry["unit"], value, node=node))
+    return made
+
+
+def with_one_failed_send(verdict: dict[str, Any]) -> SignalSet:
+    sent = verdict["signals"]["messages_sent"]["value"] or 0
+    return rebuilt(verdict, send_errors=1, send_error_ratio=1 / (sent + 1), recv_share_of_errors=0)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_one_failed_send_overrides_no_mechanism(
+    case: score.Case, verdicts: dict[str, dict[str, Any]]
+) -> None:
+    verdict = verdicts[case.name]
+    said, before = decide(with_one_failed_send(verdict), SUCCESS), verdict["category"]
+    if verdict["signals"]["send_errors"]["value"] != 0:
+        return
+    if before == "healthy":
+        # Any error forbids it.
+        assert said.category != "healthy"
+    else:
+        assert said.category == before
+        assert said.winner is not None
+        assert said.winner.rule.component == verdict["component"] or before not in CAUSES
 
 
 def test_paused_node_is_dated_by_evidence_and_not_before(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from tests.standin import Simulator, node_answers, serving
 
 from wktriage.bundle import manifest
 from wktriage.core import schemas
+from wktriage.core.times import parse_time
 
 ROOT = Path(__file__).parents[2]
 PLAYBOOK = """
@@ -29,10 +31,27 @@ all:
   hosts:
     first: {}
     second: {}
+    broken: {evidence_python: /absent/python3}
+    ahead: {evidence_python: HERE/python-ahead}
     bystander: {}
   vars:
     ansible_connection: local
     ansible_python_interpreter: PYTHON
+"""
+
+
+AHEAD = """\
+#!PYTHON
+# A host's Python whose clock is 90 s ahead, and is set 5 s forward when the run is over.
+import os, runpy, sys, time
+real = time.time
+done = "HERE/on-host/ahead/collectors.json"
+time.time = lambda: real() + 90 + (5 if os.path.exists(done) else 0)
+sys.argv = sys.argv[1:]
+if sys.argv[0].startswith("-"):
+    exec(sys.argv.pop(1))
+else:
+    runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
@@ -43,16 +62,23 @@ def node(number: int, host: str, url: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_role_makes_a_bundle_of_two_hosts(tmp_path: Path) -> None:
+def test_role_makes_a_bundle_of_hosts_of_which_one_fails_and_one_has_a_wrong_clock(
+    tmp_path: Path,
+) -> None:
     simulator = Simulator()
     simulator.run()
     with ExitStack() as exits:
-        nodes = [exits.enter_context(serving(node_answers())) for _ in range(2)]
+        nodes = [exits.enter_context(serving(node_answers())) for _ in range(4)]
         front = exits.enter_context(serving({"/status": simulator}))
         topology = {
             "schema_version": 1, "driver": "processes", "project": "p", "data_root": None,
             "replay_of": None,
-            "nodes": [node(1, "first", nodes[0].url), node(2, "second", nodes[1].url)],
+            "nodes": [
+                node(number, host, stand_in.url)
+                for number, (host, stand_in) in enumerate(
+                    zip(("first", "second", "broken", "ahead"), nodes, strict=True), 1
+                )
+            ],
             "sim": {"name": "wk-sim", "host": "second", "status_url": front.url + "/status",
                     "handle": {"kind": "process", "pid": os.getpid()}, "log_dir": None,
                     "verbs": {}},
@@ -65,7 +91,10 @@ def test_role_makes_a_bundle_of_two_hosts(tmp_path: Path) -> None:
         (tmp_path / "topology.json").write_text(json.dumps(topology))
         (tmp_path / "run.json").write_text(json.dumps(run))
         (tmp_path / "play.yml").write_text(PLAYBOOK)
-        (tmp_path / "hosts.yml").write_text(INVENTORY.replace("PYTHON", sys.executable))
+        for name, text in (("hosts.yml", INVENTORY), ("python-ahead", AHEAD)):
+            text = text.replace("PYTHON", sys.executable).replace("HERE", str(tmp_path))
+            (tmp_path / name).write_text(text)
+        (tmp_path / "python-ahead").chmod(0o755)
         variables = {
             "evidence_run_id": "b1",
             "evidence_run_file": str(tmp_path / "run.json"),
@@ -93,17 +122,32 @@ def test_role_makes_a_bundle_of_two_hosts(tmp_path: Path) -> None:
     assert manifest.verify(bundle) == []
     document = manifest.read(bundle)
     assert document is not None
-    assert document["complete"] is True
+    assert document["complete"] is False  # only for the host that has no collector
     window = json.loads((bundle / "window.json").read_text())
     assert window["valid"] is True
-    assert {c["host"] for c in window["collector"]} == {"first", "second"}
+    assert {c["host"] for c in window["collector"]} == {"first", "second", "ahead"}
     assert window["cadence"]["taken"] == 2
     for name, row_schema in schemas.ROW_SCHEMAS.items():
         if (bundle / name).exists():
             assert schemas.check_rows(bundle / name, row_schema) is None, name
-    hosts = {json.loads(x)["host"] for x in (bundle / "host.jsonl").read_text().splitlines()}
-    assert hosts == {"first", "second"}
-    assert {c["host"] for c in document["collectors"]} == {"first", "second", "controller"}
-    for number in (1, 2):
+    rows = [json.loads(line) for line in (bundle / "host.jsonl").read_text().splitlines()]
+    assert {row["host"] for row in rows} == {"first", "second", "ahead"}
+    (lost,) = [row for row in document["collectors"] if row["host"] == "broken"]
+    assert lost["status"] == "failed"
+    assert "/absent/python3" in lost["error"]
+    # The clock of one host was 90 s ahead: its rows stand where they belong all the same.
+    clocks = json.loads((bundle / "clocks.json").read_text())["hosts"]
+    (ahead,) = [host for host in clocks if host["host"] == "ahead"]
+    assert ahead["corrected_s"] == pytest.approx(90, abs=0.5)
+    assert ahead["step_s"] == pytest.approx(5, abs=0.5)
+    begin = {
+        host: min(parse_time(row["sample_time"]) or 0 for row in rows if row["host"] == host)
+        for host in ("first", "ahead")
+    }
+    assert begin["ahead"] == pytest.approx(begin["first"], abs=10)
+    assert [row["sample_time"] for row in rows] == sorted(row["sample_time"] for row in rows)
+    (moved,) = [row for row in document["collectors"] if row["name"] == "clocks"]
+    assert re.match(r"the clock of ahead was set [45]\.\d+ s forward while", moved["error"])
+    for number in (1, 2, 4):
         assert (bundle / f"metrics/node{number}.prom").stat().st_size > 0
         assert (bundle / f"pprof/node{number}-cpu.pb.gz").stat().st_size > 0

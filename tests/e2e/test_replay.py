@@ -408,3 +408,19 @@ def test_replayed_bundle_is_the_recorded_one_field_by_field(
     for key in ("start", "end", "running_since", "counters_moved_at"):
         seen = parse_time(_back(window[key], replay))
         assert abs(seen - parse_time(recorded_window[key])) < 2e9, key
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_replay_that_nobody_asks_anything_ends_by_itself(held: bool, tmp_path: Path) -> None:
+    pidfile = tmp_path / "replay.pid"
+    _command(
+        "serve", "--daemon", "--pidfile", str(pidfile), "--bundle", str(FULL), "--incident", "x",
+        "--listen=wk-sim=127.0.0.1:0", "--lease", "0.5", *(["--hold"] if held else []),
+    )  # fmt: skip
+    port = json.loads(pidfile.read_text())["ports"]["wk-sim"]
+    if not held:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=2) as answer:
+            assert answer.status == 200
+    _until(lambda: not pidfile.exists(), 10)
+    with pytest.raises(urllib.error.URLError, match="refused"):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=2)

@@ -111,6 +111,6 @@ class Detached:
             return json.loads(done.stdout)
         return done
 
-    def poll(self, *args: str) -> dict[str, Any]:
-        found: dict[str, Any] = self("poll", str(self.out), *args)
+    def poll(self) -> dict[str, Any]:
+        found: dict[str, Any] = self("poll", str(self.out))
         return found

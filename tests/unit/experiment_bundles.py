@@ -48,7 +48,7 @@ INPUTS: dict[str, Any] = {
     "driver": "compose",
     "hosts": ["localhost"],
     "connect_rate": 100,
-    "profiled": True,
+    "profiled": "after",
 }
 
 

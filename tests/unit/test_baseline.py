@@ -145,7 +145,7 @@ INPUTS: dict[str, Any] = {
     "driver": "compose",
     "hosts": ["localhost"],
     "connect_rate": None,
-    "profiled": True,
+    "profiled": "after",
 }
 
 

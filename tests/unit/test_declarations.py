@@ -19,7 +19,6 @@ from wktriage.core.declarations import Declared, convert
 from wktriage.core.errors import InfraError, TriageError, UsageError
 from wktriage.core.paths import PROJECT
 from wktriage.incidents import labels
-from wktriage.judging import confidence
 from wktriage.judging.project_data import check_project_data
 from wktriage.lab import faults
 from wktriage.request import knobs
@@ -57,7 +56,7 @@ def put(value: object, *path: str | int) -> Change:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the project's data files."""
-    for name in ("scenarios", "rules", "knobs"):
+    for name in ("scenarios", "rules", "causes", "knobs"):
         shutil.copytree(PROJECT / name, tmp_path / name)
     (tmp_path / "incidents").mkdir()
     shutil.copy(PROJECT / "incidents" / "labels.jsonl", tmp_path / "incidents")
@@ -89,35 +88,34 @@ def refused(error: type[TriageError], load: Callable[[], object]) -> str:
          "did you mean 'person-hotpath'?"),
         ("scenarios/custom.yml", put("send_eror", "success", "all", 2, "signal"),
          "/success/all/2/signal", "no signal 'send_eror' in the catalogue; did you mean"),
-        ("rules/send_path.yml", deleted("rules", 1, "weight"), "/rules/1",
-         "'weight' is missing: add a number"),
-        ("rules/send_path.yml", renamed("hypothesis", "rules", 1, "hypotheses"), "/rules/1",
+        ("rules/healthy.yml", deleted("rules", 0, "title"), "/rules/0",
+         "'title' is missing: add text"),
+        ("rules/healthy.yml", renamed("hypothesis", "rules", 0, "hypotheses"), "/rules/0",
          "unknown key 'hypothesis'; did you mean 'hypotheses'?"),
-        ("rules/send_path.yml", deleted("rules", 0, "hypotheses"), "/rules/0",
-         "a rule that decides needs title, strength and hypotheses"),
-        ("rules/send_path.yml", put("decide", "rules", 0, "role"), "/rules/0/role",
-         "did you mean 'decides'?"),
-        ("rules/send_path.yml", put("transprot", "rules", 0, "component"), "/rules/0/component",
+        ("rules/healthy.yml", put("transprot", "rules", 0, "component"), "/rules/0/component",
          "did you mean 'transport'?"),
-        ("rules/send_path.yml", put(["send_erors"], "rules", 0, "needs"), "/rules/0/needs/0",
+        ("rules/healthy.yml", put(["send_erors"], "rules", 0, "needs"), "/rules/0/needs/0",
          "no signal 'send_erors'; did you mean 'send_errors'?"),
-        ("rules/send_path.yml", put(["node_bakc"], "rules", 0, "hypotheses"),
+        ("rules/healthy.yml", put(["node_bakc"], "rules", 0, "hypotheses"),
          "/rules/0/hypotheses/0", "no hypothesis 'node_bakc'; did you mean 'node_back'?"),
-        ("rules/send_path.yml", put({"fact": "errros"}, "rules", 0, "when"), "/rules/0/when/fact",
-         "no fact 'errros'; did you mean 'errors'?"),
-        ("rules/send_path.yml", put("healthy", "category"), "/category", "must be send_path"),
-        ("rules/facts.yml", renamed("scpoe", "facts", "errors", "scope"), "/facts/errors",
+        ("rules/healthy.yml", put({"fact": "faild"}, "rules", 0, "when"), "/rules/0/when/fact",
+         "no fact 'faild'; did you mean 'failed'?"),
+        ("rules/healthy.yml", put({"abnormal": "node_los"}, "rules", 0, "when"), "/rules/0/when",
+         "no element 'node_los'; did you mean 'node_lost'?"),
+        ("rules/healthy.yml", put("baseline_health", "category"), "/category", "must be healthy"),
+        ("causes/quorum.yml", deleted("regression_test"), "",
+         "a cause that has a category needs hypotheses and regression_test"),
+        ("causes/quorum.yml", put("healthy", "category", "failed_sends"), "",
+         "healthy cannot be a cause's category"),
+        ("causes/quorum.yml", put("peer", "signs", 0, "against"), "/signs/0/against",
+         "did you mean 'peers'?"),
+        ("causes/quorum.yml", put(["folowers"], "holds_up", "stages"), "/holds_up/stages/0",
+         "did you mean 'followers'?"),
+        ("rules/facts.yml", renamed("scpoe", "facts", "failed", "scope"), "/facts/failed",
          "unknown key 'scpoe'; did you mean 'scope'?"),
         ("rules/facts.yml", put("nodes", "facts", "failed", "scope"), "/facts/failed/scope",
          "did you mean 'node'?"),
         ("rules/facts.yml", deleted("facts"), "", "'facts' is missing: add a mapping"),
-        ("rules/support.yml", put("3", "support", "send_path.node_down", "fired"),
-         "/support/send_path.node_down/fired", "expected a whole number, got text"),
-        ("rules/support.yml", renamed("send_path.node_dwon", "support", "send_path.node_down"),
-         "/support/send_path.node_dwon", "did you mean 'send_path.node_down'?"),
-        ("rules/support.yml", renamed("fierd", "support", "send_path.node_down", "fired"),
-         "/support/send_path.node_down", "unknown key 'fierd'; did you mean 'fired'?"),
-        ("rules/support.yml", deleted("support"), "", "'support' is missing: add a mapping"),
         ("knobs/workload.yml", deleted("knobs", 0, "default"), "/knobs/0", "'default' is missing"),
         ("knobs/workload.yml", renamed("afects", "knobs", 0, "affects"), "/knobs/0",
          "unknown key 'afects'; did you mean 'affects'?"),
@@ -288,5 +286,4 @@ def test_a_mistake_inside_a_mapping_names_its_key(name: str, size: int) -> None:
 def test_the_project_is_as_declared() -> None:
     check_project_data()
     faults.check_all()
-    assert confidence.support()
     assert knobs.load()["rate"].env == "WK_SIM_RATE"

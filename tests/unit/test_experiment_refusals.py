@@ -67,7 +67,7 @@ def test_a_sound_request_is_accepted(tmp_path: Path) -> None:
 
 def test_every_refusal_has_reason_and_remedy(tmp_path: Path) -> None:
     held = control(tmp_path, verdict=None, baseline={"healthy": False})
-    asked = request(treatment_inputs=changed(INPUTS, "profiled", False), kind="config")
+    asked = request(treatment_inputs=changed(INPUTS, "profiled", "none"), kind="config")
     for refusal in refusals.refusals(held, asked, CATALOGUE):
         assert refusal.reason.endswith(".")
         assert refusal.remedy.endswith(".")
@@ -138,7 +138,7 @@ class TestInputs:
         assert ids(control(tmp_path), asked) == []
 
     def test_profiled_against_unprofiled(self, tmp_path: Path) -> None:
-        treatment = changed(request().treatment_inputs, "profiled", False)
+        treatment = changed(request().treatment_inputs, "profiled", "none")
         assert ids(control(tmp_path), request(treatment_inputs=treatment)) == [
             "inputs", "profiled"
         ]  # fmt: skip
@@ -305,7 +305,7 @@ class TestCompare:
         [
             (INPUTS, {"observed": {"data_bytes_at_start": 9}}, "different evidence classes"),
             (changed(INPUTS, "mode", None), {"observed": {"data_bytes_at_start": None}}, "unknown"),
-            (changed(INPUTS, "profiled", False), {}, "profile_seconds"),
+            (changed(INPUTS, "profiled", "none"), {}, "profile_seconds"),
             (changed(INPUTS, "profiled", None), {}, "profile_seconds"),
             (INPUTS, {"replay_of": "kill-node1"}, "replay"),
         ],

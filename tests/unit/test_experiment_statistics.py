@@ -200,6 +200,13 @@ class TestSignals:
         assert said.outcome is Outcome.SUPPORTED
         assert said.shift == pytest.approx(-0.99, abs=0.01)
 
+    def test_nothing_falls_by_more_than_all_of_it(self) -> None:
+        control = [0.54, 0.52, 0.55, 0.53]
+        outcome = compare_signal("e", control, [0.0, 0.0, 0.0, 0.0], Direction.DECREASE, TEN)
+        assert outcome.outcome is Outcome.SUPPORTED
+        assert outcome.low == -1.0
+        assert "-100.0 % to" in outcome.why
+
     def test_runs_that_do_not_tell_are_counted_as_missing(self) -> None:
         said = compare_signal("x", [1.0, None, math.nan, 1.1], [1.0, 1.0, 1.0, 1.0],
                               Direction.INCREASE, TEN)  # fmt: skip

@@ -61,13 +61,39 @@ def test_three_parts_and_measured_mode(tmp_path: Path) -> None:
     facts = {"here": {"kernel": "Linux 6", "cpu_model": "m", "ncpu": 2, "boot_id": "b"}}
     made = fingerprint.build(RUN, TOPOLOGY, root, facts)
     assert made["inputs"]["mode"] == "accumulated"
-    assert made["inputs"]["profiled"] is True
+    assert made["inputs"]["profiled"] == "after"
     assert "uid_prefix" not in made["inputs"]["workload"]
     assert made["derived"] == {"image_digest": "sha256:1"}
     assert made["observed"]["disk_free_bytes"] == 7
     assert made["observed"]["boot_id"] == "b"
     # One core busy; 0.25 of it the node's, 0.02 the collector's.
     assert made["observed"]["foreign_cpu"] == pytest.approx(0.73)
+
+
+@pytest.mark.parametrize(
+    ("asked", "profiled"),
+    [
+        ({"profile": "onset"}, "onset"),
+        ({"profile": "after"}, "after"),
+        ({"profile": "onset", "profile_seconds": 0}, "none"),
+        ({"profile_seconds": None}, None),
+    ],
+)
+def test_it_says_when_profiles_were_asked_for(
+    tmp_path: Path, asked: dict[str, Any], profiled: str | None
+) -> None:
+    root = bundle(tmp_path, node_cpu=[0.0] * 11)
+    made = fingerprint.build({**RUN, **asked}, TOPOLOGY, root, {})
+    assert made["inputs"]["profiled"] == profiled
+
+
+def test_bundles_that_only_say_whether_they_were_profiled_are_compared_all_the_same() -> None:
+    def with_profiles(value: object) -> dict[str, Any]:
+        return {"inputs": {"profiled": value}}
+
+    assert fingerprint.compare(with_profiles(True), with_profiles("after")) == []
+    assert fingerprint.compare(with_profiles(False), with_profiles("none")) == []
+    assert fingerprint.compare(with_profiles(True), with_profiles("onset")) == ["profiled"]
 
 
 def test_counter_that_fell_is_a_restart(tmp_path: Path) -> None:

@@ -217,10 +217,10 @@ def test_an_empty_out_is_refused(bundle: Path, tmp_path: Path,
 
 def test_a_full_disk_is_no_usage_error(bundle: Path, tmp_path: Path,
                                        monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    def full(_file: int) -> None:
+    def full(*_arguments: object, **_options: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fchmod", full)
     ended = classify(bundle, "--out", tmp_path / "out")
     assert isinstance(ended.exception, InfraError)
     assert ended.exception.exit_code == 6

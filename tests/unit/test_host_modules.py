@@ -255,12 +255,9 @@ def test_the_shell_of_the_collector_removes_what_was_not_there(tmp_path: Path) -
             runs.mkdir()
         subprocess.run(["/bin/sh", "-c", shell["MAKE"].format(out=out)], check=True)
         (out / "file").touch()
-        for said in ("removed\n", ""):
+        for _ in range(2):
             remove = shell["REMOVE"].format(out=out)
-            done = subprocess.run(
-                ["/bin/sh", "-c", remove], check=True, capture_output=True, text=True
-            )
-            assert done.stdout == said
+            subprocess.run(["/bin/sh", "-c", remove], check=True)
         assert runs.exists() is there
     assert list(runs.iterdir()) == []
 

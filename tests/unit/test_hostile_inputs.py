@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import hostileplants
+from tests.hostileplants import field
 
 from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.files import DEPTH_CAP
 from wktriage.bundle.readers import pprof, prom, status
 from wktriage.bundle.readers.jsonl import rows
 from wktriage.core.budget import Budget
-from wktriage.core.times import iso
 from wktriage.core.yaml_files import parse_evidence
 from wktriage.judging.verdict import judge
 from wktriage.report import figures, write_all
@@ -25,22 +24,9 @@ SECONDS = 5.0
 """CPU seconds within which each of these is to be judged here: alone they take one or two."""
 
 
-def row(second: float, **more: Any) -> str:
-    told = {"state": "running", "run_id": "r", "messages_sent": second * 10, "send_errors": 0,
-            "recv_errors": 0, "active_users": 4, "reconnected_users": 0, **more}  # fmt: skip
-    return json.dumps({"sample_time": iso(1.77e9 + second), "status": told}) + "\n"
-
-
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    root = tmp_path / "bundle"
-    for name in ("metrics", "pprof", "logs/app"):
-        (root / name).mkdir(parents=True)
-    (root / "status.jsonl").write_text("".join(map(row, range(60))))
-    (root / "metrics/node1.prom").write_text("# TYPE go_goroutines gauge\ngo_goroutines 5\n")
-    nodes = [{"name": f"wk-node{n}", "id": n} for n in (1, 2, 3)]
-    (root / "topology.json").write_text(json.dumps({"nodes": nodes}))
-    return root
+    return hostileplants.make(tmp_path / "bundle")
 
 
 def judged(root: Path, out: Path) -> dict[str, Any]:
@@ -53,100 +39,14 @@ def judged(root: Path, out: Path) -> dict[str, Any]:
     return verdict
 
 
-def field(number: int, value: int | bytes) -> bytes:
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    return varint(number << 3 | 2) + varint(len(value)) + value
-
-
-def varint(value: int) -> bytes:
-    out = b""
-    while value > 127:
-        out += bytes([value & 127 | 128])
-        value >>= 7
-    return out + bytes([value])
-
-
-def profile(*parts: bytes) -> bytes:
-    named = field(6, b"") + field(6, b"cpu") + field(1, field(1, 1)) + field(5, field(1, 1))
-    return named + b"".join(parts) + field(10, 10**9)
-
-
-def stacks_of_lists(root: Path) -> None:
-    """A stack of 2000 locations of 2000 lines each, a thousand times."""
-    lines = field(4, field(1, 1)) * 2000
-    sample = field(2, field(1, b"\x01" * 2000) + field(2, varint(5)))
-    data = profile(field(4, field(1, 1) + lines), sample * 1000)
-    (root / "pprof/node1-cpu.pb.gz").write_bytes(gzip.compress(data))
-
-
-def empty_fields(root: Path) -> None:
-    (root / "pprof/node1-cpu.pb.gz").write_bytes(gzip.compress(b'"\x00' * 30_000_000, 1))
-
-
-def merges(root: Path) -> None:
-    grown = "".join(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 40))
-    (root / "compose-config.yml").write_text(f"cpus: 1\na0: &a0 {{k: v, l: w}}\n{grown}")
-
-
-def deep_yaml(root: Path) -> None:
-    (root / "compose-config.yml").write_text("cpus: " + "[" * 400_000)
-
-
-def large_compose(root: Path) -> None:
-    services = "".join(f"  wk-node{n}:\n    cpus: 1\n    image: x\n" for n in range(12_000))
-    (root / "compose-config.yml").write_text("services:\n" + services)
-
-
-def far_future(root: Path) -> None:
-    with (root / "status.jsonl").open("a") as file:
-        file.write(json.dumps({**json.loads(row(60)), "sample_time": "9999-12-31T00:00:00Z"}))
-
-
-def many_labels(root: Path) -> None:
-    labels = ",".join(f'a{n}="b"' for n in range(400_000))
-    text = f"# TYPE go_goroutines gauge\ngo_goroutines{{{labels}}} 1\n"
-    (root / "metrics/node1.prom").write_text(text)
-
-
-def long_label(root: Path) -> None:
-    label = '\\"' * 3_000_000
-    text = f'# TYPE go_goroutines gauge\ngo_goroutines{{a="{label}"}} 1\n'
-    (root / "metrics/node1.prom").write_text(text)
-
-
-def long_name(root: Path) -> None:
-    nodes = [{"name": "n" * 5_000_000, "id": 1}, {"name": "wk-node2", "id": 2}]
-    (root / "topology.json").write_text(json.dumps({"nodes": nodes}))
-
-
-def hole(root: Path) -> None:
-    with (root / "core.bin").open("wb") as file:
-        file.truncate(1 << 40)
-
-
-def hole_in_a_log(root: Path) -> None:
-    with (root / "logs/app/wk-node1.log").open("wb") as file:
-        file.truncate(1 << 40)
-
-
-def one_line(root: Path) -> None:
-    (root / "status.jsonl").write_bytes(b"x" * 100_000_000)
-
-
-def deep_json(root: Path) -> None:
-    (root / "window.json").write_text('{"a":' * 100_000)
-
-
-def many_files(root: Path) -> None:
-    for number in range(2000):
-        (root / "logs" / f"{number}.log").write_bytes(b"")
-
-
 @pytest.mark.parametrize(
     "plant",
-    [stacks_of_lists, empty_fields, merges, deep_yaml, large_compose, far_future, many_labels,
-     long_label, long_name, hole, hole_in_a_log, one_line, deep_json, many_files],
+    [hostileplants.stacks_of_lists, hostileplants.empty_fields, hostileplants.merges,
+     hostileplants.deep_yaml, hostileplants.large_compose, hostileplants.far_future,
+     hostileplants.many_labels, hostileplants.long_label, hostileplants.long_name,
+     hostileplants.hole, hostileplants.hole_in_a_log, hostileplants.one_line,
+     hostileplants.deep_json, hostileplants.many_files, hostileplants.deep_directories,
+     hostileplants.cycle_of_links],
     ids=lambda plant: plant.__name__,
 )  # fmt: skip
 def test_it_is_judged_in_seconds(
@@ -158,20 +58,20 @@ def test_it_is_judged_in_seconds(
 
 
 def test_a_file_that_is_too_large_is_named(bundle: Path) -> None:
-    hole(bundle)
+    hostileplants.hole(bundle)
     opened = Bundle.open(bundle)
     assert "core.bin is larger than 2 GiB, and is not read" in opened.problems
     assert not opened.exists("core.bin")
 
 
 def test_a_profile_that_names_endless_stacks_still_counts(bundle: Path) -> None:
-    stacks_of_lists(bundle)
+    hostileplants.stacks_of_lists(bundle)
     data = Bundle.open(bundle).read_bytes("pprof/node1-cpu.pb.gz")
     assert data is not None
     decoded = pprof.decode(data)
     assert decoded is not None
     assert decoded.total == 5000
-    assert pprof.decode(profile(field(2, field(1, b"\x01" * 4_000_000)))) is None
+    assert pprof.decode(hostileplants.profile(field(2, field(1, b"\x01" * 4_000_000)))) is None
 
 
 def test_merging_goes_as_far_as_real_files_do() -> None:
@@ -228,7 +128,7 @@ def test_time_that_is_used_up_is_said_and_the_rest_is_judged(bundle: Path, tmp_p
 
 
 def test_memory_that_is_used_up_is_said(bundle: Path) -> None:
-    (bundle / "status.jsonl").write_text("".join(map(row, range(20_000))))
+    (bundle / "status.jsonl").write_text("".join(map(hostileplants.row, range(20_000))))
     tracemalloc.start()
     opened = Bundle.open(bundle, Budget(60, 20))
     read = len(status.samples(opened))
@@ -259,7 +159,7 @@ def test_directories_are_followed_so_deep_and_files_counted_so_far(
     (deep / "x").write_text("x")
     assert not any(name.endswith("/x") for name in Bundle.open(bundle).files)
     monkeypatch.setattr("wktriage.bundle.files.FILES_CAP", 10)
-    many_files(bundle)
+    hostileplants.many_files(bundle)
     opened = Bundle.open(bundle)
     assert len(opened.files) == 10
     assert opened.exists("status.jsonl")

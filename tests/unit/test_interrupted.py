@@ -8,14 +8,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.unit.bundlefakes import Run
+from tests.unit.bundlefakes import Run, packed
 from tests.unit.collectstack import Detached, Stack, until
 
 from wktriage.bundle import manifest
 from wktriage.core import zipapps
 from wktriage.core.errors import InfraError
 from wktriage.run import collector_spec
-from wktriage.run.interrupted import assemble_interrupted
+from wktriage.run.interrupted import PACKED, assemble_interrupted
 
 
 @pytest.fixture
@@ -76,6 +76,23 @@ def test_collector_that_never_started_leaves_a_bundle_that_says_so(
     bundle = assemble_interrupted(pending(run, tmp_path / "absent"), "gone")
     assert run.json("manifest.json")["interrupted"].startswith("gone; ")
     assert manifest.verify(bundle) == []
+
+
+def test_what_a_host_handed_in_counts_and_why_another_did_not_is_said(
+    tmp_path: Path, pending: Callable[..., Path]
+) -> None:
+    run = Run(tmp_path, "h1", "h2")
+    (tmp_path / PACKED).mkdir()
+    packed(tmp_path, "h1", lead=True).rename(tmp_path / PACKED / "h1.tar.gz")
+    (tmp_path / PACKED / "h2.problem").write_text("No route\n to host")
+    assemble_interrupted(pending(run, tmp_path / "absent"), "gone")
+    made = run.json("manifest.json")
+    assert made["complete"] is False
+    assert run.json("window.json")["valid"] is True
+    assert run.status(made, "cluster", "h1") == "ok"
+    (lost,) = [row for row in made["collectors"] if row["host"] == "h2"]
+    assert lost["status"] == "failed"
+    assert lost["error"] == "nothing could be fetched from this host: No route to host"
 
 
 def test_broken_mark_is_one_clear_error(tmp_path: Path) -> None:

@@ -63,6 +63,28 @@ def test_a_fault_that_did_not_take_hold_is_said_and_healed(
     assert (tmp_path / "log").read_text().split()[-1] == "unpause"
 
 
+@pytest.mark.parametrize(
+    ("answer", "problems"),
+    [("Container 1f is not paused", 0), ("No such container: 1f", 0), ("no space left", 1)],
+)
+def test_a_fault_that_went_with_its_container_is_healed(
+    tmp_path: Path, simulator: str, monkeypatch: pytest.MonkeyPatch, answer: str, problems: int
+) -> None:
+    monkeypatch.setattr("wktriage.lab.actions.commands.inspect", lambda *_: "paused")
+    monkeypatch.setattr(injector, "CHECK_AFTER_SECONDS", 0.01)
+    path = topology(tmp_path, simulator)
+    stack = json.loads(path.read_text())
+    for node in stack["nodes"]:
+        node["verbs"]["unpause"] = ["sh", "-c", f"echo Error response: {answer} >&2; exit 1"]
+    path.write_text(json.dumps(stack))
+    fault = replace(faults.load("pause-node"), after_s=0.01)
+    thread = Injector(fault, path, hold_s=0.05, node=None, seed=1)
+    thread.start()
+    thread.join(timeout=10)
+    assert thread.record.took_hold is True
+    assert len(thread.record.problems) == problems
+
+
 def test_a_run_that_ends_before_its_load_injects_nothing(tmp_path: Path) -> None:
     path = topology(tmp_path, "http://127.0.0.1:1/status")
     thread = Injector(faults.load("pause-node"), path, hold_s=1, node=None, seed=1)

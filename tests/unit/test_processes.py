@@ -326,6 +326,9 @@ def test_the_topology_names_every_process_and_its_verbs(
 
 def test_a_host_that_made_nothing_is_named(tmp_path: Path, binaries: dict[str, str]) -> None:
     request = ask(tmp_path, remote(2), **binaries)
+    refused = {"n1": report(), "sim": {"refused": "/srv/data holds a stranger's files"}}
+    with pytest.raises(InfraError, match="sim: /srv/data holds a stranger"):
+        DRIVER.create(request, Site(tmp_path / "work", reports=refused))
     reports = {"n1": report(), "sim": report(), "n2": {}}
     with pytest.raises(InfraError, match="n2: no processes were created there"):
         DRIVER.create(request, Site(tmp_path / "work", reports=reports))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -10,9 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from wktriage.core.errors import UsageError
+from wktriage.core.errors import InfraError, UsageError
 from wktriage.core.times import utc_now
-from wktriage.run.record import RunPaths, begin, end, interrupted, mark
+from wktriage.run.record import (
+    RunPaths,
+    begin,
+    end,
+    interrupted,
+    mark,
+    note_interruption,
+    why_unfinished,
+)
 
 RUN = {"schema_version": 1, "driver": "compose", "project": "wktriage", "wall": {}}
 
@@ -86,3 +95,39 @@ def test_times_are_utc_with_milliseconds() -> None:
     now = utc_now()
     assert len(now) == len("2026-01-01T00:00:00.000Z")
     assert now.endswith("Z")
+
+
+def fill(paths: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing be written while what was reserved still takes its place."""
+
+    def full(file: int) -> None:
+        if paths.reserve_file.exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+
+
+def test_a_full_disk_can_still_be_told(paths: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(paths, RUN, pid=os.getpid())
+    assert why_unfinished(paths) is None
+    fill(paths, monkeypatch)
+    mark(paths, "watch", failed={"task": "Make the bundle", "message": "No space left on device"})
+    assert why_unfinished(paths) == "task 'Make the bundle' failed: No space left on device"
+    assert note_interruption(paths, "interrupted by the user")
+    assert why_unfinished(paths) == "interrupted by the user"
+    end(paths)
+    assert list(paths.pending_file.parent.iterdir()) == []
+
+
+def test_without_anything_in_reserve_the_full_disk_is_an_error(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(paths, RUN, pid=os.getpid())
+    paths.reserve_file.unlink()
+
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InfraError, match="free some space"):
+        mark(paths, "watch")

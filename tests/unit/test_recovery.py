@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any
 import pytest
 from tests.unit.test_topology import sample
 
+from wktriage.core.errors import InfraError
 from wktriage.run import interruption, recovery
 from wktriage.run.baseline import Twin
-from wktriage.run.record import RunPaths, begin, end, note_interruption
+from wktriage.run.record import RunPaths, begin, end, mark, note_interruption
 
 RUN: dict[str, Any] = {
     "schema_version": 1,
@@ -121,6 +123,21 @@ def test_a_running_run_is_left_alone(paths: RunPaths) -> None:
     assert paths.pending_file.exists()
 
 
+def test_a_run_on_other_machines_waits_for_a_command_that_can_ask_them(paths: RunPaths) -> None:
+    begin(paths, RUN, pid=dead_pid(), remote=["here", "there"])
+    sample().write(paths.topology_file)
+    assert note_interruption(paths, interruption.BY_USER)
+    assert recovery.finalise_all(paths.runs_dir) == []
+    assert recovery.finalise_all(paths.runs_dir, asked=["elsewhere"]) == []
+    assert recovery.to_fetch(paths.runs_dir, ["elsewhere"]) == []
+    (run,) = recovery.to_fetch(paths.runs_dir, ["there", "elsewhere"])
+    assert run["paths"]["collector"] == str(paths.collector)
+    assert run["stack"] == {"driver": "compose", "project": "wktriage-unit-test"}
+    assert run["reason"] == interruption.BY_USER
+    assert recovery.finalise_all(paths.runs_dir, asked=["there"]) == [paths.bundle]
+    assert recovery.to_fetch(paths.runs_dir, ["there"]) == []
+
+
 def test_no_runs_directory_is_nothing_to_do(tmp_path: Path) -> None:
     assert recovery.finalise_all(tmp_path / "none") == []
 
@@ -202,3 +219,55 @@ def test_the_guard_ends_with_the_run(paths: RunPaths) -> None:
     begin(paths, RUN, pid=os.getpid())
     end(paths)
     recovery.watch(paths, os.getpid())
+
+
+def test_a_bundle_that_cannot_be_made_keeps_no_stack_running(
+    paths: RunPaths, no_docker: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(paths, RUN, pid=dead_pid())
+    sample().write(paths.topology_file)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise InfraError("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recovery, "assemble_interrupted", full)
+        with pytest.raises(InfraError):
+            recovery.finalise_all(paths.runs_dir)
+    assert no_docker == ["wktriage-unit-test"]
+    assert paths.pending_file.exists()
+    assert recovery.finalise_all(paths.runs_dir) == [paths.bundle]
+
+
+def test_why_a_task_failed_is_the_reason_and_not_the_controller(paths: RunPaths) -> None:
+    begin(paths, RUN, pid=dead_pid())
+    sample().write(paths.topology_file)
+    mark(paths, "failed", failed={"task": "Make the bundle", "message": "No space left on device"})
+    recovery.finalise_all(paths.runs_dir)
+    manifest = json.loads((paths.bundle / "manifest.json").read_text())
+    assert manifest["interrupted"].startswith(
+        "task 'Make the bundle' failed: No space left on device"
+    )
+    assert recovery.CONTROLLER_GONE not in manifest["interrupted"]
+
+
+def test_what_was_half_created_is_taken_down(paths: RunPaths, no_docker: list[str]) -> None:
+    begin(paths, RUN, pid=dead_pid())
+    recovery.finalise_all(paths.runs_dir)
+    assert no_docker == ["wktriage-unit-test"]
+
+
+def test_the_guard_ends_a_controller_that_hangs_after_its_interruption(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Ignores what asks it to end, as a task does that was just being started.
+    script = "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); input()"
+    controller = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE)
+    begin(paths, RUN, pid=controller.pid)
+    note_interruption(paths, interruption.BY_USER)
+    monkeypatch.setattr(recovery, "HUNG_SECONDS", 0.0)
+    monkeypatch.setattr(recovery, "WATCH_SECONDS", 0.05)
+    recovery.watch(paths, controller.pid)
+    controller.communicate()
+    assert controller.returncode == -signal.SIGKILL
+    assert not paths.pending_file.exists()

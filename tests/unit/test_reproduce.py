@@ -35,8 +35,13 @@ def test_inputs_become_a_request(tmp_path: Path) -> None:
 
 
 def test_a_run_without_profiles_gets_none(tmp_path: Path) -> None:
-    old = bundle(tmp_path, "old", changed(INPUTS, "profiled", False))
+    old = bundle(tmp_path, "old", changed(INPUTS, "profiled", "none"))
     assert reproduce.request_of(old, asked(tmp_path), BENCH)["profile_seconds"] == 0
+
+
+def test_a_run_with_profiles_at_the_onset_gets_them_then(tmp_path: Path) -> None:
+    old = bundle(tmp_path, "old", changed(INPUTS, "profiled", "onset"))
+    assert reproduce.request_of(old, asked(tmp_path), BENCH)["profile"] == "onset"
 
 
 def test_what_the_bundle_hides_must_be_given_and_nothing_else_may(tmp_path: Path) -> None:

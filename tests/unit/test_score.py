@@ -131,8 +131,8 @@ def test_explain_lists_the_rules_that_fired_and_others_when_asked(tmp_path: Path
     _, everything = run("explain", bundle, "--all")
     assert "? send_path" in everything
     assert "more rules" not in everything
-    _, one = run("explain", bundle, "--rule", "send_path.node_down")
-    assert "? send_path.node_down" in one
+    _, one = run("explain", bundle, "--rule", "send_path.node_process")
+    assert "? send_path.node_process" in one
     assert "never_ran" not in one
 
 
@@ -141,8 +141,8 @@ def test_explain_prints_json_and_suggests_a_rule(tmp_path: Path) -> None:
     fired = json.loads(run("explain", bundle, "--json")[1])
     assert {rule["result"] for rule in fired} == {"fired"}
     assert len(json.loads(run("explain", bundle, "--all", "--json")[1])) > len(fired)
-    with pytest.raises(UsageError, match=r"did you mean 'send_path.node_down'"):
-        run("explain", bundle, "--rule", "send_path.nodedown")
+    with pytest.raises(UsageError, match=r"did you mean 'send_path.node_process'"):
+        run("explain", bundle, "--rule", "send_path.node_proces")
 
 
 def test_an_archive_is_judged_like_its_directory(tmp_path: Path) -> None:

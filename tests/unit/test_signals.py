@@ -621,6 +621,28 @@ def test_node_that_never_was(tmp_path: Path) -> None:
     assert value(signals, "nodes_never_up") == 1
 
 
+def test_a_workload_that_cannot_run_is_refused_though_no_log_says_so(tmp_path: Path) -> None:
+    workload = {
+        "users": 10,
+        "person_channels": 50,
+        "group_channels": 0,
+        "group_members": 0,
+        "rate": "1/s",
+        "concurrency": 8,
+        "warmup": "0s",
+        "verify_recv": "none",
+    }
+    silent = {"status.jsonl": "".join(
+        json.dumps({"sample_time": f"2026-11-24T06:00:{s:02d}Z", "error": "connection refused"})
+        + "\n"
+        for s in range(21)
+    )}  # fmt: skip
+    for users, refused in ((10, True), (100, None)):
+        files = {**silent, "config/workload.json": json.dumps(workload | {"users": users})}
+        made = Scenario(tmp_path / str(users), files=files).signals()
+        assert value(made, "sim_config_rejected") is refused
+
+
 def test_refused_start_is_told_by_the_log(tmp_path: Path) -> None:
     signals = Scenario(
         tmp_path,

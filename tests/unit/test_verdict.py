@@ -20,13 +20,11 @@ from wktriage.judging import (
     confidence,
     eligibility,
     next_experiment,
-    rules,
     settings,
     signals,
     typed_predicates,
 )
 from wktriage.judging.decision import decide
-from wktriage.judging.predicates import Evaluation
 from wktriage.judging.settings import Setting, differing
 from wktriage.judging.verdict import judge, verdict_of
 from wktriage.judging.verdict_files import dump, write_verdict
@@ -44,7 +42,7 @@ GOOD: dict[str, Any] = {
     "worst_achieved_rate_ratio": 1,
     "send_server_latency_p99": 0.03,
     "send_server_latency_mean": 0.01,
-    "status_coverage": 1.0,
+    "publication_coverage": 1.0,
     "status_longest_gap": 1.0,
     "sim_restarts": 0,
     "workload_ran": True,
@@ -156,7 +154,7 @@ def test_a_criterion_that_is_unknown_is_not_met(name: str) -> None:
             {
                 "send_errors": 9,
                 "errors_early_share": 1.0,
-                "error_free_tail": 40.0,
+                "tail_meets_offer": True,
                 "channel_metadata_created": 200,
             },
             {},
@@ -226,45 +224,40 @@ def test_server_is_not_blamed_while_the_client_is_the_limit() -> None:
 
 
 def test_what_holds_for_every_node_names_none() -> None:
-    rule = next(
-        r for r in rules.load(signals.catalogue(), SUCCESS) if r.id == "send_path.node_down"
-    )
-    made = SignalSet(names=signals.catalogue(), nodes=NODES)
-    made.add(Signal("send_errors", "count", 5))
+    made = found({"send_errors": 5, "send_error_ratio": 0.1})
     for node in NODES:
-        made.add(Signal("node_unreachable_at_end", "bool", True, node=node))
-    outcome = rules.evaluate(rule, made)
-    assert outcome.tri is Tri.YES
-    assert outcome.nodes == ()
+        made.add(Signal("node_exited", "bool", True, node=node))
+    winner = decide(made, SUCCESS).winner
+    assert winner is not None
+    assert (winner.rule.id, winner.everywhere, winner.nodes) == ("send_path.node_process", True, ())
 
 
 # -- confidence -----------------------------------------------------------------------------------
 
 
-def outcome(role: str, weight: float, tri: Tri, strength: float = 0.99) -> rules.Outcome:
-    base = rules.load(signals.catalogue(), SUCCESS)[0]
-    rule = rules.Rule(
-        f"x.{role}", "send_path", role, weight, strength, "none", base.when, (), None, "text", ()
-    )
-    return rules.Outcome(rule, tri, Evaluation(tri))
+def sure(changes: dict[str, Any], damage: float = 0.0, **node2: Any) -> float:
+    return confidence.of_verdict(decide(found(changes, **node2), SUCCESS), damage)
 
 
-def test_support_caps_confidence_and_grows_with_incidents() -> None:
-    caps = [confidence.cap("r", 0.95, {"r": (n, n)}) for n in (0, 1, 5, 50)]
-    assert caps == sorted(caps)
-    assert caps[0] < 0.85 < 0.95 < caps[-1] < 1
-    assert confidence.cap("r", 0.95, {"r": (10, 5)}) < confidence.cap("r", 0.95, {"r": (10, 10)})
+def test_damage_and_what_fits_no_cause_lower_confidence() -> None:
+    failing = {"send_errors": 40, "send_error_ratio": 0.1, "recv_errors": 0}
+    known = sure(failing, node_exited=True)
+    assert sure(failing, 0.5, node_exited=True) < known
+    assert sure(failing) < known
+    assert sure({"send_errors": None}) == confidence.LOWEST
 
 
-def test_missing_evidence_and_contradiction_lower_confidence() -> None:
-    sure = confidence.of_verdict([outcome("decides", 1.0, Tri.YES)], 0)
-    gap = [outcome("decides", 1.0, Tri.YES), outcome("supports", 1.0, Tri.UNKNOWN)]
-    against = [outcome("decides", 1.0, Tri.YES), outcome("against", 1.0, Tri.YES)]
-    assert confidence.of_verdict(gap, 0) < sure
-    assert confidence.of_verdict(against, 0) < sure
-    assert confidence.of_verdict([outcome("decides", 1.0, Tri.YES)], 2) < sure
-    assert confidence.of_verdict([outcome("decides", 1.0, Tri.YES)], 0, 0.5) < sure
-    assert confidence.of_verdict([], 0) == confidence.LOWEST
+def test_cause_that_holds_little_up_is_less_sure() -> None:
+    slow = {"send_server_latency_mean": 0.6, "append_mean": 0.5, "dispatch_wait_mean": 0.01}
+    much = {**slow, "append_pool_wait_mean": 0.48, "local_store_mean": 0.01, "quorum_wait_mean": 0}
+    little = {
+        **slow,
+        "append_pool_wait_mean": 0.01,
+        "local_store_mean": 0.01,
+        "quorum_wait_mean": 0,
+    }
+    little["append_mean"] = 0.02
+    assert sure({**little, "worker_saturation": 0.99}) < sure({**much, "worker_saturation": 0.99})
 
 
 # -- proposals ------------------------------------------------------------------------------------
@@ -337,7 +330,7 @@ def test_command_keeps_the_environment_of_the_run_and_changes_one_thing() -> Non
     assert "profile_seconds" not in experiment["command"]
     # Seen on a real cluster: the command of a run without profiles took some, a second change.
     _, bare = next_experiment.propose(
-        "send_path", ["data_device"], replace(run, profiled=False), values
+        "send_path", ["data_device"], replace(run, profiled="none"), values
     )
     assert "-e profile_seconds=0 " in bare["command"]
 
@@ -392,9 +385,9 @@ def test_expectation_is_one_that_the_run_does_not_satisfy() -> None:
 FLUSH = "WK_CLUSTER_COMMIT_COORDINATOR_FLUSH_WINDOW"
 
 
-def suspected(category: str, component: str, env: dict[str, str]) -> str | None:
-    named = settings.suspect(differing("smoke-default", {}, env), category, component)
-    return None if named is None else named.name
+def suspected(component: str, reach: set[str], env: dict[str, str]) -> str | None:
+    named = settings.suspects(differing("smoke-default", {}, env), component, reach)
+    return named[0].name if named else None
 
 
 def test_what_differs_from_the_shipped_configuration_is_listed() -> None:
@@ -408,16 +401,29 @@ def test_what_differs_from_the_shipped_configuration_is_listed() -> None:
 
 
 def test_a_setting_with_a_path_to_the_symptom_is_suspected_first() -> None:
-    assert suspected("send_path", "channel_append", {FLUSH: "400ms"}) == FLUSH
-    assert suspected("healthy", "none", {FLUSH: "400ms"}) is None
+    way = {"gateway", "channel_append", "storage_commit"}
+    assert suspected("channel_append", way, {FLUSH: "400ms"}) == FLUSH
+    assert suspected("none", set(), {FLUSH: "400ms"}) is None
     # Delivery is no part of the way of a send.
     workers = {"WK_DELIVERY_RECIPIENT_WORKER_CONCURRENCY": "1"}
-    assert suspected("send_path", "channel_append", workers) is None
-    assert suspected("delivery_path", "delivery", workers) == next(iter(workers))
+    assert suspected("channel_append", way, workers) is None
+    assert suspected("delivery", {"delivery"}, workers) == next(iter(workers))
     # What the catalogue does not know may reach anything.
-    assert suspected("send_path", "channel_append", {"WK_OF_NO_KNOB": "1"}) == "WK_OF_NO_KNOB"
+    assert suspected("channel_append", way, {"WK_OF_NO_KNOB": "1"}) == "WK_OF_NO_KNOB"
     both = {"WK_GATEWAY_RUNTIME_ASYNC_SEND_WORKERS": "1", FLUSH: "400ms"}
-    assert suspected("send_path", "storage_commit", both) == FLUSH
+    assert suspected("storage_commit", way, both) == FLUSH
+
+
+def test_the_way_to_the_symptom_is_that_of_the_cause_and_of_the_time() -> None:
+    assert decide(found(), SUCCESS).reach == frozenset()
+    slow = {"send_server_latency_p99": 2.4, "send_server_latency_mean": 0.6, "append_mean": 0.5}
+    stages = {"dispatch_wait_mean": 0.01, "append_pool_wait_mean": 0.01}
+    stages |= {"local_store_mean": 0.45, "quorum_wait_mean": 0.01, "worker_saturation": 0.95}
+    reach = decide(found({**slow, **stages}), SUCCESS).reach
+    assert {"channel_append", "storage_commit"} <= reach
+    assert "presence" not in reach
+    failing = {"recv_errors": 9, "send_errors": 0, "recv_share_of_errors": 1.0}
+    assert "delivery" in decide(found(failing), SUCCESS).reach
 
 
 def test_the_setting_is_taken_away_before_anything_else_is_tried() -> None:
@@ -428,7 +434,7 @@ def test_the_setting_is_taken_away_before_anything_else_is_tried() -> None:
     values = {"s": Shown(failed), "nodes": "", "component": "channel_append"}
     suspect = Setting(FLUSH, "config", "400ms", "1ms")
     hypothesis, step = next_experiment.propose(
-        "send_path", ["append_timeout"], run, values, suspect, failed
+        "send_path", ["append_pool"], run, values, suspect, failed
     )
     assert hypothesis["id"] == next_experiment.SHIPPED
     assert (hypothesis["variable"], step["from"], step["to"]) == (FLUSH, "400ms", "not set")

@@ -45,7 +45,8 @@ def main() -> None:
             wrong.append(f"the window is not valid: {window['reason']}")
         rows = [json.loads(r) for r in (bundle / "resources.jsonl").read_text().splitlines()]
         seen = {row["name"] for row in rows if row["state"] == "running"}
-        if seen != {"wk-node1", "wk-node2", "wk-node3", "wk-sim"}:
+        topology = json.loads((bundle / "topology.json").read_text())
+        if seen != {part["name"] for part in (*topology["nodes"], topology["sim"])}:
             wrong.append(f"resources of {sorted(seen)} only")
     if wrong:
         sys.exit("\n".join(wrong))

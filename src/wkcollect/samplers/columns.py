@@ -12,7 +12,8 @@ RESOURCES = (
 )  # fmt: skip
 HOST = (
     "ncpu", "cpu_total_ticks", "cpu_idle_ticks", "cpu_iowait_ticks", "cpu_steal_ticks", "load1",
-    "mem_available_bytes", "mem_total_bytes", "psi_cpu_some_avg10", "psi_io_some_avg10", "disks",
+    "mem_available_bytes", "mem_total_bytes", "psi_cpu_some_avg10", "psi_io_some_avg10",
+    "psi_memory_some_avg10", "disks", "devices",
 )  # fmt: skip
 
 

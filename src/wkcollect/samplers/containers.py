@@ -12,6 +12,7 @@ from urllib.parse import quote
 from wkcollect import limits
 from wkcollect.engine import docker_stats_row, inspect_facts, stats_usage
 from wkcollect.http import Unanswered
+from wkcollect.kernel import KernelCounters
 from wkcollect.run import Run, Target
 from wkcollect.samplers.columns import resources_row
 from wkcollect.values import describe, parse_json
@@ -79,6 +80,9 @@ class ContainerUsage:
         self._table = run.evidence.tally("docker-stats")
         self._facts: dict[str, Any] = {}
         self._facts_at = 0.0
+        self._kernel = KernelCounters(run.proc)
+        self._kernel_at = 0.0
+        self._pid, self._id = 0, ""
         self._stats: dict[str, Any] | None = None
         self._stats_at = 0.0
 
@@ -103,16 +107,27 @@ class ContainerUsage:
         stale = self._states.stale
         if self._name in stale or began - self._facts_at > limits.SLOW_INTERVAL:
             stale.discard(self._name)
-            self._facts = inspect_facts(self._ask("/json"))
+            document = self._ask("/json")
+            self._facts = inspect_facts(document)
             self._facts_at = began
+            self._pid = (document.get("State") or {}).get("Pid") or 0
+            self._id = str(document.get("Id") or "")
         row.update(self._facts)
         row["state"] = self._states.now.get(self._name) or row["state"]
         if row["state"] in ("running", "paused"):
+            self._add_kernel(row, began)
             stats = self._ask("/stats?stream=0&one-shot=1")
             usage = stats_usage(stats)
             row.update(usage)
             if began - self._stats_at > limits.DOCKER_STATS_INTERVAL - 0.1:
                 self._add_table_row(stats, usage, row["sample_time"], began)
+
+    def _add_kernel(self, row: dict[str, Any], began: float) -> None:
+        if self._pid and self._id and began - self._kernel_at > limits.KERNEL_INTERVAL - 0.1:
+            self._kernel_at = began
+            counters = self._kernel.sample(self._pid, self._id)
+            if counters is not None:
+                row["kernel"] = counters
 
     def _add_table_row(
         self, stats: dict[str, Any], usage: dict[str, Any], sample_time: str, began: float

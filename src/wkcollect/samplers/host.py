@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from wkcollect.devices import Devices
 from wkcollect.http import Unanswered
 from wkcollect.run import Run
 from wkcollect.samplers.columns import HOST
@@ -24,6 +25,7 @@ class HostUsage:
         self._replayed = any(h.get("kind") == "http" for h in handles)
         self._served = ServedDocument(run, urls[0]) if urls else None
         self._disks = disk_paths(run.spec, run.nodes)
+        self._devices = Devices(run.proc, self._disks)
         self._tally = run.evidence.tally("host")
 
     def take(self, _seq: int, _due: float, _lateness: float) -> None:
@@ -67,7 +69,9 @@ class HostUsage:
             "mem_total_bytes": total,
             "psi_cpu_some_avg10": proc.pressure("cpu"),
             "psi_io_some_avg10": proc.pressure("io"),
+            "psi_memory_some_avg10": proc.pressure("memory"),
             "disks": [_space(path) for path in self._disks],
+            "devices": self._devices.sample(),
         }
 
 

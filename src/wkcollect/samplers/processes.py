@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from wkcollect import limits
 from wkcollect.clock import iso
+from wkcollect.kernel import KernelCounters
 from wkcollect.run import Run, Target
 from wkcollect.samplers.columns import resources_row
 
@@ -21,6 +23,8 @@ class ProcessUsage:
         self._pid_file: str | None = target.handle.get("pid_file")
         self._start_ticks: int | None = None
         self._restarts = 0
+        self._kernel = KernelCounters(run.proc)
+        self._kernel_at = 0.0
         self._tally = run.evidence.tally("resources")
 
     def take(self, _seq: int, _due: float, _lateness: float) -> None:
@@ -29,6 +33,7 @@ class ProcessUsage:
         row = resources_row(self._run.clock.iso(began), self._name, "process")
         if self._proc.root is not None:
             self._fill(row)
+            self._add_kernel(row, began)
         self._run.evidence.add_row("resources", "resources.jsonl", row)
         if self._proc.root is None:
             self._tally.note(False, "no /proc here", began=began)
@@ -59,6 +64,14 @@ class ProcessUsage:
             restart_count=self._restarts,
             started_at=self._started_at(info["start_ticks"]),
         )
+
+    def _add_kernel(self, row: dict[str, Any], began: float) -> None:
+        alive = self._pid is not None and row["state"] in ("running", "paused")
+        if alive and began - self._kernel_at > limits.KERNEL_INTERVAL - 0.1:
+            self._kernel_at = began
+            counters = self._kernel.sample(self._pid or 0)
+            if counters is not None:
+                row["kernel"] = counters
 
     def _started_at(self, ticks: int) -> str | None:
         boot = self._proc.boot_time()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,8 @@ def assemble(
 
     ``tars`` maps host to what ``collector.pyz pack`` made there; a host without one is recorded as
     failed. ``run_file`` is run.json, ``references`` name -> file to carry in ``references/``
-    besides those that run.json names, ``clocks`` the folder with the readings of the hosts' clocks,
-    ``secrets`` values to hide besides those that the
+    besides those that run.json names, ``clocks`` the folder with the readings of the hosts' clocks
+    and with what was wrong with a host, ``secrets`` values to hide besides those that the
     configuration gives away. ``interrupted`` says why the run did not end by itself.
 
     Raises UsageError when the bundle is written already, InfraError when run or topology can't be
@@ -57,7 +57,9 @@ def assemble(
     bundle_dir.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".assemble-", dir=bundle_dir.parent))
     try:
-        hosts = _hosts(scratch / "hosts", tars, run, topology)
+        hosts = _hosts(
+            scratch / "hosts", tars, run, topology, lambda host: _why(host, clocks, known_secrets)
+        )
         stage = scratch / "bundle"
         stage.mkdir()
         document = _fill(
@@ -78,7 +80,11 @@ def _input(path: Path, what: str) -> dict[str, Any]:
 
 
 def _hosts(
-    inbox: Path, tars: Mapping[str, Path], run: Mapping[str, Any], topology: Mapping[str, Any]
+    inbox: Path,
+    tars: Mapping[str, Path],
+    run: Mapping[str, Any],
+    topology: Mapping[str, Any],
+    why: Callable[[str], str | None],
 ) -> list[HostEvidence]:
     """Unpack every host's evidence below ``inbox``; the one that watched the simulator is first."""
     if run.get("refused"):
@@ -86,10 +92,16 @@ def _hosts(
     names = {str(host) for host in tars}
     names |= {str(part["host"]) for part in (*topology["nodes"], topology["sim"])}
     hosts = [
-        host_evidence.read(name, tars.get(name), inbox / f"host-{number}")
+        host_evidence.read(name, tars.get(name), inbox / f"host-{number}", why(name))
         for number, name in enumerate(sorted(names))
     ]
     return sorted(hosts, key=lambda h: not h.lead)
+
+
+def _why(host: str, folder: Path | None, secrets: Sequence[str]) -> str | None:
+    """Return what is known of a host that handed in nothing, without secrets."""
+    problem = host_evidence.known_problem(host, folder)
+    return None if problem is None else redaction.redact_text(problem, secrets)
 
 
 def _fill(
@@ -156,11 +168,16 @@ def _interruption(
     failed = run.get("failed")
     reasons = [interrupted, window.get("interrupted")]
     if isinstance(failed, Mapping):
-        reasons.insert(0, f"task {failed.get('task')!r} failed: {failed.get('message')}")
+        reasons.insert(0, failure_text(failed))
     if run.get("refused"):
         reasons = [_refusal(run)]
     texts = [" ".join(redaction.redact_text(str(r), secrets).split()) for r in reasons if r]
     return "; ".join(dict.fromkeys(texts))[:500] or None
+
+
+def failure_text(failed: Mapping[str, Any]) -> str:
+    """Return in words what a run noted of the task that failed."""
+    return f"task {failed.get('task')!r} failed: {failed.get('message')}"
 
 
 def _conflict_rows(conflicts: Sequence[str]) -> list[dict[str, Any]]:

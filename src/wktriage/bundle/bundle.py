@@ -198,9 +198,9 @@ class Bundle(EvidenceFiles):
 
     @cached_property
     def _by_id(self) -> dict[str, str]:
-        found = {self.metrics_key(n).removeprefix("node"): n for n in self.nodes}
-        found.update({str(n["id"]): str(n["name"]) for n in self.topology_nodes if "id" in n})
-        return found
+        names = {self.metrics_key(n).removeprefix("node"): n for n in self.nodes}
+        names.update({str(n["id"]): str(n["name"]) for n in self.topology_nodes if "id" in n})
+        return names
 
     def _load(self) -> None:
         self.list_files()

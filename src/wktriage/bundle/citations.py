@@ -25,10 +25,10 @@ def verify_citation(bundle: Bundle, citation: Citation) -> str | None:
     document: Any = None
     text = ""
     if citation.line is not None:
-        found = _line(bundle, where, citation.line)
-        if found is None:
+        line = _line(bundle, where, citation.line)
+        if line is None:
             return f"{where}:{citation.line}: no such line"
-        text = found
+        text = line
     if citation.pointer is not None:
         source = text if citation.line is not None else bundle.read_text(where) or ""
         try:
@@ -91,17 +91,17 @@ def _shown_lines(bundle: Bundle, data: bytes, begin: bytes) -> bytes:
     return b"\n".join(bundle.shown(line.decode("utf-8", "replace")).encode() for line in lines)
 
 
-def _line(bundle: Bundle, rel: str, wanted: int) -> str | None:
+def _line(bundle: Bundle, rel: str, line_number: int) -> str | None:
     for at, raw in bundle.lines(rel, LINE_CAP):
-        if at == wanted:
+        if at == line_number:
             return raw.decode("utf-8", errors="replace")
     return None
 
 
-def _same(found: Any, claimed: Any) -> bool:
-    if isinstance(found, bool) or isinstance(claimed, bool):
-        return found is claimed
-    left, right = number(found), number(claimed)
+def _same(actual: Any, claimed: Any) -> bool:
+    if isinstance(actual, bool) or isinstance(claimed, bool):
+        return actual is claimed
+    left, right = number(actual), number(claimed)
     if left is not None and right is not None:
         return math.isclose(left, right, rel_tol=1e-12, abs_tol=0.0)
-    return bool(found == claimed)
+    return bool(actual == claimed)

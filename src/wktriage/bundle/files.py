@@ -54,10 +54,10 @@ class EvidenceFiles:
 
     def list_files(self) -> None:
         """Take the names of the regular files that lie there now; links are passed over."""
-        found = list(itertools.islice(_walk(self.root), FILES_CAP + 1))
-        self.more_files = len(found) > FILES_CAP
-        self.too_large = tuple(sorted(rel for rel, size in found[:FILES_CAP] if size > SIZE_CAP))
-        self.keep_only(sorted(rel for rel, size in found[:FILES_CAP] if size <= SIZE_CAP))
+        walked = list(itertools.islice(_walk(self.root), FILES_CAP + 1))
+        self.more_files = len(walked) > FILES_CAP
+        self.too_large = tuple(sorted(rel for rel, size in walked[:FILES_CAP] if size > SIZE_CAP))
+        self.keep_only(sorted(rel for rel, size in walked[:FILES_CAP] if size <= SIZE_CAP))
 
     def keep_only(self, files: Iterable[str]) -> None:
         """Take these files, of those that lie there, as the evidence."""

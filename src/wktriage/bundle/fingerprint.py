@@ -77,10 +77,32 @@ def inputs_of(run: Mapping[str, Any], topology: Mapping[str, Any]) -> dict[str, 
         "driver": topology["driver"],
         "hosts": sorted({str(h) for h in hosts}),
         "connect_rate": run.get("connect_rate"),
-        "profiled": None
-        if run.get("profile_seconds") is None
-        else float(run["profile_seconds"]) > 0,
+        "profiled": _asked_profiles(run),
     }
+
+
+def _asked_profiles(run: Mapping[str, Any]) -> str | None:
+    if run.get("profile_seconds") is None:
+        return None
+    return str(run.get("profile") or "after") if float(run["profile_seconds"]) > 0 else "none"
+
+
+def profiled(value: object) -> str | None:
+    """Return when a run was to be profiled (onset, after, none), by its input ``profiled``.
+
+    Bundles from before there was an onset say only whether they were. None when it is unknown.
+    """
+    if isinstance(value, bool):
+        return "after" if value else "none"
+    return value if isinstance(value, str) else None
+
+
+def current(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a fingerprint of any age as one of today."""
+    inputs = dict(document["inputs"])
+    if "profiled" in inputs:
+        inputs["profiled"] = profiled(inputs["profiled"])
+    return {**document, "inputs": inputs}
 
 
 def compare(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -88,7 +110,7 @@ def compare(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
     An input that is unknown (None) on both sides counts as different: unknown is not equal.
     """
-    left, right = dict(_leaves(one["inputs"])), dict(_leaves(other["inputs"]))
+    left, right = (dict(_leaves(current(each)["inputs"])) for each in (one, other))
     # Nothing was asked for there, which is known.
     optional = {"connect_rate"}
     return sorted(

@@ -9,12 +9,17 @@ from typing import Any
 
 from wktriage.bundle import layout
 from wktriage.bundle.archive import Limits, unpack
-from wktriage.core import schemas
+from wktriage.core import private_files, schemas
 from wktriage.core.errors import InfraError
 from wktriage.core.json_files import read_object
 
 LIMITS = Limits(members=200_000, member_bytes=1 << 30, total_bytes=8 << 30)
 """Bounds on what one host may hand in: far above any real run, below what fills a disk."""
+
+PROBLEM = ".problem"
+"""Ends the file, beside what hosts handed in, that says why one handed in nothing."""
+
+PROBLEM_CHARS = 300
 
 REPORT, STATE = "collectors.json", "state.json"
 _OWN_FILES = frozenset({REPORT, STATE, "collector.log"})
@@ -46,15 +51,22 @@ class HostEvidence:
         return self.root / _EVIDENCE_DIR
 
 
-def read(host: str, archive: Path | None, root: Path) -> HostEvidence:
+def known_problem(host: str, folder: Path | None) -> str | None:
+    """Return what the controller met when it asked a host; None when it met nothing."""
+    data = None if folder is None else private_files.read(folder / f"{host}{PROBLEM}", 1 << 16)
+    return " ".join((data or b"").decode("utf-8", "replace").split())[:PROBLEM_CHARS] or None
+
+
+def read(host: str, archive: Path | None, root: Path, why: str | None = None) -> HostEvidence:
     """Unpack what a host's collector packed into the new directory ``root`` and return it.
 
-    Never raises for what the host sent: a missing or unusable archive becomes the ``problem``.
+    ``why`` is known of a host that handed in nothing. Never raises for what the host sent: a
+    missing or unusable archive becomes the ``problem``.
     """
     root.mkdir(parents=True)
     evidence = HostEvidence(host, root)
     if archive is None or not archive.is_file():
-        evidence.problem = "nothing could be fetched from this host"
+        evidence.problem = f"nothing could be fetched from this host: {why or 'it had nothing'}"
         return evidence
     try:
         refused = unpack(archive, root, LIMITS, _problem)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,9 @@ from wktriage.core.paths import PROJECT, cache_dir
 RESULT_FILE = "WKTRIAGE_RESULT_FILE"
 PLAIN = "WKTRIAGE_PLAIN"
 NOT_STARTED = 254  # what ansible-runner says when the command itself could not run
+COMMAND_SECONDS = 60
+"""How long a command on a host may take, the way there included."""
+
 INTERRUPTED = frozenset({99, 130, -2})  # ansible-playbook's own code for Ctrl-C, and the shell's
 
 
@@ -63,10 +68,19 @@ def _facts(where: Path) -> dict[str, Any]:
     return read_object(where) or {}
 
 
+def _await_children() -> None:
+    # Ansible was killed but is not gone yet, and until then the run seems to go on.
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
+
+
 def run_playbook(
     playbook: str, extra_vars: Mapping[str, Any], *, inventory: str | None = None
 ) -> Outcome:
     """Run a playbook of the project with the terminal passed through, and wait for it.
+
+    SIGINT and SIGTERM end Ansible, and count as an interruption.
 
     ``inventory`` is a folder of the project's ``inventory/`` by its name, or a path. Raises
     UsageError when there is no such inventory.
@@ -102,11 +116,16 @@ def run_playbook(
         if not sys.stdout.isatty():
             env[PLAIN] = "1"
         sys.stdout.flush()
+        # Ended from outside is ended like by its user: Ansible ends, and the bundle is finished.
+        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             runner.run()
             rc = int(runner.rc)
         except KeyboardInterrupt:
             rc = -2
+            _await_children()
+        finally:
+            signal.signal(signal.SIGTERM, previous)
         if rc == NOT_STARTED:
             raise InfraError("ansible-playbook could not be started: install wktriage again")
         facts = _facts(result)
@@ -114,3 +133,29 @@ def run_playbook(
     return Outcome(
         rc, facts.get("exit_code"), facts.get("message"), None if bundle is None else Path(bundle)
     )
+
+
+def run_on_host(inventory: str, host: str, argv: Sequence[str]) -> str:
+    """Run a command on a host of an inventory, and return its output. Raises InfraError."""
+    with tempfile.TemporaryDirectory(prefix="wktriage-") as answers:
+        try:
+            done = subprocess.run(
+                [
+                    str(Path(sys.executable).with_name("ansible")),
+                    host,
+                    *("-i", inventories.resolve(inventory), "--tree", answers),
+                    *("-m", "ansible.builtin.command", "-a", json.dumps({"argv": list(argv)})),
+                ],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=COMMAND_SECONDS,
+                env={**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")},
+            )
+        except subprocess.TimeoutExpired:
+            raise InfraError(f"{host}: no answer within {COMMAND_SECONDS} s") from None
+        answer = read_object(Path(answers) / host) or {}
+    if answer.get("rc") != 0:
+        problem = answer.get("stderr") or answer.get("msg") or done.stderr.strip() or "no answer"
+        raise InfraError(f"{host}: {' '.join(argv)}: {problem}")
+    return str(answer.get("stdout", ""))

@@ -39,6 +39,13 @@ def of_outcome(outcome: str, *, stopped: bool = False) -> int:
     return {"supported": HEALTHY, "refuted": CLASSIFIED}.get(outcome, INCONCLUSIVE)
 
 
+def of_investigation(how: str) -> int:
+    """Return the exit code for an investigation: 0 isolated or healthy, 3 nothing left, else 4."""
+    return {"isolated": HEALTHY, "healthy": HEALTHY, "nothing_left": CLASSIFIED}.get(
+        how, INCONCLUSIVE
+    )
+
+
 def of_reproduction(outcome: str) -> int:
     """Return the exit code for a run done again: 0 agrees, 3 differs, 4 cannot be compared."""
     return {"agree": HEALTHY, "differ": CLASSIFIED}.get(outcome, INCONCLUSIVE)

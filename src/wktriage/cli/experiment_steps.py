@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from wktriage.cli import exit_codes
-from wktriage.core.json_files import read_object
 from wktriage.experiments import conduct, design
 from wktriage.experiments.asking import Asked
 from wktriage.experiments.conduct import Conduct
 from wktriage.experiments.grounds import Bench
-from wktriage.run.record import RunPaths
-
-BETWEEN_SECONDS = 20
-"""What passes between two runs: preflight, judging, the report."""
+from wktriage.run import record
 
 
 class Step:
@@ -36,7 +33,7 @@ class Step:
             str(arguments["case"]), int(arguments["number"]), self._asked, self._bench
         )
         if state == "next":
-            return self._next(under_way)
+            return self._next(under_way, float(arguments.get("ends_by") or 0))
         if state == "recorded":
             return self._recorded(under_way, arguments)
         return self._judged(under_way)
@@ -49,6 +46,7 @@ class Step:
         under_way = conduct.open_experiment(self._asked, self._bench)
         made, experiment = under_way.registration, under_way.experiment
         case_id = under_way.case.document.id
+        self._link(under_way)
         variable = made.variable
         say = [
             f"case {case_id}, experiment {experiment.number}: {made.statement}",
@@ -68,7 +66,7 @@ class Step:
             "tell": {"case": str(under_way.case.directory)},
         }
 
-    def _next(self, under_way: Conduct) -> dict[str, Any]:
+    def _next(self, under_way: Conduct, ends_by: float) -> dict[str, Any]:
         following = under_way.next()
         if following is None:
             return {"changed": False, "run": {}}
@@ -78,6 +76,8 @@ class Step:
         seconds = self._run_seconds(under_way)
         if seconds is None:
             seconds = (under_way.registration.duration or 0) + conduct.OVERHEAD_SECONDS
+        if ends_by and time.time() + seconds > ends_by:
+            return {"changed": False, "run": {}, "say": ["no further run fits into the budget"]}
         minutes = max(1, round((total - done) * seconds / 60))
         again = f", attempt {following.planned.attempt}" if following.planned.attempt > 1 else ""
         return {
@@ -91,17 +91,20 @@ class Step:
         }
 
     def _recorded(self, under_way: Conduct, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        record = under_way.record(
+        run = under_way.record(
             str(arguments["bundle"]), int(arguments["place"]), int(arguments["attempt"])
         )
-        say = [f"run {record.place + 1} is recorded"]
-        if record.excluded is not None:
-            say = [f"run {record.place + 1} does not count and is repeated: {record.excluded}"]
+        say = [f"run {run.place + 1} is recorded"]
+        if run.excluded is not None:
+            say = [f"run {run.place + 1} does not count and is repeated: {run.excluded}"]
         if under_way.experiment.stop is not None:
             say.append(f"stopped early: {under_way.experiment.stop.reason}")
         return {"changed": True, "say": say}
 
     def _judged(self, under_way: Conduct) -> dict[str, Any]:
+        if under_way.next() is not None:
+            # Its time is up: it goes on when it is asked for again.
+            return {"changed": False, "outcome": "", "say": [under_way.progress()]}
         outcome = under_way.conclude()
         # Pages need templates, which the steps before do without.
         from wktriage.experiments import telling
@@ -110,6 +113,7 @@ class Step:
         places = conduct.read_places(under_way.case)
         data = telling.told(under_way.case, places)
         page = telling.write(under_way.case, places, data)
+        self._link(under_way)
         lines = case_page.outcome_lines(data, under_way.number)
         return {
             "changed": True,
@@ -125,13 +129,20 @@ class Step:
         }
 
     @staticmethod
+    def _link(under_way: Conduct) -> None:
+        """Let the control's report link to the case, as it stands."""
+        from wktriage.experiments import mentions
+
+        control = under_way.place_of(under_way.registration.control.bundle_id)
+        mentions.link(under_way.case, control, under_way.runs_dir)
+
+    @staticmethod
     def _run_seconds(under_way: Conduct) -> float | None:
         """Return what the last run took in seconds; None before there is one."""
         for run in reversed(under_way.experiment.runs):
-            timings = read_object(RunPaths(under_way.runs_dir, run.bundle.bundle_id).timings_file)
-            total = ((timings or {}).get("wall") or {}).get("total")
-            if isinstance(total, int | float):
-                return float(total) + BETWEEN_SECONDS
+            took = record.seconds_of(under_way.runs_dir, run.bundle.bundle_id)
+            if took is not None:
+                return took + conduct.BETWEEN_SECONDS
         return None
 
 

@@ -36,9 +36,9 @@ def resolve(inventory: str) -> str:
     raise UsageError(f"no inventory {inventory!r}: it is neither a path nor a known name{hint}")
 
 
-def no_hosts(group: str, given: Iterable[str]) -> str:
-    """Return the error of a playbook that found no host of its group in the inventories given."""
-    places = ", ".join(given) or "the inventory"
+def no_hosts(group: str, inventories: Iterable[str]) -> str:
+    """Return the error of a playbook that found no host of its group in these inventories."""
+    places = ", ".join(inventories) or "the inventory"
     known = ", ".join(f"inventory/{name}" for name in names())
     return (
         f"no host of group {group} in {places}. Name an inventory with -i: {known}, "

@@ -53,9 +53,9 @@ def main() -> None:
         say("interrupted", err=True)
         sys.exit(130)
     except click.ClickException as exc:
-        told = io.StringIO()
-        exc.show(file=told)
-        say(told.getvalue(), err=True, nl=False)
+        message = io.StringIO()
+        exc.show(file=message)
+        say(message.getvalue(), err=True, nl=False)
         sys.exit(UsageError.exit_code)
     except TriageError as exc:
         say(f"wktriage: {exc}", err=True)

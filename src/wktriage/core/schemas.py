@@ -83,9 +83,9 @@ def problem(name: str, document: Any) -> str | None:
 
 def validate(name: str, document: Any) -> None:
     """Check a document against a schema. Raises SchemaError."""
-    found = problem(name, document)
-    if found is not None:
-        raise SchemaError(f"no valid {name}: {found}")
+    why = problem(name, document)
+    if why is not None:
+        raise SchemaError(f"no valid {name}: {why}")
 
 
 def check_rows(path: Path, name: str) -> str | None:
@@ -100,7 +100,7 @@ def check_rows(path: Path, name: str) -> str | None:
             row = parse_object(line[:ROW_CAP])
             if row is None:
                 return f"line {number} is no JSON object"
-            found = problem(name, row)
-            if found is not None:
-                return f"line {number} {found}"
+            why = problem(name, row)
+            if why is not None:
+                return f"line {number} {why}"
     return None

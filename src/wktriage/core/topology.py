@@ -22,7 +22,10 @@ Url = Annotated[str, Meta(pattern="^http://")]
 
 
 class Handle(Declared, frozen=True, omit_defaults=True):
-    """What acts on a process: a container, a process of the host, or stand-ins behind URLs."""
+    """What acts on a process: a container, a process of the host, or stand-ins behind URLs.
+
+    ``ports`` are those of a process, by what listens there; a container has ports of its own.
+    """
 
     kind: Literal["container", "process", "http"]
     id: str | None = None
@@ -35,6 +38,7 @@ class Handle(Declared, frozen=True, omit_defaults=True):
     host_url: str | None = None
     events_url: str | None = None
     bundle_url: str | None = None
+    ports: dict[str, int] | None = None
 
 
 class Node(Declared, frozen=True):

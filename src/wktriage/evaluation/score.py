@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from wktriage.bundle import archive
+from wktriage.bundle.bundle import Bundle
 from wktriage.core import categories
 from wktriage.core.errors import UsageError
 from wktriage.core.tables import aligned
+from wktriage.evaluation import plain
 from wktriage.incidents import labels
-from wktriage.judging.verdict import verdict_of
+from wktriage.judging.verdict import judge
 
 ABSTAIN = categories.ABSTAIN
 BLAMES_SERVER = frozenset(
@@ -45,6 +46,13 @@ class Case:
     label: str
     also_ok: tuple[str, ...]
     nodes: tuple[str, ...]
+    components: tuple[str, ...] = ()
+    fault: str = ""
+
+    @property
+    def mechanism(self) -> str:
+        """What was done to the run, without its strength and place: the first word of the fault."""
+        return self.fault.split()[0] if self.fault else self.name
 
     def accepts(self, category: str) -> bool:
         """Tell whether a category is the label, or one that the label accepts too."""
@@ -59,6 +67,10 @@ class Result:
     category: str
     confidence: float
     nodes: tuple[str, ...]
+    component: str = "none"
+    plain: str = ""
+    """What anyone would have said first (see plain.py), and of which nodes."""
+    plain_nodes: tuple[str, ...] = ()
 
     @property
     def right(self) -> bool:
@@ -69,6 +81,16 @@ class Result:
     def nodes_right(self) -> bool | None:
         """Whether exactly the nodes at fault are named; None where no node is at fault."""
         return set(self.nodes) == set(self.case.nodes) if self.case.nodes else None
+
+    @property
+    def component_right(self) -> bool | None:
+        """Whether a component at fault is named; None where the label names none."""
+        return self.component in self.case.components if self.case.components else None
+
+    @property
+    def grounded(self) -> bool:
+        """Whether the category is right, and nodes and component too where there are any."""
+        return self.right and self.nodes_right is not False and self.component_right is not False
 
 
 @dataclass(frozen=True)
@@ -103,7 +125,9 @@ def cases(directory: Path, label_file: Path | None = None) -> list[Case]:
         path = next((p for p in places if p.exists()), None)
         if path is None:
             raise UsageError(f"{directory}: holds neither {name}.tar.xz nor {name}/")
-        labelled.append(Case(name, path, label.label, label.also_ok, label.nodes))
+        labelled.append(
+            Case(name, path, label.label, label.also_ok, label.nodes, label.components, label.fault)
+        )
     return labelled
 
 
@@ -122,9 +146,16 @@ def run(chosen: Sequence[Case], progress: Callable[[Result], None] | None = None
     results = []
     for case in chosen:
         with opened(case) as path:
-            verdict = verdict_of(path)
+            bundle = Bundle.open(path)
+            verdict = judge(bundle)
+            first_thought = plain.judge(bundle)
         result = Result(
-            case, verdict["category"], float(verdict["confidence"]), tuple(verdict["nodes"])
+            case,
+            verdict["category"],
+            float(verdict["confidence"]),
+            tuple(verdict["nodes"]),
+            verdict["component"],
+            *first_thought,
         )
         results.append(result)
         if progress is not None:
@@ -145,33 +176,33 @@ def wilson(hits: int, total: int) -> Interval:
     return Interval(p, max(0.0, centre - spread), min(1.0, centre + spread))
 
 
-def brier(said: Sequence[tuple[float, bool]]) -> float:
+def brier(answers: Sequence[tuple[float, bool]]) -> float:
     """Return the mean squared distance of confidence from outcome (0 best, 0.25 is guessing)."""
-    return sum((c - right) ** 2 for c, right in said) / len(said)
+    return sum((c - right) ** 2 for c, right in answers) / len(answers)
 
 
-def expected_calibration_error(said: Sequence[tuple[float, bool]]) -> float:
+def expected_calibration_error(answers: Sequence[tuple[float, bool]]) -> float:
     """Return the mean gap of confidence and hit rate over ten equal bins, weighted by size."""
     bins: dict[int, list[tuple[float, bool]]] = {}
-    for c, right in said:
+    for c, right in answers:
         bins.setdefault(min(int(c * BINS), BINS - 1), []).append((c, right))
     total = 0.0
     for members in bins.values():
         gap = sum(c for c, _ in members) / len(members) - sum(r for _, r in members) / len(members)
         total += abs(gap) * len(members)
-    return total / len(said)
+    return total / len(answers)
 
 
 def bootstrap(
-    said: Sequence[tuple[float, bool]], figure: Callable[[Sequence[tuple[float, bool]]], float]
+    answers: Sequence[tuple[float, bool]], figure: Callable[[Sequence[tuple[float, bool]]], float]
 ) -> Interval:
     """Return a figure with its percentile bootstrap interval (seeded, so repeatable)."""
-    if not said:
+    if not answers:
         return Interval(None)
     source = random.Random(SEED)  # noqa: S311 (resampling, no secret)
-    values = sorted(figure(source.choices(said, k=len(said))) for _ in range(RESAMPLES))
+    values = sorted(figure(source.choices(answers, k=len(answers))) for _ in range(RESAMPLES))
     return Interval(
-        figure(said), values[int(0.025 * RESAMPLES)], values[int(0.975 * RESAMPLES) - 1]
+        figure(answers), values[int(0.025 * RESAMPLES)], values[int(0.975 * RESAMPLES) - 1]
     )
 
 
@@ -181,6 +212,7 @@ def summary(results: Sequence[Result]) -> dict[str, Interval]:
     healthy = [r for r in results if r.case.label == "healthy"]
     client = [r for r in results if r.case.label == "client_bottleneck"]
     with_nodes = [r for r in results if r.case.nodes]
+    with_component = [r for r in results if r.case.components]
     abstained = [r for r in results if r.category == ABSTAIN and not r.right]
     answered = [(r.confidence, r.right) for r in results if r not in abstained]
     return {
@@ -189,6 +221,21 @@ def summary(results: Sequence[Result]) -> dict[str, Interval]:
         ),
         "category accepted": wilson(sum(r.right for r in results), len(results)),
         "nodes right": wilson(sum(bool(r.nodes_right) for r in with_nodes), len(with_nodes)),
+        "component right": wilson(
+            sum(bool(r.component_right) for r in with_component), len(with_component)
+        ),
+        "category, nodes and component right": wilson(
+            sum(r.grounded for r in results), len(results)
+        ),
+        "healthy runs called healthy": wilson(
+            sum(r.category == "healthy" for r in healthy), len(healthy)
+        ),
+        "plain baseline: category accepted": wilson(
+            sum(r.case.accepts(r.plain) for r in results), len(results)
+        ),
+        "plain baseline: nodes right": wilson(
+            sum(set(r.plain_nodes) == set(r.case.nodes) for r in with_nodes), len(with_nodes)
+        ),
         "failing called healthy": wilson(
             sum(r.category == "healthy" for r in failing), len(failing)
         ),
@@ -201,7 +248,16 @@ def summary(results: Sequence[Result]) -> dict[str, Interval]:
         "abstentions": wilson(len(abstained), len(results)),
         "expected calibration error": bootstrap(answered, expected_calibration_error),
         "Brier score": bootstrap(answered, brier),
+        "Brier score of the best constant": Interval(constant(answered)),
     }
+
+
+def constant(said: Sequence[tuple[float, bool]]) -> float | None:
+    """Return the Brier score of the constant that fits best afterwards: the share of right ones."""
+    if not said:
+        return None
+    share = sum(right for _, right in said) / len(said)
+    return share * (1 - share)
 
 
 def confusion(results: Sequence[Result]) -> dict[str, Counter[str]]:
@@ -215,7 +271,7 @@ def confusion(results: Sequence[Result]) -> dict[str, Counter[str]]:
 def report(results: Sequence[Result], beside: Mapping[str, Mapping[str, str]] | None = None) -> str:
     """Return all of it as text. ``beside`` holds what other tools said: name -> bundle -> class."""
     others = beside or {}
-    head = ["bundle", "label", "said", "conf.", "nodes", "", *others]
+    head = ["bundle", "label", "said", "conf.", "nodes", "component", "", "plain", *others]
     rows = [
         [
             r.case.name,
@@ -223,7 +279,9 @@ def report(results: Sequence[Result], beside: Mapping[str, Mapping[str, str]] | 
             r.category,
             f"{r.confidence:.2f}",
             ",".join(r.nodes) or "-",
-            "right" if r.right and r.nodes_right is not False else "WRONG",
+            r.component,
+            "right" if r.grounded else "WRONG",
+            r.plain or "-",
             *(said.get(r.case.name, "-") for said in others.values()),
         ]
         for r in results
@@ -239,17 +297,3 @@ def report(results: Sequence[Result], beside: Mapping[str, Mapping[str, str]] | 
     lines += ["", *aligned(matrix), ""]
     lines += [f"{name:36}{interval}" for name, interval in summary(results).items()]
     return "\n".join(lines) + "\n"
-
-
-def support(results: Sequence[Result], deciding: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Return support.yml's content: how often each rule decided a verdict, and how often rightly.
-
-    ``deciding`` names by case the rules that fired for the verdict's category.
-    """
-    counts: dict[str, dict[str, int]] = {}
-    for result in results:
-        for rule in deciding.get(result.case.name, ()):
-            entry = counts.setdefault(rule, {"fired": 0, "right": 0})
-            entry["fired"] += 1
-            entry["right"] += int(result.right)
-    return {"schema_version": 1, "support": dict(sorted(counts.items()))}

@@ -235,6 +235,10 @@ class Case:
         moved = belief.update(self.document.belief, made.cause, outcome.outcome, made.alpha)
         self._replace(changed, belief=moved)
 
+    def blame(self, beliefs: Mapping[str, float]) -> None:
+        """Believe so in each cause from now on, as a verdict does that is a new start."""
+        self._save(msgspec.structs.replace(self.document, belief=dict(beliefs)))
+
     def conclusion(
         self,
         *,

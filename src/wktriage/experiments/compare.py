@@ -73,7 +73,7 @@ def fingerprint_of(bundle: Bundle) -> Mapping[str, Any]:
             f"{bundle.root} has no usable fingerprint.json: what was chosen for that run is not "
             "known, so that it cannot be compared; record it with this harness"
         )
-    return document
+    return fingerprint.current(document)
 
 
 def measured_mode(document: Mapping[str, Any]) -> str | None:
@@ -105,8 +105,9 @@ def incomparable(
     profiled = left["inputs"].get("profiled"), right["inputs"].get("profiled")
     if profiled[0] != profiled[1] or None in profiled:
         reasons.append(
-            "CPU profiles were taken in one and not (or not known to be) in the other, and they "
-            "change the load: run both with the same profile_seconds."
+            "Profiles were taken at different moments, or in one and not (or not known to be) in "
+            "the other, and they change the load: run both with the same profile and "
+            "profile_seconds."
         )
     if (one.replay_of is None) != (other.replay_of is None):
         reasons.append(

@@ -38,6 +38,10 @@ OVERHEAD_SECONDS = 75
 """What a run takes beside its window, before one has been seen: start, warm-up, profile, stop."""
 
 
+BETWEEN_SECONDS = 20
+"""What passes between two runs: preflight, judging, the report."""
+
+
 @dataclass(frozen=True)
 class Next:
     """The next run: its place among all, and the extra vars with which it is run."""
@@ -260,6 +264,14 @@ def read_places(case: Case) -> dict[str, str]:
     return {str(k): str(v) for k, v in document.items()} if isinstance(document, dict) else {}
 
 
+def keep_verdict(case: Case, verdict: Mapping[str, Any]) -> None:
+    """Keep the verdict that a case starts from."""
+    case.keep(
+        Path(eligibility.VERDICT).name,
+        json.dumps(verdict, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n",
+    )
+
+
 def remember(case: Case, places: Mapping[str, str]) -> None:
     """Note where bundles of a case lie."""
     known = {**read_places(case), **places}
@@ -317,10 +329,7 @@ def _new_case(asked: Asked, control: Control, made: Registration, at: str) -> Ca
     blamed = str((verdict.get("hypothesis") or {}).get("id") or made.cause)
     case_id = asked.case or cases.free_id(asked.cases_dir, made.question, at)
     case = Case.create(asked.cases_dir, case_id, made.question, at, {blamed: share})
-    case.keep(
-        Path(eligibility.VERDICT).name,
-        json.dumps(verdict, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n",
-    )
+    keep_verdict(case, verdict)
     return case
 
 
@@ -329,7 +338,10 @@ def _extended(asked: Asked, bench: Bench, runs_dir: Path) -> Conduct:
     experiment = case.experiment()
     made = case.registration()
     due = design.next_run(made, experiment.runs, experiment.stop, experiment.repeats)
-    if due is None:
+    counted = sum(run.excluded is None for run in experiment.runs)
+    # Extended already, with all runs done: only the look at them is missing.
+    unseen = experiment.outcomes and _looked_at(experiment.outcomes[-1]) < counted
+    if due is None and not unseen:
         pairs = asked.repeats
         if pairs is None and experiment.outcomes:
             pairs = experiment.outcomes[-1].more_pairs

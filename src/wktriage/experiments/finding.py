@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import os
 import re
-import secrets
 import stat
 import textwrap
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from wktriage.core import private_files
 from wktriage.core.errors import UsageError
 
 PATH = Path("docs/development/WKSIM_STRESS_FINDINGS.md")
@@ -155,27 +154,20 @@ def read(checkout: Path) -> str:
 def write(checkout: Path, recorded: Recorded) -> bool:
     """Write the list into a checkout, whole or not at all; tell whether it changed.
 
-    Raises UsageError when it is not any more what was read, or cannot be written.
+    Raises UsageError when it is not any more what was read, or the place cannot take it, and
+    InfraError when the machine cannot.
     """
     if not recorded.changed:
         return False
     path = checkout / PATH
     if read(checkout) != recorded.before:
         raise UsageError(f"{path}: changed while the finding was written; record it again")
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with os.fdopen(os.open(beside, flags, mode), "wb") as handle:
-            os.fchmod(handle.fileno(), mode)
-            handle.write(recorded.after.encode("utf-8"))
-            handle.flush()
-            os.fsync(handle.fileno())
-        beside.replace(path)
     except OSError as exc:
-        beside.unlink(missing_ok=True)
-        raise UsageError(f"{path}: cannot be written: {exc}") from exc
+        raise private_files.failure(path, exc) from exc
+    private_files.write(path, recorded.after.encode("utf-8"), mode=mode)
     return True
 
 

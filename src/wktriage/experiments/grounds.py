@@ -99,8 +99,11 @@ def run_values(
 ) -> dict[str, Any]:
     """Return the extra vars of one run with these inputs; ``turn`` counts such runs from 0."""
     values = {**stack, **variables.asked_of(inputs), "duration": duration, "fail_on": "never"}
-    if inputs.get("profiled") is False:
+    profiled = fingerprint.profiled(inputs.get("profiled"))
+    if profiled == "none":
         values["profile_seconds"] = 0
+    elif profiled == "onset":
+        values["profile"] = profiled
     if codes.CODE in values:
         return values
     return {**values, **drivers.named(bench.driver).recall(inputs, turn)}

@@ -234,7 +234,7 @@ def variables(paths: Sequence[str], one: Mapping[str, Any], other: Mapping[str, 
 
 
 def other_profiling(control: Control, request: Request) -> Refusal | None:
-    """Refuse profiled against unprofiled."""
+    """Refuse profiled against unprofiled, and profiles at other moments."""
     theirs = fingerprint_of(control.bundle)["inputs"].get("profiled")
     ours = request.treatment_inputs.get("profiled")
     if theirs == ours and theirs is not None:
@@ -243,14 +243,17 @@ def other_profiling(control: Control, request: Request) -> Refusal | None:
         "profiled",
         f"The control was {_profiled(theirs)}, the treatment would be {_profiled(ours)}, and "
         "profiles change the load.",
-        "Use the control's profile_seconds for the treatment.",
+        "Use the control's profile and profile_seconds for the treatment.",
     )
 
 
 def _profiled(value: object) -> str:
-    if value is None:
-        return "not known to be profiled"
-    return "profiled" if value else "not profiled"
+    words = {
+        "onset": "profiled at the onset of trouble",
+        "after": "profiled after its window",
+        "none": "not profiled",
+    }
+    return words.get(str(value), "not known to be profiled")
 
 
 def weakens_durability(request: Request) -> Refusal | None:

@@ -27,7 +27,7 @@ from wktriage.request.workload import KEYS
 
 NAME = "reproduction.json"
 BUNDLE = "bundle"
-FROM_BUNDLE = ("scenario", "duration", "mode", "connect_rate", "incident", *KEYS)
+FROM_BUNDLE = ("scenario", "duration", "mode", "profile", "connect_rate", "incident", *KEYS)
 """What the old run's fingerprint says; nobody else may."""
 
 HIDDEN = "REDACTED"
@@ -155,7 +155,16 @@ def _check_workload(inputs: Mapping[str, Any]) -> None:
 
 def described(values: Mapping[str, Any]) -> list[str]:
     """Return what will be asked, one line each: a foreign bundle decides it."""
-    shown = ("scenario", "mode", "duration", "incident", "connect_rate", *KEYS, "profile_seconds")
+    shown = (
+        "scenario",
+        "mode",
+        "duration",
+        "incident",
+        "connect_rate",
+        *KEYS,
+        "profile",
+        "profile_seconds",
+    )
     lines = [", ".join(f"{key}={values[key]}" for key in shown if values.get(key) is not None)]
     names = sorted(values.get("node_env") or {})
     if names:

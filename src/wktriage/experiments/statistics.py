@@ -36,6 +36,7 @@ class _Scale:
     unit: float
     least: float
     beyond: float
+    lowest: float = -math.inf
 
     def to(self, values: Sequence[float]) -> list[float]:
         """Return values on the scale."""
@@ -45,7 +46,7 @@ class _Scale:
         """Return a shift as it is shown; None for an infinite one."""
         if not math.isfinite(moved):
             return None
-        return math.expm1(moved) if self.logarithmic else moved / self.unit
+        return math.expm1(moved) if self.logarithmic else max(moved / self.unit, self.lowest)
 
     def up(self, size: float) -> float:
         """Return the shift that an increase by ``size`` is."""
@@ -153,7 +154,11 @@ def _scale(
         return _Scale(True, 1.0, base.min_effect, base.beyond)
     # Zero has no logarithm: differences, as shares of the control's median.
     centre = median(control)
-    return _Scale(False, centre, base.min_effect, base.beyond) if centre > 0 else None
+    if centre <= 0:
+        return None
+    # What is never negative cannot fall by more than all of it, however the control scatters.
+    lowest = -1.0 if min(*control, *treatment) >= 0 else -math.inf
+    return _Scale(False, centre, base.min_effect, base.beyond, lowest)
 
 
 def _with(before: SignalOutcome, **changes: object) -> SignalOutcome:

@@ -11,7 +11,7 @@ import msgspec
 
 from wktriage.core import private_files
 from wktriage.core.json_files import read_object
-from wktriage.experiments import design
+from wktriage.experiments import design, investigation
 from wktriage.experiments.case import Case, Experiment, standing
 from wktriage.experiments.design import RunRecord
 from wktriage.experiments.search import Search
@@ -48,10 +48,43 @@ def told(case: Case, places: Mapping[str, str]) -> dict[str, Any]:
             for cause, share in sorted(document.belief.items(), key=lambda item: -item[1])
         ],
         "experiments": experiments,
+        "investigation": _investigation(case, places),
         "eligibility": plain["eligibility"],
         "verification": plain["verification"],
         "finding": plain["finding"],
     }
+
+
+def _investigation(case: Case, places: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return the steps of a case's investigation, and what it would do next; None without one."""
+    document = investigation.load(case)
+    if document is None:
+        return None
+    ended = document.ended
+    return {
+        "minutes": round(document.spent / 60),
+        "budget": round(document.budget / 60),
+        "may_change": list(document.may_change),
+        "how": ended.how if ended is not None else UNDER_WAY,
+        "why": ended.why if ended is not None else "",
+        "next": list(ended.next) if ended is not None else [],
+        "steps": [
+            {
+                "kind": step.kind,
+                "what": step.what,
+                "came_of": step.came_of or UNDER_WAY,
+                "bundle": step.bundle,
+                "number": step.number,
+                "href": _href(case, step.bundle, places),
+            }
+            for step in document.steps
+        ],
+    }
+
+
+def _href(case: Case, bundle: str | None, places: Mapping[str, str]) -> str | None:
+    page = Path(places.get(str(bundle), "/nowhere")) / "report.html"
+    return os.path.relpath(page, case.directory) if page.is_file() else None
 
 
 def write(case: Case, places: Mapping[str, str], data: Mapping[str, Any] | None = None) -> Path:
@@ -148,13 +181,12 @@ def _runs(
 def _run(case: Case, run: RunRecord, places: Mapping[str, str]) -> dict[str, Any]:
     directory = Path(places.get(run.bundle.bundle_id, "/nowhere"))
     verdict = read_object(directory / "verdict.json") if directory.is_dir() else None
-    page = directory / "report.html"
     return {
         "place": run.place,
         "attempt": run.attempt,
         "side": str(run.side),
         "bundle": run.bundle.bundle_id,
-        "href": os.path.relpath(page, case.directory) if page.is_file() else None,
+        "href": _href(case, run.bundle.bundle_id, places),
         "excluded": run.excluded,
         "unchecked": list(run.unchecked),
         "verdict": str((verdict or {}).get("category", "unknown")),

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
 
-from wktriage.core.categories import CategoryName
+from wktriage.core import private_files
+from wktriage.core.categories import CategoryName, ComponentName
 from wktriage.core.declarations import Declared, convert, shown
 from wktriage.core.errors import UsageError
 
 LABELS = "labels.jsonl"
-ID = r"^[a-z0-9][a-z0-9-]{0,60}$"
+ID = r"^[a-z0-9][a-z0-9-]{0,60}\Z"
+READABLE = 0o644
+"""Incidents are published: others read them."""
 
 # Recordings that were handed over before the key was renamed still say it.
 _FORMER = {"must_cite": "nodes"}
@@ -26,7 +28,8 @@ class Label(Declared, frozen=True):
 
     ``also_ok`` are other categories that describe it as well, ``nodes`` those that a verdict must
     name. ``fault_at_s`` counts from the first status sample, None when nothing was injected.
-    ``checks`` are the lab's own that the fault took hold.
+    ``checks`` are the lab's own that the fault took hold. ``element`` is what was at fault, in
+    words; ``components`` are those by which a verdict may name it, () where that is not plain.
     """
 
     bundle: Annotated[str, Meta(pattern=ID)]
@@ -40,6 +43,8 @@ class Label(Declared, frozen=True):
     baseline: str | None = None
     recorded_on: str | None = None
     checks: tuple[str, ...] = ()
+    element: str | None = None
+    components: tuple[ComponentName, ...] = ()
 
 
 def read(path: Path) -> list[Label]:
@@ -51,7 +56,7 @@ def read(path: Path) -> list[Label]:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as exc:
         raise UsageError(f"{shown(path)}: cannot be read: {exc}") from exc
-    found = []
+    labels = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -62,8 +67,8 @@ def read(path: Path) -> list[Label]:
             raise UsageError(f"{where}: is no JSON: {exc}") from exc
         if isinstance(row, dict):
             row = {_FORMER.get(key, key): value for key, value in row.items()}
-        found.append(convert(row, Label, where))
-    return found
+        labels.append(convert(row, Label, where))
+    return labels
 
 
 def text(labels: Iterable[Label]) -> str:
@@ -76,11 +81,4 @@ def write(path: Path, label: Label) -> None:
     """Write a bundle's label, in place of the one that it may have."""
     others = read(path) if path.is_file() else []
     kept = [other for other in others if other.bundle != label.bundle]
-    replace_file(path, text([*kept, label]).encode("utf-8"))
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    private_files.write(path, text([*kept, label]).encode("utf-8"), mode=READABLE)

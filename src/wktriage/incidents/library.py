@@ -25,6 +25,7 @@ from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.readers import status
 from wktriage.bundle.readers.jsonl import number
 from wktriage.bundle.readers.usage import SIM
+from wktriage.core import private_files
 from wktriage.core.declarations import Declared
 from wktriage.core.durations import parse_rate
 from wktriage.core.errors import UsageError
@@ -33,7 +34,6 @@ from wktriage.core.suggestions import did_you_mean
 from wktriage.core.times import parse_time
 from wktriage.core.yaml_files import load_typed
 from wktriage.incidents import archive, labels
-from wktriage.incidents.labels import replace_file
 from wktriage.request.workload import KEYS
 
 MAX_ARCHIVE_BYTES = 4 << 20
@@ -57,12 +57,14 @@ class Incident:
     baseline: str | None = None
     recorded_on: str | None = None
     checks: tuple[str, ...] = ()
+    element: str | None = None
+    components: tuple[str, ...] = ()
     shared: bool = False
 
     def as_label(self) -> labels.Label:
         """Return what labels.jsonl says of it."""
-        given = {name: getattr(self, name) for name in labels.Label.__struct_fields__}
-        return labels.Label(**given)
+        fields = {name: getattr(self, name) for name in labels.Label.__struct_fields__}
+        return labels.Label(**fields)
 
 
 class Shared(Declared, frozen=True):
@@ -126,6 +128,8 @@ def _read_labels(
             baseline=label.baseline or baseline,
             recorded_on=label.recorded_on,
             checks=label.checks,
+            element=label.element,
+            components=label.components,
             shared=shared,
         )
         for label in labels.read(path)
@@ -342,12 +346,12 @@ def with_inputs(project: Path, inputs: Mapping[str, Any]) -> list[Incident]:
             held.append(incident)
     if not held:
         workload = inputs.get("workload") or {}
-        said = ", ".join(
+        values = ", ".join(
             f"{k}={v}" for k, v in {**workload, **(inputs.get("node_env") or {})}.items()
         )
         raise UsageError(
             f"not recorded: no incident of scenario {inputs.get('scenario')} has exactly these "
-            f"inputs: {said}. Run the experiment on a real stack (-i inventory/compose)"
+            f"inputs: {values}. Run the experiment on a real stack (-i inventory/compose)"
         )
     return held
 
@@ -406,6 +410,6 @@ def pack(bundle_dir: Path, incident: Incident) -> Path:
             "record a shorter window"
         )
     incident.archive.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(incident.archive, data)
+    private_files.write(incident.archive, data, mode=labels.READABLE)
     labels.write(incident.archive.parent / labels.LABELS, incident.as_label())
     return incident.archive

@@ -6,13 +6,23 @@ from typing import Any
 
 from wktriage.core.categories import ABSTAIN, CATEGORIES, HEALTHY
 from wktriage.core.model import SignalSet, Tri
+from wktriage.judging.causes import UNLISTED, Candidate
 from wktriage.judging.conditions import explain, obstacle
 from wktriage.judging.decision import Decision
+from wktriage.judging.ledger import PART
 from wktriage.judging.rules import Outcome
+from wktriage.judging.symptom import CAPACITY, FAILED_RECEIVES, FAILED_SENDS
 from wktriage.judging.unknown import in_question, missing_signals
-from wktriage.judging.wording import join
+from wktriage.judging.wording import join, show
 
 KEPT = 3
+FELT = {
+    FAILED_SENDS: "failed sends",
+    FAILED_RECEIVES: "failed receives",
+    CAPACITY: "sends that are slow or missing",
+}
+"""What accounts for most of a symptom, in words."""
+
 NAMED = 4
 """Missing signals that are named for an alternative that cannot be decided."""
 
@@ -26,24 +36,23 @@ def alternatives(decision: Decision, signal_set: SignalSet, sure: float) -> list
     for category in CATEGORIES:
         if category == decision.category:
             continue
-        closeness, nearest = _closeness(category, decision)
-        scored.append((closeness, category, nearest))
+        close, nearest = closeness(category, decision)
+        scored.append((close, category, nearest))
     scored.sort(key=lambda item: (-item[0], CATEGORIES.index(item[1])))
-    total = sum(closeness for closeness, _, _ in scored) or 1.0
+    total = sum(close for close, _, _ in scored) or 1.0
     return [
         {
             "category": category,
-            "confidence": round((1 - sure) * closeness / total, 2),
+            "confidence": round((1 - sure) * close / total, 2),
             "why_not": _why_not(category, decision, nearest, signal_set),
         }
-        for closeness, category, nearest in scored[:KEPT]
+        for close, category, nearest in scored[:KEPT]
     ]
 
 
-def _closeness(category: str, decision: Decision) -> tuple[float, Outcome]:
+def closeness(category: str, decision: Decision) -> tuple[float, Outcome]:
     """Return how close a category came (0 to 1) and the rule of it that came closest."""
-    deciding = [o for o in decision.of(category) if o.rule.role == "decides"]
-    nearest = max(deciding, key=lambda o: (_met(o), o.rule.weight, o.rule.id))
+    nearest = max(decision.of(category), key=_met)
     if decision.holds[category] is Tri.YES:
         return 1.0, nearest
     if decision.holds[category] is Tri.UNKNOWN:
@@ -53,7 +62,10 @@ def _closeness(category: str, decision: Decision) -> tuple[float, Outcome]:
 
 
 def _met(outcome: Outcome) -> float:
-    leaves = outcome.evaluation.leaves
+    """Return how much of it is seen (0 to 1): all of it for an abnormal element."""
+    candidate, leaves = outcome.candidate, outcome.evaluation.leaves
+    if candidate is not None and candidate.abnormal.tri is Tri.YES:
+        return 0.5 if candidate.cause.element == UNLISTED else 1.0
     return sum(leaf.result is Tri.YES for leaf in leaves) / len(leaves) if leaves else 0.0
 
 
@@ -61,15 +73,35 @@ def _why_not(category: str, decision: Decision, nearest: Outcome, signal_set: Si
     if decision.holds[category] is Tri.YES:
         return f"It holds as well, but {decision.category} is decided before it."
     if decision.holds[category] is Tri.UNKNOWN:
-        unknown = [
-            o for o in decision.of(category) if o.rule.role == "decides" and o.tri is Tri.UNKNOWN
-        ]
+        unknown = [o for o in decision.of(category) if o.tri is Tri.UNKNOWN]
         evidence = [in_question(name) for name in missing_signals(unknown)[:NAMED]]
         return f"It cannot be decided without more evidence: {join(evidence)}."
+    candidate = nearest.candidate
+    if candidate is not None and candidate.abnormal.tri is Tri.YES:
+        return lost(candidate, decision)
     missing = obstacle(nearest.rule.when, signal_set)
     if missing is None:
         return "None of its rules holds."
     return explain(_clause(category, decision, nearest), missing)
+
+
+def lost(candidate: Candidate, decision: Decision) -> str:
+    """Return why an abnormal element is not the cause, in words."""
+    title = candidate.cause.file.title
+    if candidate.explained_by:
+        other = decision.element(candidate.explained_by)
+        why = other.cause.file.title if other else "another cause"
+        return f"What is seen of it ({title}) is explained by {why}."
+    winner = decision.winner
+    if candidate.tri is Tri.YES and winner is not None:
+        return f"It holds as well ({title}), but {winner.rule.title} is decided before it."
+    felt = FELT.get(decision.symptom.kind)
+    if candidate.share is not None and candidate.share < PART and not candidate.abnormal.nodes:
+        share = show(candidate.share, "share")
+        return f"What is seen of it ({title}) holds up only {share} of a message's time."
+    if felt is None:
+        return f"Nobody felt what is seen of it ({title})."
+    return f"What is seen of it ({title}) does not cause {felt}, which are most of the symptom."
 
 
 def _clause(category: str, decision: Decision, nearest: Outcome) -> str:

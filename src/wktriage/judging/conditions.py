@@ -57,6 +57,11 @@ def _obstacle(
         return _comparison(predicate, signal_set, node, needed)
     if form == "not":
         return _obstacle(predicate.children[0], signal_set, node, ~needed)
+    if form == "seen":
+        child = predicate.children[0]
+        if child.on_node(signal_set, node) is Tri.UNKNOWN:
+            return Obstacle(next(child.signals()), "known", None, None)
+        return _obstacle(child, signal_set, node, needed)
     if form in ("any_node", "all_nodes"):
         return _node_obstacle(predicate, signal_set, needed)
     failing = [c for c in predicate.children if c.on_node(signal_set, node) is ~needed]

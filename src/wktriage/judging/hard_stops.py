@@ -14,9 +14,12 @@ CITATIONS_EACH = 2
 
 
 def hard_stops(
-    decision: Decision, signal_set: SignalSet, run: next_experiment.Run
+    decision: Decision, signal_set: SignalSet, run: next_experiment.Run, *, isolate: bool = True
 ) -> list[dict[str, Any]]:
-    """Return the hard stops that apply to what comes after this verdict."""
+    """Return the hard stops that apply to what comes after this verdict.
+
+    ``isolate`` is False where a setting is taken away first.
+    """
     category = decision.category
     stops: list[dict[str, Any]] = []
 
@@ -56,7 +59,7 @@ def hard_stops(
             "in_flight_limit_binds",
             "sim_cpu_of_limit",
         )
-    if next_experiment.must_isolate(category, run):
+    if isolate and decision.by_load and next_experiment.must_isolate(category, run):
         stop(
             "isolate_before_mixed",
             "Person and group traffic ran together. Run the isolated scenarios first.",

@@ -64,8 +64,8 @@ class Run:
     connect_rate: int | None = None
     refused: tuple[str, ...] = ()
     """Node settings because of which a node refused to start."""
-    profiled: bool = True
-    """Whether CPU profiles were taken: profiles change the load, so they are an input."""
+    profiled: str = "after"
+    """When profiles were taken (onset, after, none): they change the load, so they are an input."""
     bundle: str = ""
     """The run's bundle, which an experiment takes as its control."""
     from_checkout: bool = True
@@ -86,14 +86,32 @@ def propose(
     values: Mapping[str, Any],
     suspect: Setting | None = None,
     seen: SignalSet | None = None,
+    *,
+    by_load: bool = True,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return ``hypothesis`` and ``next_experiment`` of a verdict.
 
     ``values`` are what texts may use: ``nodes`` (text, may be empty), ``component`` and ``s``.
     ``suspect`` is a setting that is not the shipped one and may be to blame: it is taken away
     before anything else is tried. ``seen`` are the run's signals, which no expectation may satisfy.
+    ``by_load`` is whether load or contention is the cause: else isolating traffic proves nothing.
     """
-    name = _choose(hypothesis_ids, run, suspect, nodes_named=bool(values["nodes"]))
+    name = choose(hypothesis_ids, run, suspect, nodes_named=bool(values["nodes"]))
+    hypothesis, experiment = hypothetical(name, run, values, suspect, seen)
+    if by_load and must_isolate(category, run) and name != SHIPPED:
+        experiment = _isolate(run)
+        experiment |= {"by": "harness", "knob": None, **dict.fromkeys(_PREDICATES)}
+    return hypothesis, experiment
+
+
+def hypothetical(
+    name: str,
+    run: Run,
+    values: Mapping[str, Any],
+    suspect: Setting | None = None,
+    seen: SignalSet | None = None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a hypothesis of the catalogue and its own experiment, as :func:`propose` does."""
     entry = knobs.hypotheses()[name]
     setting = suspect.name if suspect is not None and name == SHIPPED else ""
     values = {
@@ -111,9 +129,6 @@ def propose(
         "falsification_test": render(entry.falsification_test, values),
         "variable": experiment["variable"],
     }
-    if must_isolate(category, run) and name != SHIPPED:
-        experiment = _isolate(run)
-        experiment |= {"by": "harness", "knob": None, **dict.fromkeys(_PREDICATES)}
     return hypothesis, experiment
 
 
@@ -187,7 +202,8 @@ def unmet(expect: str | None, seen: SignalSet | None) -> str | None:
     return None
 
 
-def _choose(ids: Sequence[str], run: Run, suspect: Setting | None, *, nodes_named: bool) -> str:
+def choose(ids: Sequence[str], run: Run, suspect: Setting | None, *, nodes_named: bool) -> str:
+    """Return the first hypothesis that can be told of this run; a suspected setting's before it."""
     known = knobs.hypotheses()
     for name in (*ids, UNEXPLAINED):
         entry = known[name]
@@ -335,8 +351,10 @@ def _command(
         words += ["-e", f"data_root={CLEAN_DATA_ROOT}"]
     if run.connect_rate is not None:
         words += ["-e", f"connect_rate={run.connect_rate}"]
-    if not run.profiled:
+    if run.profiled == "none":
         words += ["-e", "profile_seconds=0"]
+    elif run.profiled == "onset":
+        words += ["-e", "profile=onset"]
     kept = {
         k: v
         for k, v in run.node_env.items()

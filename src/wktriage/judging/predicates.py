@@ -5,11 +5,13 @@ it stops. Grammar (YAML or JSON)::
 
     {all: [P, …]}  {any: [P, …]}  {not: P}
     {signal: name, op: ">|>=|<|<=|==|!=", value: X}        or other_signal: name instead of value
-    {known: name}
+    {known: name}  {seen: P}
     {any_node: P}  {all_nodes: P}
 
 Inside a node quantifier a signal of scope node or both means this node's. Missing evidence is
-UNKNOWN and stays so under ``not``; only ``known`` turns it into yes or no.
+UNKNOWN and stays so under ``not``; only ``known`` and ``seen`` turn it into yes or no. ``seen``
+is for evidence that many bundles lack by design (probes, throttling, events): what was not seen
+counts as no. A criterion never stands in it.
 """
 
 from __future__ import annotations
@@ -31,11 +33,12 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "==": lambda a, b: a == b,
     "!=": lambda a, b: a != b,
 }
-_FORMS = ("all", "any", "not", "signal", "known", "any_node", "all_nodes")
+_FORMS = ("all", "any", "not", "seen", "signal", "known", "any_node", "all_nodes")
 _KEYS = {
     "all": {"all"},
     "any": {"any"},
     "not": {"not"},
+    "seen": {"seen"},
     "signal": {"signal", "op", "value", "other_signal"},
     "known": {"known"},
     "any_node": {"any_node"},
@@ -147,8 +150,8 @@ def _parse(
             for i, item in enumerate(items)
         )
         return Predicate(form, children, scope=scope)
-    if form == "not":
-        child = _parse(raw[form], f"{where}/not", scope, in_node=in_node, depth=depth + 1)
+    if form in ("not", "seen"):
+        child = _parse(raw[form], f"{where}/{form}", scope, in_node=in_node, depth=depth + 1)
         return Predicate(form, (child,), scope=scope)
     if form in ("any_node", "all_nodes"):
         if in_node:
@@ -217,10 +220,17 @@ def _evaluate(p: Predicate, signals: SignalSet, node: str | None) -> Evaluation:
     if p.form == "not":
         # Nodes for which the inner predicate holds are not those for which its negation does.
         return Evaluation(~parts[0].tri, leaves, undecided=parts[0].undecided)
+    if p.form == "seen":
+        return Evaluation(Tri.of(parts[0].tri is Tri.YES), leaves, parts[0].nodes)
     tris = [part.tri for part in parts]
     tri = kleene_and(tris) if p.form == "all" else kleene_or(tris)
     names = dict.fromkeys(n for part in parts if part.tri is Tri.YES for n in part.nodes)
     return Evaluation(tri, leaves, tuple(names), _undecided(tri, parts))
+
+
+def any_node(predicate: Predicate, signals: SignalSet) -> Evaluation:
+    """Evaluate a predicate about one node (see :func:`parse_node`) as inside ``any_node``."""
+    return _quantifier(Predicate("any_node", (predicate,), scope=predicate.scope), signals)
 
 
 def _undecided(tri: Tri, parts: Iterable[Evaluation]) -> tuple[str, ...]:

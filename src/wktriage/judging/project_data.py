@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from wktriage.core.declarations import shown
-from wktriage.core.errors import UsageError
 from wktriage.core.paths import PROJECT
-from wktriage.core.suggestions import did_you_mean
 from wktriage.incidents import library
-from wktriage.judging import confidence, predicates, rules, signals
+from wktriage.judging import causes, predicates, rules, signals
 from wktriage.request import knobs, scenarios
 
 
 def check_project_data(project: Path = PROJECT) -> None:
-    """Load everything that runs and verdicts read: scenarios, knobs, rules and labels.
+    """Load everything that runs and verdicts read: scenarios, knobs, rules, causes and labels.
 
     Raises UsageError with file, place and a suggestion for the first that is not right. Faults are
     the lab's alone: see ``lab.faults.check_all``.
@@ -27,10 +25,6 @@ def check_project_data(project: Path = PROJECT) -> None:
     knobs.load(project / "knobs")
     knobs.hypotheses(project / "knobs")
     criteria = scenarios.load(scenarios.CUSTOM, project / "scenarios").success
-    loaded = rules.load(catalogue, criteria, project / "rules")
-    deciding = [rule.id for rule in loaded if rule.role == "decides"]
-    for name in confidence.support(project / "rules"):
-        if name not in deciding:
-            where = f"{shown(project / 'rules' / 'support.yml')}: at /support/{name}"
-            raise UsageError(f"{where}: no rule that decides{did_you_mean(name, deciding)}")
+    rules.load(catalogue, criteria, project / "rules")
+    causes.load(catalogue, project / "causes")
     library.list_incidents(project / "incidents")

@@ -1,8 +1,8 @@
-"""Rules: data that maps signals to categories, loaded, checked and evaluated.
+"""Gates: data that says whether a run can be judged at all, loaded, checked and evaluated.
 
-One file a category in ``rules/``; ``facts.yml`` there names predicates that rules share. A rule's
-``role`` is ``decides`` (the category holds when one of these fires), ``supports`` or ``against``
-(they move confidence only).
+One file a category in ``rules/``, for the categories that no cause decides; the first rule of a
+file that holds gives the reason. ``facts.yml`` there names predicates that they share. What failed
+under the load is found from ``causes/``.
 """
 
 from __future__ import annotations
@@ -15,18 +15,22 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from wktriage.core.categories import CATEGORIES, CategoryName, ComponentName
+from wktriage.core.categories import CATEGORIES, CAUSES, CategoryName, ComponentName
 from wktriage.core.declarations import Declared, PredicateTree, Purpose, shown
 from wktriage.core.errors import UsageError
 from wktriage.core.model import SignalSet, Tri
 from wktriage.core.paths import PROJECT
 from wktriage.core.suggestions import did_you_mean
 from wktriage.core.yaml_files import load_typed
-from wktriage.judging import predicates
+from wktriage.judging import causes, predicates
+from wktriage.judging.causes import Candidate
 from wktriage.judging.predicates import Catalogue, Evaluation, Predicate
 from wktriage.request import knobs
 
 DIRECTORY = PROJECT / "rules"
+GATES = tuple(category for category in CATEGORIES if category not in CAUSES)
+"""The categories that gates decide."""
+
 SUCCESS = "success"
 """The fact that stands for the success criteria of the scenario being judged."""
 
@@ -35,21 +39,13 @@ class RuleEntry(Declared, frozen=True):
     """One rule as its file states it; see :class:`Rule`."""
 
     id: Annotated[str, Meta(pattern=r"^[a-z_]+\.[a-z_]+$")]
-    role: Literal["decides", "supports", "against"]
-    weight: Annotated[float, Meta(gt=0, le=5)]
+    title: Annotated[str, Meta(min_length=5)]
     component: ComponentName
     when: PredicateTree
     message: Purpose
-    strength: Annotated[float, Meta(ge=0.5, le=0.99)] | None = None
+    hypotheses: Annotated[tuple[str, ...], Meta(min_length=1)]
     needs: tuple[str, ...] = ()
     nodes: Annotated[tuple[PredicateTree, ...], Meta(min_length=1)] | None = None
-    hypotheses: tuple[str, ...] = ()
-    title: Annotated[str, Meta(min_length=5)] | None = None
-
-    def __post_init__(self) -> None:
-        needed = (self.title, self.strength, self.hypotheses or None)
-        if self.role == "decides" and None in needed:
-            raise ValueError("a rule that decides needs title, strength and hypotheses")
 
 
 class RuleFile(Declared, frozen=True):
@@ -76,26 +72,22 @@ class FactFile(Declared, frozen=True):
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. ``weight`` is in log-odds, ``strength`` the reliability of its mechanism a priori.
+    """One gate, or one cause in one of its categories.
 
-    ``title`` (deciding rules) is a noun phrase for what the rule would mean.
-
-    ``nodes`` are predicates about one node, strongest evidence first: the first that holds for
-    some node names the rule's nodes. Without any, those of its own quantifiers are named.
+    ``title`` is a noun phrase for what it would mean. ``nodes`` are predicates about one node,
+    strongest evidence first: the first that holds for some node names the rule's nodes. Without
+    any, those of its own quantifiers are named.
     """
 
     id: str
     category: str
-    role: str
-    weight: float
-    strength: float
     component: str
     when: Predicate
     needs: tuple[str, ...]
     nodes: tuple[Predicate, ...] | None
     message: str
     hypotheses: tuple[str, ...]
-    title: str = ""
+    title: str
 
 
 @dataclass(frozen=True)
@@ -103,7 +95,8 @@ class Outcome:
     """A rule evaluated on a bundle's signals.
 
     ``missing`` are the needs that are unknown. ``everywhere`` says that the rule holds for every
-    node of several, so that it names none.
+    node of several, so that it names none. ``candidate`` is the cause it stands for: a gate has
+    none.
     """
 
     rule: Rule
@@ -112,20 +105,21 @@ class Outcome:
     nodes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     everywhere: bool = False
+    candidate: Candidate | None = None
 
 
 def load(
     catalogue: Catalogue, success: Mapping[str, Any], directory: Path = DIRECTORY
 ) -> list[Rule]:
-    """Return all rules in category order, with ``success`` as the success criteria.
+    """Return the gates in category order, with ``success`` as the success criteria.
 
     Raises UsageError naming file and place for anything that is not right, with a suggestion for an
-    unknown signal, fact or hypothesis.
+    unknown signal, fact, element or hypothesis.
     """
     facts = load_facts(directory) | {SUCCESS: success}
     loaded: list[Rule] = []
     seen: set[str] = set()
-    for category in CATEGORIES:
+    for category in GATES:
         path = directory / f"{category}.yml"
         file = load_typed(path, RuleFile)
         if file.category != category:
@@ -156,7 +150,9 @@ def _rule(
     if entry.nodes is not None:
         nodes = tuple(
             predicates.parse_node(
-                _expand(raw, facts, f"{where}/nodes/{i}"), f"{where}/nodes/{i}", catalogue
+                _whole(raw, facts, f"{where}/nodes/{i}", in_node=True),
+                f"{where}/nodes/{i}",
+                catalogue,
             )
             for i, raw in enumerate(entry.nodes)
         )
@@ -165,18 +161,15 @@ def _rule(
     return Rule(
         id=entry.id,
         category=category,
-        role=entry.role,
-        weight=entry.weight,
-        strength=0.5 if entry.strength is None else entry.strength,
         component=entry.component,
         when=predicates.parse(
-            _expand(entry.when, facts, f"{where}/when"), f"{where}/when", catalogue
+            _whole(entry.when, facts, f"{where}/when"), f"{where}/when", catalogue
         ),
         needs=entry.needs,
         nodes=nodes,
         message=entry.message,
         hypotheses=entry.hypotheses,
-        title=entry.title or "",
+        title=entry.title,
     )
 
 
@@ -184,6 +177,13 @@ def _check_names(names: Sequence[str], known: Iterable[str], where: str, what: s
     for position, name in enumerate(names):
         if name not in known:
             raise UsageError(f"{where}/{position}: no {what} {name!r}{did_you_mean(name, known)}")
+
+
+def _whole(
+    raw: Any, facts: Mapping[str, Mapping[str, Any]], where: str, *, in_node: bool = False
+) -> Any:
+    """Return the tree with what its facts and its elements stand for."""
+    return causes.expand(_expand(raw, facts, where), causes.files(), where, in_node=in_node)
 
 
 def _expand(raw: Any, facts: Mapping[str, Any], where: str, trail: tuple[str, ...] = ()) -> Any:

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from wktriage.core.categories import HEALTHY
 from wktriage.judging.wording import clean
 from wktriage.request import knobs, scenarios
 from wktriage.request.workload import KEYS
 
 LARGEST = 60
 """Characters shown of a value, which may come from evidence."""
-
-_SEND = frozenset(
-    {"gateway", "channel_append", "storage_commit", "replication", "transport", "slot_raft",
-     "controller", "connections"}
-)  # fmt: skip
-PATHS: Mapping[str, frozenset[str]] = {
-    "send_path": _SEND,
-    "distributed_lag": _SEND,
-    "server_hot_path": _SEND | {"delivery", "presence"},
-    "local_capacity": _SEND | {"delivery", "presence"},
-    "cold_start": _SEND,
-    "delivery_path": frozenset({"delivery", "presence", "connections", "transport", "gateway"}),
-    "online_churn": frozenset({"connections", "gateway", "presence"}),
-    # Slow servers fill what the simulator may have in flight.
-    "client_bottleneck": _SEND,
-    "history_sensitive": frozenset({"history", "slot_raft", "controller", "storage_commit"}),
-    "baseline_health": _SEND | {"delivery", "presence", "history"},
-}
-"""The components of the servers through which a category's symptom may come."""
 
 
 @dataclass(frozen=True)
@@ -103,24 +83,21 @@ def differing(
     return settings
 
 
-def suspect(settings: Sequence[Setting], category: str, component: str) -> Setting | None:
-    """Return the setting of the nodes to be taken away first: one with a path to the symptom.
+def suspects(settings: Sequence[Setting], component: str, reach: Collection[str]) -> list[Setting]:
+    """Return the settings of the nodes that have a path to the symptom, most suspect first.
 
-    One that acts on the component that the verdict names comes before others; what the catalogue
-    does not know may reach anything. None for a healthy run, and when no setting has a path.
+    ``reach`` are the components from which there is one. A setting that acts on the component that
+    the verdict names comes before others; what the catalogue does not know may reach anything.
     """
-    if category == HEALTHY:
-        return None
-    path = PATHS.get(category, frozenset())
     reaching = [
         setting
         for setting in settings
         if setting.kind == "config"
-        and path
-        and (not setting.components or path.intersection(setting.components))
+        and reach
+        and (not setting.components or not set(setting.components).isdisjoint(reach))
     ]
     reaching.sort(key=lambda setting: component not in setting.components)
-    return reaching[0] if reaching else None
+    return reaching
 
 
 def _text(value: object) -> str:

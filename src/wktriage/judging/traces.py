@@ -52,8 +52,6 @@ def rule_trace(outcome: Outcome) -> dict[str, Any]:
     return {
         "id": outcome.rule.id,
         "category": outcome.rule.category,
-        "role": outcome.rule.role,
-        "weight": outcome.rule.weight,
         "result": _RESULTS[outcome.tri],
         "nodes": list(outcome.nodes),
         "missing": list(outcome.missing),

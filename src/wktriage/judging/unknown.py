@@ -88,9 +88,7 @@ def _remarks(signal_set: SignalSet) -> list[dict[str, str]]:
 
 
 def _effect(outcome: Outcome) -> str:
-    if outcome.rule.role == "decides":
-        return f"It would show or rule out {outcome.rule.title}."
-    return f"It would make {outcome.rule.category} more or less likely."
+    return f"It would show or rule out {outcome.rule.title}."
 
 
 def _sentence(text: str) -> str:

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wktriage.bundle import fingerprint
 from wktriage.bundle.bundle import Bundle
 from wktriage.core.categories import CATEGORIES, CAUSES, COMPONENTS, HEALTHY
 from wktriage.core.model import Citation, SignalSet, Tri
-from wktriage.judging import confidence, eligibility, next_experiment, settings, signals
+from wktriage.judging import (
+    confidence,
+    eligibility,
+    next_experiment,
+    resources,
+    settings,
+    signals,
+)
 from wktriage.judging.alternatives import alternatives
 from wktriage.judging.conditions import criteria
 from wktriage.judging.decision import Decision, decide
@@ -35,29 +44,63 @@ SHORTEST = 20
 """Shortest window (s) worth proposing: two publications of the simulator's counters."""
 
 
-def judge(bundle: Bundle) -> dict[str, Any]:
-    """Return the verdict of a bundle, as verdict.json has it."""
+@dataclass(frozen=True)
+class Reading:
+    """What the rules make of a bundle: what a verdict says, and what is proposed, rest on it."""
+
+    signals: SignalSet
+    scenario: scenarios.Scenario
+    decision: Decision
+    run: next_experiment.Run
+    component: str
+    nodes: tuple[str, ...]
+    sure: float
+    differing: Sequence[settings.Setting]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What texts of hypotheses may use."""
+        return {
+            "s": Shown(self.signals),
+            "nodes": Names(self.nodes),
+            "component": self.component,
+        }
+
+    @property
+    def suspects(self) -> list[settings.Setting]:
+        """The settings that are not as shipped and have a path to the symptom."""
+        return settings.suspects(self.differing, self.component, self.decision.reach)
+
+
+def read(bundle: Bundle) -> Reading:
+    """Return what the rules make of a bundle."""
     signal_set = signals.compute(bundle)
     scenario = _scenario(bundle.scenario)
     decision = decide(signal_set, scenario.success)
-    category = decision.category
     run = _run(bundle, signal_set, scenario)
     component, nodes = _where(bundle, decision)
-    sure = _confidence(bundle, decision, signal_set)
-    values = {
-        "s": Shown(signal_set),
-        "nodes": Names(nodes),
-        "component": component,
-    }
-    fired = decision.fired(category)
-    differing = settings.differing(run.scenario, run.workload, run.node_env)
+    return Reading(
+        signal_set, scenario, decision, run, component, nodes,
+        _confidence(bundle, decision, signal_set),
+        settings.differing(run.scenario, run.workload, run.node_env),
+    )  # fmt: skip
+
+
+def judge(bundle: Bundle) -> dict[str, Any]:
+    """Return the verdict of a bundle, as verdict.json has it."""
+    reading = read(bundle)
+    signal_set, decision, run = reading.signals, reading.decision, reading.run
+    category, component, nodes = decision.category, reading.component, reading.nodes
+    sure, differing = reading.sure, reading.differing
+    suspect = next(iter(reading.suspects), None)
     hypothesis, experiment = next_experiment.propose(
         category,
-        [h for o in fired for h in o.rule.hypotheses],
+        [h for o in decision.fired(category)[:1] for h in o.rule.hypotheses],
         run,
-        values,
-        settings.suspect(differing, category, component),
+        reading.values,
+        suspect,
         signal_set,
+        by_load=decision.by_load,
     )
     since, not_before = _since(decision, signal_set, nodes)
     verdict = {
@@ -77,16 +120,20 @@ def judge(bundle: Bundle) -> dict[str, Any]:
         "alternatives": alternatives(decision, signal_set, sure),
         "also_holds": decision.also_holding(),
         "unknown": unknowns(decision, signal_set),
-        "hard_stops": hard_stops(decision, signal_set, run),
+        "hard_stops": hard_stops(decision, signal_set, run, isolate=suspect is None),
         "hypothesis": hypothesis,
         "next_experiment": experiment,
         "fix_eligibility": eligibility.assess(category, component, sure, nodes),
+        "symptom": decision.symptom.as_dict(),
+        "ledger": decision.ledger.as_dict(_baseline_stages(bundle)),
+        "resources": resources.table(decision, signal_set),
+        "causes": resources.candidates(decision, suspect),
         "scenario": {
             "name": run.scenario,
             "workload": dict(run.workload),
             "mode": run.mode,
             "duration_s": signal_set.value("window_seconds"),
-            "success_criteria": criteria(scenario.success),
+            "success_criteria": criteria(reading.scenario.success),
         },
         "settings": [setting.as_dict() for setting in differing],
         "evidence": evidence_lines(bundle, signal_set),
@@ -134,7 +181,7 @@ def _run(
         refused=refused_settings(signal_set),
         bundle=clean(bundle.bundle_id, 80),
         connect_rate=rate if type(rate) is int and rate > 0 else None,
-        profiled=inputs.get("profiled") is not False,
+        profiled=fingerprint.profiled(inputs.get("profiled")) or "after",
         # Binaries have no revision.
         from_checkout=inputs.get("git_revision") != "not_applicable",
     )
@@ -146,7 +193,8 @@ def _where(bundle: Bundle, decision: Decision) -> tuple[str, tuple[str, ...]]:
     if not fired:
         return "none", ()
     component = fired[0].rule.component
-    nodes = next((o.nodes for o in fired if o.nodes), ())
+    # Of a gate that names none, another of the same category may.
+    nodes = next((o.nodes for o in fired if o.nodes or o.candidate is not None), ())
     if decision.category == "history_sensitive":
         inner = next((c for c in CATEGORIES if c in CAUSES and decision.holds[c] is Tri.YES), None)
         if inner is not None:
@@ -162,15 +210,13 @@ def _where(bundle: Bundle, decision: Decision) -> tuple[str, tuple[str, ...]]:
     return component, nodes
 
 
+def _baseline_stages(bundle: Bundle) -> Mapping[str, Any]:
+    stages = (bundle.read_json("references/baseline.json") or {}).get("stages")
+    return stages if isinstance(stages, dict) else {}
+
+
 def _confidence(bundle: Bundle, decision: Decision, signal_set: SignalSet) -> float:
-    place = CATEGORIES.index(decision.category)
-    # Healthy is what is left when nothing else holds, and no rival of a failure.
-    later = [c for c in CATEGORIES[place + 1 : -1] if decision.holds[c] is Tri.YES]
-    if decision.category not in CAUSES:
-        later = []
-    return confidence.of_verdict(
-        decision.of(decision.category), len(later), _damage(bundle, signal_set)
-    )
+    return confidence.of_verdict(decision, _damage(bundle, signal_set))
 
 
 def _first_of(mismatches: Sequence[str]) -> list[str]:
@@ -201,7 +247,7 @@ def _damage(bundle: Bundle, signal_set: SignalSet) -> float:
 def _since(
     decision: Decision, signal_set: SignalSet, nodes: Sequence[str]
 ) -> tuple[str | None, str | None]:
-    """Return since when and not before when: the earliest moment the deciding rules know."""
+    """Return since when and not before when: the earliest that symptom and cause know of."""
     if decision.category == HEALTHY:
         return None, None
     moments = [
@@ -213,6 +259,9 @@ def _since(
         and not leaf.signal.startswith("worst_")  # the worst moment, not the first
         and (leaf.node is None or leaf.node in nodes)
     ]
+    felt = [signal_set.get(n) for n in decision.symptom.signs if not n.startswith("worst_")]
+    if decision.category in CAUSES:
+        moments += [(s.since, s.since_not_before) for s in felt if s is not None and s.since]
     if not moments:
         trouble = signal_set.get("onset_seen")
         if trouble is None or trouble.value is not True:

@@ -37,7 +37,7 @@ def write(directory: Path, verdict: Mapping[str, Any], *, dry: bool = False) -> 
     except OSError as exc:
         raise private_files.failure(file, exc) from exc
     if changed and not dry:
-        private_files.write(file, data)
+        private_files.write(file, data, synced=False)
     return changed
 
 

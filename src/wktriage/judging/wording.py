@@ -127,6 +127,11 @@ class Shown:
         number = self._number(name)
         return number is not None and number < limit
 
+    def above(self, name: str, limit: float) -> bool:
+        """Tell whether a number is known and at least a limit."""
+        number = self._number(name)
+        return number is not None and number >= limit
+
 
 _ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
 # autoescape is off because this is text: whoever shows it escapes it for where it is shown.

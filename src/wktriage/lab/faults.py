@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from wktriage.core.categories import CategoryName
+from wktriage.core.categories import CategoryName, ComponentName
 from wktriage.core.declarations import Declared, PredicateTree, Purpose, convert, shown
 from wktriage.core.errors import UsageError
 from wktriage.core.paths import PROJECT
@@ -23,12 +23,16 @@ FAULTS = PROJECT / "faults"
 
 
 class Label(Declared, frozen=True):
-    """What the run is called when ``when`` holds for what was measured."""
+    """What the run is called when ``when`` holds for what was measured.
+
+    ``components`` are those that a verdict may name, where they are not the fault's.
+    """
 
     label: CategoryName
     when: PredicateTree
     also_ok: tuple[CategoryName, ...] = ()
     names_target: bool = False
+    components: tuple[ComponentName, ...] = ()
 
 
 class FaultFile(Declared, frozen=True):
@@ -38,7 +42,8 @@ class FaultFile(Declared, frozen=True):
     counters move), ``start`` (as soon as the containers run), ``created`` (before they start) or
     ``run`` (nothing is injected: the run's own parameters are the fault). ``for_s`` None means
     until the profile is over. ``volume_mb`` gives the run's data a volume of its own. ``run`` are
-    extra vars. A value that is ``$name`` stands for that entry of ``parameters``.
+    extra vars. A value that is ``$name`` stands for that entry of ``parameters``. ``element`` is
+    what is at fault, in words; ``components`` are those by which a verdict may name it.
     """
 
     schema_version: Literal[1]
@@ -47,6 +52,8 @@ class FaultFile(Declared, frozen=True):
     targets: Literal["none", "sim", "all", "nodes:1", "nodes:2"]
     at: Literal["window", "start", "created", "run"]
     labels: Annotated[tuple[Label, ...], Meta(min_length=1)]
+    element: str | None = None
+    components: tuple[ComponentName, ...] = ()
     after_s: Amount = 5.0
     for_s: Amount | None = None
     volume_mb: Annotated[int, Meta(ge=2500)] | None = None

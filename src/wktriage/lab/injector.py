@@ -14,14 +14,16 @@ from wktriage.core import topology as topologies
 from wktriage.core.errors import InfraError, TriageError, UsageError
 from wktriage.core.json_files import parse_object
 from wktriage.core.times import utc_now
-from wktriage.lab.actions import commands
 from wktriage.lab.actions.commands import Target
 from wktriage.lab.actions.dispatcher import Actions
+from wktriage.lab.actions.processes import Ask
 from wktriage.lab.faults import Fault
 from wktriage.lab.steps import EndCycle, EndHogs, Step
 
 POLL_SECONDS = 0.5
 CHECK_AFTER_SECONDS = 6  # longer than one cycle and than a counter of the firewall needs
+# What an engine answers when the run took its containers down, and the fault with them.
+GONE = ("No such", "is not paused", "is not running")
 
 
 @dataclass
@@ -40,11 +42,19 @@ class Record:
 class Injector(threading.Thread):
     """Waits for the stack and its load, injects, checks, and always heals.
 
-    ``hold_s`` is how long the fault stays when it names no end itself: window and profile.
+    ``hold_s`` is how long the fault stays when it names no end itself: window and profile. ``ask``
+    runs commands on the hosts of processes; without it they are on this machine.
     """
 
     def __init__(
-        self, fault: Fault, topology_file: Path, *, hold_s: float, node: str | None, seed: int
+        self,
+        fault: Fault,
+        topology_file: Path,
+        *,
+        hold_s: float,
+        node: str | None,
+        seed: int,
+        ask: Ask | None = None,
     ) -> None:
         super().__init__(daemon=True, name=f"fault-{fault.name}")
         self.fault = fault
@@ -53,6 +63,7 @@ class Injector(threading.Thread):
         self._hold_s = hold_s
         self._node = node
         self._seed = seed
+        self._ask = ask
         self._ended = threading.Event()
 
     def end(self) -> None:
@@ -69,8 +80,9 @@ class Injector(threading.Thread):
             topology = self._await_topology()
             targets = self._targets(topology)
             self.record.targets = [t.name for t in targets]
+            actions = Actions(topology.data_root, self._ask, _hosts(topology))
             if self.fault.at == "start":
-                self._await_running(targets)
+                self._await_running(actions, targets)
             elif self.fault.at == "window":
                 # "created" waits for nothing: containers exist, and start after the topology.
                 self._await_load(topology.sim.status_url)
@@ -78,7 +90,6 @@ class Injector(threading.Thread):
         except TriageError as exc:
             self._problem(str(exc))
             return
-        actions = Actions(topology.data_root)
         try:
             self._inject(actions, targets)
         except TriageError as exc:
@@ -117,8 +128,7 @@ class Injector(threading.Thread):
             try:
                 actions.perform(step.do, step.arguments, targets)
             except TriageError as exc:
-                # The run may have taken its containers down already, and the fault with them.
-                if not self._ended.is_set() and "No such" not in str(exc):
+                if not self._ended.is_set() and not any(text in str(exc) for text in GONE):
                     self.record.problems.append(f"healing: {exc}")
         self.record.healed_at = utc_now()
 
@@ -148,12 +158,12 @@ class Injector(threading.Thread):
         others = [n for n in sorted(nodes) if n != first]
         return [nodes[n] for n in [first, *others][: int(count or 1)]]
 
-    def _await_running(self, targets: list[Target]) -> None:
+    def _await_running(self, actions: Actions, targets: list[Target]) -> None:
         while not self._ended.is_set():
-            if all(commands.inspect(t, "{{.State.Status}}") == "running" for t in targets):
+            if all(actions.state(target) == "running" for target in targets):
                 return
             self._ended.wait(POLL_SECONDS)
-        raise InfraError("the run ended before its containers ran: nothing was injected")
+        raise InfraError("the run ended before its stack ran: nothing was injected")
 
     def _await_load(self, status_url: str) -> None:
         """Wait as the collector does: running, and a counter has moved since."""
@@ -164,6 +174,11 @@ class Injector(threading.Thread):
                 return
             self._ended.wait(POLL_SECONDS)
         raise InfraError("the load never ran: nothing was injected")
+
+
+def _hosts(topology: topologies.Topology) -> set[str]:
+    parts: list[Target] = [*topology.nodes, topology.sim]
+    return {part.host for part in parts if part.handle.kind == "process"}
 
 
 def _status(url: str) -> dict[str, Any]:

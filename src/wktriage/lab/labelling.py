@@ -55,9 +55,11 @@ class LabelledRun:
             "label": self.label.label if self.label else None,
             "also_ok": list(self.label.also_ok) if self.label else [],
             "label_nodes": list(self.nodes),
+            "label_components": list(self.label.components) if self.label else [],
             "verdict": self.verdict["category"],
             "confidence": self.verdict["confidence"],
             "nodes": self.verdict["nodes"],
+            "component": self.verdict["component"],
             "bundle": self.bundle.root.name,
         }
 
@@ -81,7 +83,7 @@ class LabelledRun:
                 label=label.label,
                 fault=self._what_happened(),
                 scenario=self.bundle.scenario or "custom",
-                title=self.fault.purpose,
+                title=self._title(label),
                 also_ok=label.also_ok,
                 nodes=self.nodes,
                 fault_at_s=self._injected_after(),
@@ -89,8 +91,19 @@ class LabelledRun:
                 baseline=baseline,
                 recorded_on=str((self.bundle.manifest or {}).get("created", ""))[:10] or None,
                 checks=tuple(self._checks()),
+                element=self.fault.element if label.components else None,
+                components=label.components,
             ),
         )
+
+    def _title(self, label: Label) -> str:
+        """Say what happened: a fault that nobody noticed, and no fault, are healthy runs."""
+        purpose = self.fault.purpose
+        if label.label != "healthy":
+            return purpose
+        if not self.fault.inject and not self.fault.run:
+            return "Nothing was injected, and the run was healthy"
+        return f"Healthy all the same: {purpose[0].lower()}{purpose[1:]}"
 
     def _what_happened(self) -> str:
         parameters = sorted(self.record.parameters.items())
@@ -128,7 +141,13 @@ def measured_label(fault: Fault, measured: SignalSet) -> Label | None:
     failed sends a failure from a thousandth on; below, a slow run with one of them is both, for the
     categories of slowness are those without errors.
     """
-    labels = [(fault.name, label) for label in fault.labels]
+    labels = [
+        (
+            fault.name,
+            msgspec.structs.replace(label, components=label.components or fault.components),
+        )
+        for label in fault.labels
+    ]
     labels += [("healthy", label) for label in faults.load("healthy").labels]
     for name, label in labels:
         where = f"faults/{name}.yml, label {label.label}"

@@ -16,6 +16,7 @@ from wktriage.core.topology import Verb
 Amount = Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]
 Rule = Annotated[tuple[str | int | float, ...], Meta(min_length=1)]
 """The words of one iptables rule."""
+Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
 class Step(Declared, frozen=True, tag_field="do"):
@@ -75,7 +76,55 @@ class FirewallOff(Step, frozen=True, tag="firewall_off"):
 class Part(Step, frozen=True, tag="part"):
     """Drop what the other targets send to a port of this one."""
 
-    port: Annotated[int, Meta(ge=1, le=65535)]
+    port: Port
+
+
+class CapLink(Step, frozen=True, tag="cap_link"):
+    """Let the target send no more than that; with a port, to or from that port alone."""
+
+    rate_kbit: Annotated[int, Meta(ge=1)]
+    port: Port | UnsetType = UNSET
+
+
+class UncapLink(Step, frozen=True, tag="uncap_link"):
+    """Remove the cap."""
+
+
+class DelayLink(Step, frozen=True, tag="delay_link"):
+    """Delay what the target's connections to or from a port carry, both ways."""
+
+    port: Port
+    delay_ms: Amount
+
+
+class UndelayLink(Step, frozen=True, tag="undelay_link"):
+    """Remove the delay."""
+
+
+class Sever(Step, frozen=True, tag="sever"):
+    """Destroy the established connections to or from a port, once."""
+
+    port: Port
+
+
+class PortRange(Step, frozen=True, tag="port_range"):
+    """Leave the target so many ports for connections that it makes."""
+
+    ports: Annotated[int, Meta(ge=1, le=20000)]
+
+
+class PortRangeOff(Step, frozen=True, tag="port_range_off"):
+    """Give the ports back."""
+
+
+class LimitDescriptors(Step, frozen=True, tag="limit_descriptors"):
+    """Let the target open so many descriptors more than it has now."""
+
+    spare: Annotated[int, Meta(ge=0)]
+
+
+class UnlimitDescriptors(Step, frozen=True, tag="unlimit_descriptors"):
+    """Give the descriptors back."""
 
 
 class Update(Step, frozen=True, tag="update"):
@@ -172,6 +221,26 @@ class Firewalled(Step, frozen=True, tag="firewalled"):
     """Packets met the rule."""
 
 
+class Capped(Step, frozen=True, tag="capped"):
+    """Something waited for the capped link."""
+
+
+class Delayed(Step, frozen=True, tag="delayed"):
+    """Connections go through the delay."""
+
+
+class Severed(Step, frozen=True, tag="severed"):
+    """There were connections that were destroyed."""
+
+
+class PortsNarrowed(Step, frozen=True, tag="ports_narrowed"):
+    """A connection got no port."""
+
+
+class DescriptorsExhausted(Step, frozen=True, tag="descriptors_exhausted"):
+    """All descriptors are in use, or one was refused."""
+
+
 class Hogged(Step, frozen=True, tag="hogged"):
     """All hogs are alive."""
 
@@ -216,6 +285,15 @@ Action = (
     | LoseData
     | Disconnect
     | Reconnect
+    | CapLink
+    | UncapLink
+    | DelayLink
+    | UndelayLink
+    | Sever
+    | PortRange
+    | PortRangeOff
+    | LimitDescriptors
+    | UnlimitDescriptors
 )
 Check = (
     State
@@ -230,4 +308,9 @@ Check = (
     | Stuck
     | StartedEmpty
     | Disconnected
+    | Capped
+    | Delayed
+    | Severed
+    | PortsNarrowed
+    | DescriptorsExhausted
 )

@@ -21,6 +21,15 @@ MEANS = {
     "inconclusive": "These runs do not decide it.",
 }
 UNDER_WAY = "under way"
+HOW = {
+    "isolated": "isolated",
+    "healthy": "healthy",
+    "not_again": "does not recur",
+    "unclassified": "not classified",
+    "budget": "budget spent",
+    "nothing_left": "nothing left to try",
+}
+"""How an investigation ended, in words."""
 
 
 def render(case: Mapping[str, Any]) -> str:
@@ -33,6 +42,7 @@ def render(case: Mapping[str, Any]) -> str:
             c=case,
             experiments=[_drawn(e) for e in case["experiments"]],
             means=MEANS,
+            how=HOW,
             style=Markup(style),  # noqa: S704 (our own asset, not evidence)
             style_hash=digest(style),
         )
@@ -44,7 +54,7 @@ def render_markdown(case: Mapping[str, Any]) -> str:
     environment = _environment(autoescape=False)
     environment.filters["md"] = markdown
     return environment.get_template("case.md.j2").render(
-        c=case, experiments=[_drawn(e) for e in case["experiments"]], means=MEANS
+        c=case, experiments=[_drawn(e) for e in case["experiments"]], means=MEANS, how=HOW
     )
 
 
@@ -71,6 +81,23 @@ def outcome_lines(case: Mapping[str, Any], number: int) -> list[list[str]]:
         )
     if experiment["more_pairs"] and not experiment["stop"]:
         lines.append(["next", f"-e extend={case['id']} runs {pairs(experiment['more_pairs'])}"])
+    return [[label, clean(text, 600)] for label, text in lines]
+
+
+def investigation_lines(case: Mapping[str, Any]) -> list[list[str]]:
+    """Return the story of an investigation as pairs of label and text for a screen."""
+    story = case["investigation"]
+    lines = [
+        ["question", case["question"]],
+        ["outcome", f"{HOW.get(story['how'], story['how'])}. {story['why']}"],
+        ["time", f"{story['minutes']} of {words.counted(story['budget'], 'minute')}"],
+    ]
+    for place, step in enumerate(story["steps"], 1):
+        bundle = f" ({step['bundle']})" if step["bundle"] else ""
+        lines.append([f"step {place}", f"{step['what']}: {step['came_of']}{bundle}"])
+    lines += [["next", text] for text in story["next"]]
+    if story["how"] in ("budget", UNDER_WAY):
+        lines.append(["go on with", f"wktriage investigate -e case={case['id']} -e budget=45m"])
     return [[label, clean(text, 600)] for label, text in lines]
 
 

@@ -125,11 +125,13 @@ def marks(run: Timeline, verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _first_signs(verdict: Mapping[str, Any]) -> dict[str, set[str]]:
     """Return by moment what the rules that fired saw first: of each rule its earliest signal."""
     signs: dict[str, set[str]] = {}
-    for rule in verdict["rules"]:
-        if rule["result"] != "fired" or rule["role"] != "decides" or rule["category"] == "healthy":
-            continue
+    firing = [
+        {x["signal"] for x in rule["trace"] if x["result"] == "yes"}
+        for rule in verdict["rules"]
+        if rule["result"] == "fired" and rule["category"] != "healthy"
+    ]
+    for agreeing in [{name} for name in verdict["symptom"]["signs"]] + firing:
         # A signal of the worst moment tells nothing of the first.
-        agreeing = {x["signal"] for x in rule["trace"] if x["result"] == "yes"}
         began = [
             (moment, name)
             for name in agreeing

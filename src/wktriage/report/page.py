@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -19,7 +19,7 @@ from wktriage.bundle.readers import usage
 from wktriage.core.times import iso
 from wktriage.judging.signals.context import Context
 from wktriage.judging.wording import clean
-from wktriage.report import figures, sections, timeline, words
+from wktriage.report import figures, mechanism, sections, timeline, words
 
 _ESCAPES = {
     "<": "\\u003c",
@@ -30,8 +30,11 @@ _ESCAPES = {
 }
 
 
-def render(bundle: Bundle, verdict: dict[str, Any]) -> str:
-    """Return report.html for a bundle and its verdict. Deterministic; needs no network."""
+def render(bundle: Bundle, verdict: dict[str, Any], cases: Sequence[Any] = ()) -> str:
+    """Return report.html for a bundle and its verdict. Deterministic; needs no network.
+
+    ``cases`` are :class:`wktriage.report.CaseLink`.
+    """
     script = asset("uPlot.iife.min.js") + "\n" + asset("report.js")
     style = asset("uPlot.min.css") + "\n" + asset("report.css")
     return (
@@ -47,6 +50,7 @@ def render(bundle: Bundle, verdict: dict[str, Any]) -> str:
             settings=words.settings(verdict),
             identity=words.identity(verdict),
             tampered=words.tampered(verdict),
+            cases=cases,
             script=Markup(script),  # noqa: S704 (our own asset, not evidence)
             style=Markup(style),  # noqa: S704 (our own asset, not evidence)
             script_hash=digest(script),
@@ -104,6 +108,8 @@ def _evidence(bundle: Bundle, verdict: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the template needs for the sections below the timeline."""
     context = Context(bundle)
     return {
+        "mechanism": mechanism.page(verdict, bundle.nodes),
+        "nodes": bundle.nodes,
         "rules": sections.rules(verdict),
         "counts": Counter(r["result"] for r in verdict["rules"]),
         "logs": sections.logs(context),

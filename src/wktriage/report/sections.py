@@ -42,7 +42,6 @@ def _rule(rule: Mapping[str, Any], *, own: bool) -> dict[str, Any]:
     return {
         "id": rule["id"],
         "result": rule["result"],
-        "role": rule["role"],
         "own": own,
         "category": str(rule["category"]).replace("_", " "),
         "nodes": nodes,

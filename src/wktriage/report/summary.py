@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -63,8 +63,11 @@ def reason_line(verdict: Mapping[str, Any]) -> str:
     return "; ".join(filter(None, [*parts, more, end])) or "no rule fired"
 
 
-def render(verdict: Mapping[str, Any]) -> str:
-    """Return summary.md for a verdict. Deterministic; nothing from evidence is templated."""
+def render(verdict: Mapping[str, Any], cases: Sequence[Any] = ()) -> str:
+    """Return summary.md for a verdict. Deterministic; nothing from evidence is templated.
+
+    ``cases`` are :class:`wktriage.report.CaseLink`.
+    """
     environment = Environment(
         loader=PackageLoader("wktriage.report"),
         undefined=StrictUndefined,
@@ -83,4 +86,5 @@ def render(verdict: Mapping[str, Any]) -> str:
         settings=settings(verdict),
         identity=identity(verdict),
         tampered=tampered(verdict),
+        cases=cases,
     )

@@ -192,19 +192,19 @@ def load(directory: Path = DIRECTORY) -> dict[str, Knob]:
     load_file, node_file = directory / "workload.yml", directory / "node.yml"
     of_load = load_typed(load_file, WorkloadKnobs).knobs
     of_nodes = load_typed(node_file, NodeKnobs).knobs
-    found: dict[str, Knob] = {}
+    knobs: dict[str, Knob] = {}
     for position, entry in enumerate(of_load):
         if entry.name not in workload.KEYS:
             hint = did_you_mean(entry.name, workload.KEYS)
             where = f"{shown(load_file)}: at /knobs/{position}/name"
             raise UsageError(f"{where}: the workload has no key {entry.name!r}{hint}")
-        _add(found, _of_load(entry), load_file, position)
+        _add(knobs, _of_load(entry), load_file, position)
     for position, node_knob in enumerate(of_nodes):
-        _add(found, _of_nodes(node_knob), node_file, position)
+        _add(knobs, _of_nodes(node_knob), node_file, position)
     code_file = directory / "code.yml"
     for position, code_knob in enumerate(load_typed(code_file, CodeKnobs).knobs):
-        _add(found, _of_code(code_knob), code_file, position)
-    return found
+        _add(knobs, _of_code(code_knob), code_file, position)
+    return knobs
 
 
 def _of_load(entry: WorkloadKnob) -> Knob:
@@ -256,11 +256,11 @@ def _of_code(entry: CodeKnob) -> Knob:
     )
 
 
-def _add(found: dict[str, Knob], knob: Knob, path: Path, position: int) -> None:
-    if knob.name in found:
+def _add(knobs: dict[str, Knob], knob: Knob, path: Path, position: int) -> None:
+    if knob.name in knobs:
         where = f"{shown(path)}: at /knobs/{position}/name"
         raise UsageError(f"{where}: there is a knob {knob.name!r} already")
-    found[knob.name] = knob
+    knobs[knob.name] = knob
 
 
 @cache
@@ -271,9 +271,9 @@ def hypotheses(directory: Path = DIRECTORY) -> Mapping[str, Hypothesis]:
     is none of.
     """
     path = directory / "hypotheses.yml"
-    found = load_typed(path, Hypotheses).hypotheses
+    by_name = load_typed(path, Hypotheses).hypotheses
     known = load(directory)
-    for name, entry in found.items():
+    for name, entry in by_name.items():
         where = f"{shown(path)}: at /hypotheses/{name}/experiment"
         plan = entry.experiment
         if isinstance(plan, StateChange) and plan.scenario is not None:
@@ -284,7 +284,7 @@ def hypotheses(directory: Path = DIRECTORY) -> Mapping[str, Hypothesis]:
             if plan.knob not in names:
                 hint = did_you_mean(plan.knob, names)
                 raise UsageError(f"{where}/knob: no {kind} knob {plan.knob!r}{hint}")
-    return found
+    return by_name
 
 
 def _check_scenario(name: str, where: str) -> None:

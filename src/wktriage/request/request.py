@@ -74,6 +74,8 @@ FOREIGN_PREFIXES = (
 )
 # The harness finds data and logs by where it put them.
 HARNESS_ENV = frozenset({"WK_NODE_DATA_DIR", "WK_LOG_DIR", "WK_NODE_ID", "WK_API_LISTEN_ADDR"})
+GO_ENV = frozenset({"GOGC", "GOMAXPROCS", "GOMEMLIMIT"})
+"""What the Go runtime of a node reads itself (package runtime, "Environment Variables")."""
 PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}\Z")
 BUNDLE_ID = re.compile(r"\d{8}T\d{6}Z-[a-z0-9-]+-[0-9a-f]{4}\Z")
 
@@ -312,7 +314,7 @@ def _node_env(value: Any) -> dict[str, str]:
                 '-e \'{"node_env": {"WK_LOG_LEVEL": "debug"}}\''
             ) from exc
     if not isinstance(value, Mapping):
-        raise UsageError("node_env must be a mapping of WK_* names to values")
+        raise UsageError("node_env must be a mapping of names to values")
     checked: dict[str, str] = {}
     for key, item in value.items():
         name = str(key)
@@ -321,8 +323,11 @@ def _node_env(value: Any) -> dict[str, str]:
                 f"node_env holds {name}, which is the simulator's: a node refuses to start on "
                 "it. Workload knobs are users, rate, concurrency, … of scenario custom"
             )
-        if not re.fullmatch(r"WK_[A-Z0-9_]+", name):
-            raise UsageError(f"node_env holds {name!r}: node variables are named WK_…")
+        if not re.fullmatch(r"WK_[A-Z0-9_]+", name) and name not in GO_ENV:
+            raise UsageError(
+                f"node_env holds {name!r}: node variables are named WK_…, those of the Go runtime "
+                f"{', '.join(sorted(GO_ENV))}"
+            )
         if name in HARNESS_ENV:
             raise UsageError(f"node_env holds {name}, which the harness depends on: leave it out")
         if isinstance(item, bool):

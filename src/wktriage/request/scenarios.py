@@ -76,9 +76,9 @@ def effective_workload(name: str, overrides: Mapping[str, Any]) -> dict[str, Any
     """
     scenario = load(name)
     if overrides and name != CUSTOM:
-        given = ", ".join(sorted(overrides))
+        names = ", ".join(sorted(overrides))
         raise UsageError(
-            f"{given}: scenario {name} has its own workload; use -e scenario=custom to set it"
+            f"{names}: scenario {name} has its own workload; use -e scenario=custom to set it"
         )
     if name == CUSTOM and "users" not in overrides:
         raise UsageError("scenario custom needs users, and person_channels or group_channels")

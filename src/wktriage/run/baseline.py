@@ -276,6 +276,8 @@ def reference(bundle: Path, verdict: Mapping[str, Any]) -> dict[str, Any]:
         "scenario": BASELINE_SCENARIO,
         "healthy": verdict["category"] == HEALTHY,
         "figures": {k: v for k, v in verdict.get("signals", {}).items() if k in FIGURES},
+        # Shares only: seconds of two runs are not compared.
+        "stages": {s["stage"]: s["share"] for s in verdict.get("ledger", {}).get("stages", ())},
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from wktriage.run import record
 
 BY_USER = "interrupted by the user"
+CONTROLLER_GONE = "the controller ended before the run did"
 
 
 def noted(paths: record.RunPaths | None) -> list[str]:

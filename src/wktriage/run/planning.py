@@ -81,6 +81,7 @@ def run_document(request: Request, *, purpose: str, boot_id: str | None) -> dict
         "purpose": purpose,
         "replay_of": request.incident,
         "duration": request.duration,
+        "profile": request.profile,
         "profile_seconds": request.profile_seconds,
         "connect_rate": request.connect_rate,
         "workload": workload,

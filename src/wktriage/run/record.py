@@ -9,19 +9,22 @@ it lies outside, since judging comes after the bundle is closed.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wktriage.bundle.assembly import failure_text
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.core.json_files import read_object, write_object
-from wktriage.core.private_files import PRIVATE_DIRECTORY, directory
+from wktriage.core.private_files import PRIVATE_DIRECTORY, directory, write
 from wktriage.core.times import parse_time, utc_now
 from wktriage.request.request import Request
 from wktriage.run.lock import process_start
 
 SCHEMA_VERSION = 1
+RESERVE_BYTES = 256 * 1024
+"""Kept back on the disk from the start, so that a disk that fills can still be told (bytes)."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,11 @@ class RunPaths:
         return self.runs_dir / ".pending" / f"{self.bundle_id}.json"
 
     @property
+    def reserve_file(self) -> Path:
+        """What is given up when the disk is full, to write down why the run failed."""
+        return self.runs_dir / ".pending" / f".{self.bundle_id}.reserve"
+
+    @property
     def timings_file(self) -> Path:
         """Seconds that each phase took."""
         return self.runs_dir / ".timings" / f"{self.bundle_id}.json"
@@ -82,10 +90,18 @@ class RunPaths:
         }
 
 
-def begin(paths: RunPaths, run: Mapping[str, Any], *, pid: int, since: str | None = None) -> None:
+def begin(
+    paths: RunPaths,
+    run: Mapping[str, Any],
+    *,
+    pid: int,
+    since: str | None = None,
+    remote: Sequence[str] = (),
+) -> None:
     """Make the run's directories, its run.json and its pending mark.
 
     ``since`` is when the request was taken; what passed until now is phase ``preflight``.
+    ``remote`` names the hosts that are other machines: only a playbook gets at what they have.
     Raises UsageError when the bundle is there already: a bundle is written once.
     """
     try:
@@ -97,6 +113,7 @@ def begin(paths: RunPaths, run: Mapping[str, Any], *, pid: int, since: str | Non
     for path in (paths.work.parent, paths.work, *marks):
         directory(path)
     write_object(paths.run_file, run)
+    write(paths.reserve_file, b"\1" * RESERVE_BYTES)
     write_object(
         paths.pending_file,
         {
@@ -109,6 +126,7 @@ def begin(paths: RunPaths, run: Mapping[str, Any], *, pid: int, since: str | Non
             "topology_file": str(paths.topology_file),
             "project": run.get("project"),
             "driver": run.get("driver"),
+            "remote": list(remote),
             "pid": pid,
             "pid_start": process_start(pid),
             "started": utc_now(),
@@ -137,15 +155,33 @@ def mark(
     wall: dict[str, float] = timings["wall"]
     wall[phase] = round(wall.get(phase, 0.0) + took, 3)
     wall["total"] = round(sum(v for k, v in wall.items() if k != "total"), 3)
-    write_object(paths.timings_file, {**timings, "at": now, "wall": wall})
+    _note(paths, paths.timings_file, {**timings, "at": now, "wall": wall})
     run = read_object(paths.run_file)
     if run is not None:
         run.update(read_object(paths.work / "stack.json") or {})
         run["wall"] = wall
         if failed is not None:
             run["failed"] = {k: str(v)[:2000] for k, v in failed.items()}
-        write_object(paths.run_file, run)
+        _note(paths, paths.run_file, run)
     return wall
+
+
+def seconds_of(runs_dir: Path, bundle_id: str) -> float | None:
+    """Return what a run took, in seconds; None when it is not known."""
+    timings = read_object(RunPaths(runs_dir, bundle_id).timings_file) or {}
+    total = (timings.get("wall") or {}).get("total")
+    return float(total) if isinstance(total, int | float) else None
+
+
+def _note(paths: RunPaths, file: Path, document: Mapping[str, Any]) -> None:
+    """Write a file of the run; on a full disk with the help of what was reserved."""
+    try:
+        write_object(file, document)
+    except InfraError:
+        if not paths.reserve_file.exists():
+            raise
+        paths.reserve_file.unlink(missing_ok=True)
+        write_object(file, document)
 
 
 def note_interruption(paths: RunPaths, reason: str) -> bool:
@@ -153,13 +189,26 @@ def note_interruption(paths: RunPaths, reason: str) -> bool:
     pending = read_object(paths.pending_file)
     if pending is None:
         return False
-    write_object(paths.pending_file, {**pending, "interrupted": reason})
+    _note(paths, paths.pending_file, {**pending, "interrupted": reason})
     return True
+
+
+def why_unfinished(paths: RunPaths) -> str | None:
+    """Return what the run itself noted of its end, before it could close; None for nothing.
+
+    It is better known than what can be guessed from outside.
+    """
+    noted = (read_object(paths.pending_file) or {}).get("interrupted")
+    failed = (read_object(paths.run_file) or {}).get("failed")
+    if isinstance(noted, str):
+        return noted
+    return failure_text(failed) if isinstance(failed, Mapping) else None
 
 
 def end(paths: RunPaths) -> None:
     """Remove the pending mark and the work files: the bundle is complete."""
     shutil.rmtree(paths.work, ignore_errors=True)
+    paths.reserve_file.unlink(missing_ok=True)
     paths.pending_file.unlink(missing_ok=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -27,10 +28,14 @@ def test_detached_run_from_start_to_pack(stack: Stack) -> None:
     assert state["valid"] is True
     assert state["phase"] == "done"
     assert state["users_connected"] == 4
-    assert [n["text"] for n in state["notes"]][-1] == "phase done"
-    assert all(n["n"] > 3 for n in run.poll("--since", "3")["notes"])
-    packed = run("pack", str(run.out), str(stack.tmp / "e.tar"))
+    assert (run.out / "collector.log").read_text().endswith("phase done\n")
+    archive = stack.tmp / "e.tar"
+    packed = run("pack", str(run.out), str(archive))
     assert packed["done"] is True
+    assert packed["bytes"] == archive.stat().st_size
+    assert packed["sha256"] == hashlib.sha256(archive.read_bytes()).hexdigest()
+    # Packed again, it would be another file, and a part that was fetched would be lost.
+    assert run("pack", str(run.out), str(archive)) == packed
     until(lambda: not run.poll()["alive"])
 
 
@@ -50,6 +55,18 @@ def test_killed_collector_leaves_a_window_that_says_so(stack: Stack) -> None:
     assert window["reason"] == "the collector died in phase window"
     assert window["start"] is not None
     assert len(stack.rows("status.jsonl")) > 3
+
+
+def test_packing_may_end_a_run_that_goes_on(stack: Stack) -> None:
+    stack.spec["window"] = {"seconds": 60}
+    stack.sim.run()
+    run = Detached(stack)
+    run("start", str(run.spec))
+    until(lambda: run.poll()["samples_taken"] > 1)
+    packed = run("pack", str(run.out), str(stack.tmp / "e.tar"), "--stop", "the controller is gone")
+    assert packed["done"] is True
+    window = json.loads((stack.evidence / "window.json").read_text())
+    assert window["interrupted"] == "the controller is gone"
 
 
 def test_stop_command_ends_a_detached_run(stack: Stack) -> None:

@@ -27,7 +27,7 @@ class Group:
 
 def groups(bundle: EvidenceFiles, rel: str) -> list[Group]:
     """Return the groups, largest first; [] when there is no dump or it is damaged."""
-    found: dict[tuple[str, str], Group] = {}
+    by_place: dict[tuple[str, str], Group] = {}
     state, count, start, placed = "", 0, 0, True
     for number, line in bundle.lines(rel):
         header = _HEADER.match(line)
@@ -47,10 +47,10 @@ def groups(bundle: EvidenceFiles, rel: str) -> list[Group]:
         name = _ARGUMENTS.sub(b"", stripped)[len(_PRODUCT) :].decode("utf-8", errors="replace")
         placed = True
         key = (name[:120], state[:40])
-        group = found.get(key)
+        group = by_place.get(key)
         if group is None:
-            if len(found) >= _GROUP_CAP:
+            if len(by_place) >= _GROUP_CAP:
                 continue
-            group = found[key] = Group(key[0], key[1], 0, start)
+            group = by_place[key] = Group(key[0], key[1], 0, start)
         group.count += min(count, 1_000_000)
-    return sorted(found.values(), key=lambda g: (-g.count, g.where, g.state))
+    return sorted(by_place.values(), key=lambda g: (-g.count, g.where, g.state))

@@ -28,7 +28,7 @@ class Probe:
 
 def read(bundle: EvidenceFiles) -> dict[str, list[Probe]]:
     """Return the probes by node, in file order."""
-    found: dict[str, list[Probe]] = {}
+    by_node: dict[str, list[Probe]] = {}
     for row in rows(bundle, "health.jsonl"):
         node, ok = row.data.get("node"), row.data.get("ok")
         if row.time is None or not isinstance(node, str) or not isinstance(ok, bool):
@@ -37,7 +37,7 @@ def read(bundle: EvidenceFiles) -> dict[str, list[Probe]]:
             continue
         took = number(row.data.get("took_ms"))
         error = row.data.get("error")
-        found.setdefault(node, []).append(
+        by_node.setdefault(node, []).append(
             Probe(
                 row.time,
                 row.line,
@@ -48,7 +48,7 @@ def read(bundle: EvidenceFiles) -> dict[str, list[Probe]]:
                 str(row.data.get("body") or ""),
             )
         )
-    return found
+    return by_node
 
 
 def summary(probe: Probe) -> dict[str, Any]:

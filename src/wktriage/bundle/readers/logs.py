@@ -68,21 +68,21 @@ class NodeLogs:
 
     def matching(self, *needles: str) -> list[Template]:
         """Return the templates whose key holds one of the texts, most frequent first."""
-        found = [t for t in self.templates.values() if any(n in t.key for n in needles)]
-        return sorted(found, key=lambda t: (-t.in_window, -t.count, t.key))
+        holding = [t for t in self.templates.values() if any(n in t.key for n in needles)]
+        return sorted(holding, key=lambda t: (-t.in_window, -t.count, t.key))
 
 
 def starts(bundle: EvidenceFiles, node: str) -> list[tuple[float, str, int]]:
     """Return (time, file, line) of the node's start-up lines, log times read as UTC."""
-    found: dict[float, tuple[float, str, int]] = {}
+    by_time: dict[float, tuple[float, str, int]] = {}
     for kind in ("app", "compose"):
         rel = f"logs/{kind}/{node}.log"
         for number, line in bundle.grep(rel, AnyOf(_STARTING)):
             stamp = _classify(line).stamp
             time = _time(stamp, {}) if stamp else None
             if time is not None:
-                found.setdefault(time, (time, rel, number))
-    return [found[t] for t in sorted(found)]
+                by_time.setdefault(time, (time, rel, number))
+    return [by_time[t] for t in sorted(by_time)]
 
 
 def scan(
@@ -210,15 +210,15 @@ def _classify(line: bytes) -> _Record:
 
 
 def _classify_json(line: bytes) -> tuple[bytes, bytes, bytes, bytes, int]:
-    found = _JSON.match(line)
-    data = parse_object(found.group(1)) if found else None
-    if found is None or data is None or not isinstance(data.get("time"), str):
+    match = _JSON.match(line)
+    data = parse_object(match.group(1)) if match else None
+    if match is None or data is None or not isinstance(data.get("time"), str):
         return b"", b"", b"", b"", 0
     rest = json.dumps(data, ensure_ascii=False).encode("utf-8", errors="replace")
     stamp, level, message = (
         str(data.get(k, "")).encode("utf-8", errors="replace") for k in ("time", "level", "msg")
     )
-    return stamp, level.upper(), message, rest, found.start(1)
+    return stamp, level.upper(), message, rest, match.start(1)
 
 
 def _plain_key(line: bytes) -> str:

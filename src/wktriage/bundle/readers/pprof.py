@@ -120,9 +120,9 @@ def _decode(data: bytes) -> Profile | None:
 
 def _group(frames: list[str]) -> str:
     for frame in frames:
-        found = _PRODUCT.match(frame)
-        if found:
-            return "/".join(found.group(1).split(".")[0].split("/")[:3])
+        product = _PRODUCT.match(frame)
+        if product:
+            return "/".join(product.group(1).split(".")[0].split("/")[:3])
     if any(_GC.match(f) for f in frames):
         return "runtime/gc"
     if all(f.startswith(("runtime.", "internal/runtime")) for f in frames):
@@ -185,10 +185,10 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _packed(data: bytes, left: Left) -> list[int]:
-    found: list[int] = []
+    values: list[int] = []
     position = 0
     while position < len(data):
         left.one_less()
         value, position = _varint(data, position)
-        found.append(value)
-    return found
+        values.append(value)
+    return values

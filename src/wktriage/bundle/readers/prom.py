@@ -216,6 +216,19 @@ class Histogram:
                 lower = upper
         return lower
 
+    def share_above(self, bound: float) -> float | None:
+        """Return the share (0 to 1) of the observations above a bound, None without any.
+
+        A bound inside a bucket: what lies in that bucket is not counted, so it is a lower bound.
+        """
+        if self.count <= 0:
+            return None
+        lower, above = 0.0, 0.0
+        for upper, inside in self.buckets:
+            above += inside if lower >= bound - 1e-9 else 0.0
+            lower = upper
+        return min(1.0, above / self.count)
+
     def saturated(self, q: float) -> bool:
         """Tell whether the q-quantile lies in the open-ended bucket: it is higher than told."""
         if self.count <= 0:

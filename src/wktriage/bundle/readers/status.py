@@ -52,7 +52,7 @@ def damaged(bundle: EvidenceFiles) -> list[int]:
 
 
 def _read(bundle: EvidenceFiles) -> tuple[list[Sample], list[int]]:
-    found: list[Sample] = []
+    samples: list[Sample] = []
     unusable: list[int] = []
     for row in rows(bundle, "status.jsonl", unusable):
         if row.time is None:
@@ -67,7 +67,7 @@ def _read(bundle: EvidenceFiles) -> tuple[list[Sample], list[int]]:
         if sent is None or send_errors is None or recv_errors is None:
             unusable.append(row.line)
             continue
-        found.append(
+        samples.append(
             Sample(
                 row=row,
                 time=row.time,
@@ -82,8 +82,8 @@ def _read(bundle: EvidenceFiles) -> tuple[list[Sample], list[int]]:
                 config=config if isinstance(config, dict) else {},
             )
         )
-    found.sort(key=lambda s: (s.time, s.row.line))
-    return found, unusable
+    samples.sort(key=lambda s: (s.time, s.row.line))
+    return samples, unusable
 
 
 def effective_config(bundle: EvidenceFiles) -> dict[str, Any]:

@@ -30,9 +30,29 @@ _FACTOR = {
 }
 
 
+_ENGINE_COUNTERS = {"net_rx_bytes": "link_rx_bytes", "net_tx_bytes": "link_tx_bytes"}
+_COUNTERS = {
+    name: name
+    for name in (
+        "cpu_pressure_us", "descriptor_limit", "io_pressure_us", "io_read_bytes", "io_reads",
+        "io_write_bytes", "io_writes", "link_rx_bytes", "link_rx_drops", "link_rx_errors",
+        "link_tx_bytes", "link_tx_drops", "link_tx_errors", "listen_drops", "listen_overflows",
+        "major_faults", "memory_limit_hits", "memory_oom_kills", "memory_pressure_us",
+        "network_namespace", "open_descriptors", "port_range_high", "port_range_low",
+        "tcp_backlog_drops", "tcp_connects_failed", "tcp_established_resets",
+        "tcp_receive_queue_drops", "tcp_segments_retransmitted", "tcp_segments_sent",
+        "tcp_sockets", "tcp_syns_retransmitted", "tcp_time_wait", "tcp_timeouts",
+    )
+}  # fmt: skip
+"""What is read of the rows' ``kernel``."""
+
+
 @dataclass(frozen=True)
 class UsageSample:
-    """One sample. ``cpu_cores`` is the mean since the previous sample (None when unknown)."""
+    """One sample. ``cpu_cores`` is the mean since the previous sample (None when unknown).
+
+    ``counters`` hold what Linux and the engine had counted until then, by the names of the rows.
+    """
 
     time: float
     line: int
@@ -47,6 +67,7 @@ class UsageSample:
     started_at: str | None = None
     restart_count: float | None = None
     oom_killed: bool | None = None
+    counters: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -88,9 +109,9 @@ class Busy:
 
 def parse_size(text: object) -> float | None:
     """Return bytes of a docker size such as ``6.605MiB``; None for anything else."""
-    found = _SIZE.match(text) if isinstance(text, str) else None
+    match = _SIZE.match(text) if isinstance(text, str) else None
     try:
-        return number(float(found.group(1)) * _FACTOR[found.group(2)]) if found else None
+        return number(float(match.group(1)) * _FACTOR[match.group(2)]) if match else None
     except (ValueError, KeyError):
         return None
 
@@ -170,13 +191,13 @@ def _read(bundle: EvidenceFiles, known: Owners) -> dict[str, Usage]:
 
 
 def _read_resources(bundle: EvidenceFiles, known: Owners) -> dict[str, Usage]:
-    found: dict[str, Usage] = {}
+    by_name: dict[str, Usage] = {}
     last: dict[str, tuple[float, float]] = {}
     for row in rows(bundle, "resources.jsonl", whole=False):
         name = known.of(row.data.get("name"))
         if name is None or row.time is None:
             continue
-        usage = found.setdefault(name, Usage("resources.jsonl"))
+        usage = by_name.setdefault(name, Usage("resources.jsonl"))
         total = number(row.data.get("cpu_seconds"))
         cores = None
         if total is not None:
@@ -202,20 +223,33 @@ def _read_resources(bundle: EvidenceFiles, known: Owners) -> dict[str, Usage]:
                 started_at=started if isinstance(started, str) else None,
                 restart_count=number(row.data.get("restart_count")),
                 oom_killed=oom if isinstance(oom, bool) else None,
+                counters=_counters(row),
             )
         )
-    return found
+    return by_name
+
+
+def _counters(row: Row) -> dict[str, float]:
+    """Return the counters of a row. The engine counts bytes at each, the kernel at every fifth."""
+    kernel = row.data.get("kernel")
+    values = dict(kernel) if isinstance(kernel, dict) else {}
+    for column, name in _ENGINE_COUNTERS.items():
+        if row.data.get(column) is not None:
+            values[name] = row.data[column]
+    # The names are kept once, not once a row.
+    known = ((_COUNTERS.get(k), number(v)) for k, v in values.items())
+    return {name: value for name, value in known if name is not None and value is not None}
 
 
 def _read_docker_stats(bundle: EvidenceFiles, known: Owners) -> dict[str, Usage]:
-    found: dict[str, Usage] = {}
+    by_name: dict[str, Usage] = {}
     for row in rows(bundle, "docker-stats.jsonl", whole=False):
         name = known.of(row.data.get("Name"))
         if name is None or row.time is None:
             continue
         cores = parse_percent(row.data.get("CPUPerc"))
         used, _, limit = str(row.data.get("MemUsage", "")).partition(" / ")
-        found.setdefault(name, Usage("docker-stats.jsonl")).samples.append(
+        by_name.setdefault(name, Usage("docker-stats.jsonl")).samples.append(
             UsageSample(row.time, row.line, cores, parse_size(used), parse_size(limit), None)
         )
-    return found
+    return by_name

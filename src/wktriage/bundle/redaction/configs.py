@@ -204,15 +204,15 @@ class Configuration:
     def _object(self, value: bytes) -> bytes:
         """Hide the strings of a list or mapping on one line, but those that say how, not what."""
 
-        def replace(found: re.Match[bytes]) -> bytes:
-            after = value[found.end() : found.end() + 2].lstrip()
-            before = value[: found.start()].rstrip()
+        def replace(match: re.Match[bytes]) -> bytes:
+            after = value[match.end() : match.end() + 2].lstrip()
+            before = value[: match.start()].rstrip()
             label = re.search(rb"""([A-Za-z0-9_.-]{1,60})["']?\s?[:=]$""", before[-64:])
-            if after[:1] in (b":", b"=") or is_open(found[0]):
-                return found[0]
-            if label is not None and is_harmless(label[1], found[0]):
-                return found[0]
-            return self._hidden(found[0])
+            if after[:1] in (b":", b"=") or is_open(match[0]):
+                return match[0]
+            if label is not None and is_harmless(label[1], match[0]):
+                return match[0]
+            return self._hidden(match[0])
 
         return redact_line(_STRING.sub(replace, value), self._secrets, self._counts, rule=RULE)
 

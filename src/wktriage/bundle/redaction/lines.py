@@ -80,9 +80,9 @@ class Secrets:
     _pattern: re.Pattern[bytes] | None = None
 
     @classmethod
-    def of(cls, given: Iterable[str]) -> Secrets:
+    def of(cls, secrets: Iterable[str]) -> Secrets:
         """Take values that the caller knows to be secret; shorter than 4 bytes hide nothing."""
-        return cls({v for v in (str(g).strip().encode() for g in given) if len(v) >= 4})
+        return cls({v for v in (str(g).strip().encode() for g in secrets) if len(v) >= 4})
 
     def learn(self, value: bytes) -> None:
         """Take a value found in a configuration, when it is distinctive enough to search for.

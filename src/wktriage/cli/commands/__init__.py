@@ -15,6 +15,7 @@ MODULES = {
     "experiment": "experiment",
     "explain": "judge",
     "incidents": "incidents",
+    "investigate": "investigate",
     "lab": "lab",
     "reproduce": "reproduce",
     "runs": "runs",

@@ -72,6 +72,9 @@ def show_command(case_id: str, cases_dir: Path | None, as_json: bool) -> None:
     say(f"{data['question']}\n")
     if data["bisection"]:
         say(f"{visible(data['bisection']['answer'])}\n")
+    if data["investigation"]:
+        story = case_page.investigation_lines(data)[1:]
+        say("\n".join(console.labelled(story, width)) + "\n")
     for experiment in data["experiments"]:
         say(f"experiment {experiment['number']}, {experiment['outcome']}")
         lines = case_page.outcome_lines(data, experiment["number"])[1:]
@@ -115,9 +118,9 @@ def eligible_command(case_id: str, cases_dir: Path | None, extra: tuple[str, ...
     return 0 if answer.code_change_needed == "yes" else 3
 
 
-def _cases(given: Path | None) -> Path:
-    directory = given or work_dir() / "cases"
-    if given is not None and not directory.is_dir():
+def _cases(named: Path | None) -> Path:
+    directory = named or work_dir() / "cases"
+    if named is not None and not directory.is_dir():
         raise UsageError(f"{directory}: no such directory")
     return directory
 

@@ -22,7 +22,7 @@ from wktriage.core.suggestions import did_you_mean
 from wktriage.judging import verdict_files
 from wktriage.judging.verdict import judge, verdict_of
 from wktriage.judging.wording import clean, show
-from wktriage.report import words
+from wktriage.report import mechanism, words
 
 PATH = click.Path(path_type=Path)
 
@@ -84,7 +84,7 @@ def classify(
         ours = verdict_files.is_ours(bundle, runs_dir or paths.runs_dir())
         target = out or (bundle if bundle.is_dir() and ours else None)
         if target is not None:
-            _write(evidence, verdict, target)
+            _write(evidence, verdict, target, runs_dir or paths.runs_dir())
     if as_json:
         say(verdict_files.dump(verdict).decode("utf-8"), nl=False)
         return exit_codes.exit_code(verdict)
@@ -96,24 +96,32 @@ def classify(
     return exit_codes.exit_code(verdict)
 
 
-def _write(bundle: Bundle, verdict: Mapping[str, Any], where: Path) -> None:
+def _write(bundle: Bundle, verdict: Mapping[str, Any], where: Path, runs_dir: Path) -> None:
     # Rendering needs templates and plots, which judging alone does without.
     from wktriage import report
+    from wktriage.experiments import mentions
 
     verdict_files.write(where, verdict)
-    report.write_all(bundle, verdict, where)
+    cases = mentions.of(where, runs_dir) if where.resolve() == bundle.root.resolve() else []
+    report.write_all(bundle, verdict, where, cases)
 
 
 @click.command()
 @click.argument("bundle", type=PATH)
-@click.option("--all", "everything", is_flag=True, help="Every rule, not only those that fired.")
-@click.option("--rule", "rule_id", metavar="ID", help="This rule only, whatever its result.")
-@click.option("--json", "as_json", is_flag=True, help="Print the chosen rules as JSON.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Every rule and cause, not only those that hold."
+)
+@click.option(
+    "--rule", "rule_id", metavar="ID", help="This rule or cause only, whatever its result."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the chosen ones as JSON.")
 def explain(bundle: Path, everything: bool, rule_id: str | None, as_json: bool) -> int:
-    """List the rules that fired for BUNDLE.
+    """Show how the verdict on BUNDLE was found.
 
-    Each rule is shown with its values, thresholds and evidence, and marked: + fired, - did not
-    fire, ? unknown. BUNDLE is a directory or a tar archive.
+    From what the users felt to what did it: symptom, where a message's time goes, what is abnormal,
+    and every candidate with its score and why it lost. Then the rules and causes that hold, each
+    with its values, thresholds and evidence, marked: + holds, - does not, ? unknown. BUNDLE is a
+    directory or a tar archive.
     """
     with opened(bundle) as directory:
         verdict = verdict_of(directory)
@@ -122,6 +130,8 @@ def explain(bundle: Path, everything: bool, rule_id: str | None, as_json: bool) 
         say(json.dumps(rules, indent=2, sort_keys=True, ensure_ascii=False))
         return 0
     say(f"{words.headline(verdict)} (confidence {verdict['confidence']:.2f})\n")
+    if rule_id is None:
+        say("\n".join(mechanism.lines(verdict)) + "\n")
     say("\n".join(explained(rules)))
     if left := len(verdict["rules"]) - len(rules):
         say(f"\n{words.counted(left, 'more rule')}: wktriage explain --all BUNDLE")
@@ -153,7 +163,7 @@ def explained(rules: Sequence[Mapping[str, Any]]) -> list[str]:
             category = rule["category"]
             lines.append(f"{category}:")
         nodes = f" on {', '.join(rule['nodes'])}" if rule["nodes"] else ""
-        lines.append(f"  {MARKS[rule['result']]} {rule['id']} ({rule['role']}){nodes}")
+        lines.append(f"  {MARKS[rule['result']]} {rule['id']}{nodes}")
         for leaf in rule["trace"]:
             where = f"[{leaf['node']}]" if leaf["node"] else ""
             text = (
@@ -207,10 +217,10 @@ def score_command(directories: tuple[Path, ...], labels: Path | None, beside: Pa
         raise UsageError("--labels needs exactly one directory")
     others: dict[str, dict[str, str]] = {}
     if beside is not None:
-        said = read_object(beside)
-        if said is None:
+        answers = read_object(beside)
+        if answers is None:
             raise UsageError(f"{beside} is no JSON object")
-        others = said
+        others = answers
     # Reading archives and counting is of no use to judging one bundle.
     from wktriage.evaluation import score
 

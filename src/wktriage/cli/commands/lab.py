@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from wktriage.bundle.layout import MANIFEST
-from wktriage.cli.ansible import run_playbook
-from wktriage.cli.commands.triage import parse_extra_vars
+from wktriage.cli.ansible import run_on_host, run_playbook
+from wktriage.cli.commands.triage import INVENTORY, parse_extra_vars
 from wktriage.cli.output import say
 from wktriage.core.errors import InfraError
 from wktriage.core.paths import work_dir
+from wktriage.core.tables import aligned
 from wktriage.lab import faults, labelling, plan
 from wktriage.lab.actions import disk, dispatcher
 from wktriage.lab.injector import Injector
@@ -36,10 +38,13 @@ def register(group: click.Group) -> None:
 @lab.command("list")
 def list_faults() -> None:
     """List the faults."""
+    rows = []
     for name in faults.names():
         fault = faults.load(name)
         parameters = "".join(f"  [{k}={v}]" for k, v in sorted(fault.parameters.items()))
-        say(f"{name:20} {fault.targets:8} {fault.purpose}{parameters}")
+        rows.append([name, fault.targets, fault.purpose + parameters])
+    for line in aligned(rows):
+        say(line)
 
 
 @lab.command("draw")
@@ -54,6 +59,7 @@ def draw(seed: int, count: int) -> None:
 @lab.command("run")
 @click.argument("name", metavar="FAULT")
 @click.option("-e", "--extra-vars", "extra", multiple=True, help="Extra vars of the run.")
+@INVENTORY
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Fault parameters.")
 @click.option("--node", help="The node to hit; default: drawn by the seed.")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -69,6 +75,7 @@ def draw(seed: int, count: int) -> None:
 def run(
     name: str,
     extra: tuple[str, ...],
+    inventory: str | None,
     settings: tuple[str, ...],
     node: str | None,
     seed: int,
@@ -78,20 +85,23 @@ def run(
 ) -> None:
     """Run one FAULT inside a triage window; say what happened and what the verdict was."""
     fault = faults.load(name, parse_extra_vars(settings))
-    dispatcher.require_tools([step.do for step in fault.inject])
+    if inventory is None:
+        # Of what is needed elsewhere the hosts tell themselves.
+        dispatcher.require_tools([step.do for step in fault.inject])
     parameters = plan.run_parameters(fault.run, parse_extra_vars(extra))
     parameters["lab_fault"] = name
     parameters["bundle_id"] = bundle_id = new_bundle_id(f"lab-{name}")
     paths = RunPaths(_runs_dir(parameters), bundle_id)
     hold_s = plan.hold_seconds(parameters)
-    injector = Injector(fault, paths.topology_file, hold_s=hold_s, node=node, seed=seed)
+    ask = None if inventory is None else partial(run_on_host, inventory)
+    injector = Injector(fault, paths.topology_file, hold_s=hold_s, node=node, seed=seed, ask=ask)
     with contextlib.ExitStack() as undo:
         if fault.volume_mb is not None:
             volume = disk.volume(_runs_dir(parameters) / ".lab", fault.volume_mb)
             parameters["data_root"] = str(undo.enter_context(volume) / "data")
         injector.start()
         undo.callback(injector.end)
-        run_playbook("triage.yml", {**parameters, "fail_on": "never"})
+        run_playbook("triage.yml", {**parameters, "fail_on": "never"}, inventory=inventory)
     if not (paths.bundle / MANIFEST).exists():
         raise InfraError(f"the run left no bundle in {paths.bundle}; its output says why")
     labelled = labelling.label_run(fault, injector.record, paths.bundle)

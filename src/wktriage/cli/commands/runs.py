@@ -98,31 +98,31 @@ def compare(one: str, other: str, runs_dir: Path | None, as_json: bool) -> int:
     from wktriage.experiments import shelf
 
     where = runs_dir or work_dir() / "runs"
-    said = comparing.compare(shelf.bundle(one, where), shelf.bundle(other, where))
+    comparison = comparing.compare(shelf.bundle(one, where), shelf.bundle(other, where))
     if as_json:
-        say(msgspec.json.format(msgspec.json.encode(said), indent=2).decode())
+        say(msgspec.json.format(msgspec.json.encode(comparison), indent=2).decode())
     else:
-        _tell(said)
-    return 2 if said.refused else 0
+        _tell(comparison)
+    return 2 if comparison.refused else 0
 
 
-def _tell(said: Any) -> None:
-    say(f"A  {said.one}\nB  {said.other}\n")
+def _tell(comparison: Any) -> None:
+    say(f"A  {comparison.one}\nB  {comparison.other}\n")
     rows = [
         [d.path, _text(d.one), _text(d.other)]
-        for d in (*said.inputs, *said.derived, *said.observed)
+        for d in (*comparison.inputs, *comparison.derived, *comparison.observed)
     ]
     say("\n".join(aligned([["differs", "A", "B"], *rows])) if rows else "nothing differs")
-    for reason in said.refused:
+    for reason in comparison.refused:
         say(f"\nrefused: {reason}")
-    if said.numbers:
+    if comparison.numbers:
         numbers = [
             [n.signal, _text(n.one), _text(n.other), "" if n.ratio is None else f"{n.ratio:.3g}"]
-            for n in said.numbers
+            for n in comparison.numbers
         ]
         table = [["signal", "A", "B", "B/A"], *numbers]
         say("\n" + "\n".join(aligned(table, right=(1, 2, 3))))
-    say("\n" + "\n".join(said.remarks))
+    say("\n" + "\n".join(comparison.remarks))
 
 
 def _text(value: Any) -> str:

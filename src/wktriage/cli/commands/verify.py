@@ -11,6 +11,7 @@ import click
 from wktriage.bundle.archive import opened
 from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.citations import verify_citation
+from wktriage.bundle.signature import signer
 from wktriage.cli.commands.judge import PATH
 from wktriage.cli.output import say
 from wktriage.core import schemas
@@ -51,19 +52,33 @@ def verify_citations(bundle: Path) -> int:
 
 @click.command()
 @click.argument("bundle", type=PATH)
-def verify(bundle: Path) -> int:
+@click.option("--signature", type=PATH, help="SSH signature of the manifest: who vouches for it?")
+@click.option(
+    "--allowed-signers",
+    type=PATH,
+    default=Path("~/.ssh/allowed_signers"),
+    show_default=True,
+    help="Who may sign, in the form of ssh-keygen.",
+)
+def verify(bundle: Path, signature: Path | None, allowed_signers: Path) -> int:
     """Check BUNDLE: its files, its citations and its verdict.
 
     The files are compared with the manifest, the citations with the files, and verdict.json with
-    what the evidence says now. Exit codes: 0 all agrees, 3 not.
+    what the evidence says now. With --signature, the manifest must be signed by somebody that the
+    file of allowed signers names. Exit codes: 0 all agrees, 3 not.
     """
     with opened(bundle) as directory:
+        signed = None
+        if signature is not None:
+            signed = signer(directory, signature, allowed_signers.expanduser())
         evidence = Bundle.open(directory)
         written = _written(directory)
         fresh = judge(evidence)
         amiss = [*evidence.mismatches, *evidence.budget.statements()]
         cited, wrong = _checked(evidence, written or fresh)
         differences = _differences(written or fresh, fresh, sorted(fresh))
+    if signed is not None and signed[0] is None:
+        amiss.append(f"the signature does not hold: {signed[1]}")
     _say_all([*amiss, *wrong, *differences])
     say(f"Bundle: {clean(words.identity(fresh), 200)}")
     covered = len(evidence.files) - evidence.exists("manifest.json")
@@ -71,6 +86,9 @@ def verify(bundle: Path) -> int:
         say(f"Files: {covered}, and no manifest that they could be compared with")
     else:
         say(f"Files: {covered} compared with the manifest, {len(evidence.mismatches)} disagree")
+    if signed is not None:
+        by = "does not hold" if signed[0] is None else f"good, by {clean(signed[0], 200)}"
+        say(f"Signature: {by}")
     say(f"Citations: {cited}, {len(wrong)} wrong")
     if written is None:
         say(f"Verdict: no {NAME} in the bundle; the evidence says {words.headline(fresh)}")

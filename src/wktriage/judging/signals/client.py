@@ -9,10 +9,11 @@ from wktriage.bundle.readers.jsonl import number
 from wktriage.bundle.readers.status import Sample
 from wktriage.bundle.readers.usage import SIM
 from wktriage.core.durations import parse_duration, parse_rate
+from wktriage.core.errors import UsageError
 from wktriage.core.model import Citation
 from wktriage.judging.signals.context import Context
 from wktriage.judging.signals.cpu import cpu_mean, limit_of, throttled
-from wktriage.request.workload import STATUS_NAMES
+from wktriage.request.workload import INTEGERS, KEYS, STATUS_NAMES, check
 
 LOW_LATENCY_S = 0.02
 """Server-side latency of an unloaded three-node cluster, with room (measured: 0.010-0.012 s). A
@@ -83,6 +84,8 @@ def _config(ctx: Context) -> None:
     elif answered:
         sample = next(s for s in ctx.samples if s.state is not None)
         ctx.put("sim_config_rejected", False, [ctx.cite_status(sample, "state")])
+    elif refused := _refused(ctx):
+        ctx.put("sim_config_rejected", True, refused)
     else:
         ctx.put(
             "sim_config_rejected", None, why="the simulator never answered, and no log says why"
@@ -138,6 +141,27 @@ def _config(ctx: Context) -> None:
         cites,
         why="the warm-up is not recorded",
     )
+
+
+def _refused(ctx: Context) -> list[Citation]:
+    """Return where a workload stands that the simulator's own rules refuse; nothing for others.
+
+    A simulator that refuses its workload exits before it answers anybody, again and again.
+    """
+    given = ctx.bundle.workload
+    counts = (given.get(key) for key in INTEGERS)
+    if not ctx.samples or any(given.get(key) is None for key in KEYS):
+        return []
+    if any(isinstance(count, bool) or not isinstance(count, int) for count in counts):
+        return []
+    try:
+        check(given)
+    except UsageError:
+        source = next(
+            (f for f in ("config/workload.json", "env.txt") if ctx.bundle.exists(f)), None
+        )
+        return [] if source is None else [ctx.bundle.cite(source)]
+    return []
 
 
 def _equal(asked: object, effective: object) -> bool:

@@ -287,19 +287,33 @@ class Others:
 
         return at(middle) if count % 2 else (at(middle - 1) + at(middle)) / 2
 
+    def least(self, name: str) -> float | None:
+        """Return the least of the known values of all others, None of nothing.
+
+        The best peer of a service time: with two of three nodes bad, the median is half bad.
+        """
+        mine = self._values.get(name)
+        own = 0 if mine is None else int(bool(self._ordered) and self._ordered[0] == mine)
+        return self._ordered[own] if len(self._ordered) > own else None
+
 
 def versus_peers(
-    ctx: Context, name: str, of: str, why: str = "it is unknown for this node or for its peers"
+    ctx: Context,
+    name: str,
+    of: str,
+    why: str = "it is unknown for this node or for its peers",
+    *,
+    best: bool = False,
 ) -> None:
-    """State how a node's value compares with the median of the other nodes."""
+    """State how a node's value compares with the other nodes: their median, or the best of them."""
     values = {node: ctx.number(of, node) for node in ctx.nodes}
     others = Others(values)
     cites = [c for n in ctx.nodes for c in ctx.cites(of, n)[:2]]
     # Only so many are kept: not to look through all of them once for every node.
     cites = list(dict.fromkeys(cites))[:CITE_MAX]
     for node, mine in values.items():
-        middle = others.median(node)
-        ratio = mine / middle if mine is not None and middle else None
+        beside = others.least(node) if best else others.median(node)
+        ratio = mine / beside if mine is not None and beside else None
         ctx.put(name, ratio, cites, node=node, why=why)
 
 

@@ -135,8 +135,7 @@ def limit_of(ctx: Context, entity: str) -> tuple[float | None, list[Citation]]:
 
 
 def _compose_limit(ctx: Context, entity: str) -> float | None:
-    services = ctx.bundle.once("services", lambda: _services(ctx))
-    service = services.get(entity)
+    service = services(ctx).get(entity)
     if not isinstance(service, dict):
         return None
     deploy: Any = service
@@ -152,17 +151,22 @@ def _compose_limit(ctx: Context, entity: str) -> float | None:
     return None
 
 
+def services(ctx: Context) -> dict[str, Any]:
+    """Return the services of the compose configuration, by name; {} when they limit nothing."""
+    return ctx.bundle.once("services", lambda: _services(ctx))
+
+
 def _services(ctx: Context) -> dict[str, Any]:
-    """Return the services of the compose configuration, by name."""
     text = ctx.bundle.read_text("compose-config.yml", COMPOSE_CAP)
-    if text is None or "cpus:" not in text:
+    # Parsing it takes longer than looking for what is wanted of it.
+    if text is None or not any(limit in text for limit in ("cpus:", "GOMEMLIMIT:")):
         return {}
     try:
         document = parse_evidence(text)
     except ValueError:
         return {}
-    services = document.get("services") if isinstance(document, dict) else None
-    return services if isinstance(services, dict) else {}
+    listed = document.get("services") if isinstance(document, dict) else None
+    return listed if isinstance(listed, dict) else {}
 
 
 def _nodes(ctx: Context) -> None:
@@ -234,6 +238,7 @@ def _host(ctx: Context, hosts: list[HostSamples]) -> None:
     for name, field in (
         ("host_io_pressure", "psi_io_some_avg10"),
         ("host_cpu_pressure", "psi_cpu_some_avg10"),
+        ("host_memory_pressure", "psi_memory_some_avg10"),
     ):
         _extreme(ctx, name, hosts, lambda r, f=field: number(r.data.get(f)), f"/{field}")
     _extreme(ctx, "host_load_per_cpu", hosts, _load_per_cpu, "/load1")

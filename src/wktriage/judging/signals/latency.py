@@ -25,6 +25,9 @@ from wktriage.judging.signals.metric_map import (
 )
 from wktriage.judging.signals.metrics import Labels, P, Where
 
+SLOW_S = 0.25
+"""A send that takes longer (s) is a slow one: what the scenarios' criteria allow on average."""
+
 FOLLOWER_STAGES = ("quorum_follower_pull_wait", "quorum_ack_offset_wait")
 
 
@@ -54,15 +57,15 @@ def _latency(ctx: Context, spec: Latency) -> None:
     reasons: list[str] = []
     for node in ctx.nodes:
         observed = ctx.metrics.histogram(node, spec.family, spec.labels)
-        if isinstance(observed, str):
-            reasons.append(observed)
+        waited = ctx.metrics.histogram(node, spec.behind, {}) if spec.behind else EMPTY
+        if isinstance(observed, str) or isinstance(waited, str):
+            # A sum with an unknown addend is unknown: without the wait a send looks fast.
+            why = observed if isinstance(observed, str) else str(waited)
+            reasons.append(why)
             for name in filter(None, (spec.p99, spec.mean)):
-                ctx.put(name, None, node=node, why=observed)
+                ctx.put(name, None, node=node, why=why)
             continue
         cites = ctx.metrics.cite_histogram(node, spec.family, spec.labels)
-        waited = ctx.metrics.histogram(node, spec.behind, {}) if spec.behind else EMPTY
-        if isinstance(waited, str):
-            waited = EMPTY
         if waited.count:
             cites = [*cites[:1], *ctx.metrics.cite_histogram(node, spec.behind, {})[:1], *cites[1:]]
         _state_latency(ctx, spec, observed, waited, cites, node)
@@ -108,6 +111,14 @@ def _state_latency(
         ctx.put(
             "send_server_latency_off_scale",
             observed.saturated(0.99) if observed.count else None,
+            cites,
+            node=node,
+            why=none,
+        )
+        above = [h.share_above(SLOW_S) for h in (observed, waited)]
+        ctx.put(
+            "sends_slow_share",
+            max((share for share in above if share is not None), default=None),
             cites,
             node=node,
             why=none,
@@ -309,7 +320,8 @@ def _shares(ctx: Context) -> None:
         ("send_server_latency_vs_peers", "send_server_latency_mean"),
         ("storage_commit_vs_peers", "storage_commit_mean"),
     ):
-        versus_peers(ctx, name, of)
+        # Service times only: waiting diverges near saturation, so that the best peer says little.
+        versus_peers(ctx, name, of, best=of == "storage_commit_mean")
 
 
 def _storage(ctx: Context) -> None:

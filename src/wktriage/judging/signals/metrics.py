@@ -36,9 +36,16 @@ SERIES_FAMILIES = (
 
 FAMILIES = (
     *SERIES_FAMILIES,
+    "go_gc_duration_seconds",
     "go_goroutines",
+    "go_memstats_alloc_bytes_total",
+    "go_memstats_heap_inuse_bytes",
+    "go_memstats_heap_released_bytes",
     "go_memstats_mcache_inuse_bytes",
     "go_memstats_mcache_sys_bytes",
+    "go_memstats_sys_bytes",
+    "process_max_fds",
+    "process_open_fds",
     "process_resident_memory_bytes",
     P + "ants_pool_capacity",
     P + "channelappend_effect_duration_seconds",

@@ -157,10 +157,10 @@ def _slow_targets(ctx: Context) -> None:
             means[node], cites[node] = pooled.mean, here
     others = Others(means)
     for node in ctx.nodes:
-        middle = others.median(node)
+        best = others.least(node)
         ctx.put(
             "push_rpc_latency_to_vs_others",
-            means[node] / middle if node in means and middle else None,
+            means[node] / best if node in means and best else None,
             cites.get(node, []),
             node=node,
             why="pushes to this node or to others are unknown",

@@ -12,6 +12,12 @@ from wktriage.judging.signals.context import Context
 SHORT = 0.9
 """A step with less than this share of the offered rate is short (upstream's gate: 0.90-0.95)."""
 
+MET = 0.952
+"""Share of the offered rate from which on it counts as met: the scenarios' own criterion."""
+
+PUBLISHED_S = 10.0
+"""Time (s) between two publications of the simulator's counters (devsim/runner.go)."""
+
 STALL_S = 15.0
 """Seconds without a new counter value, from which on the counters stand still (published: 10)."""
 
@@ -167,10 +173,11 @@ def _rates(ctx: Context, in_window: list[Step], offered: float | None) -> None:
     )
     seconds = sum(s.seconds for s in in_window)
     if not in_window or seconds <= 0:
-        for name in (*names[:3], *derived, "sent_rate_trend"):
+        for name in (*names[:3], *derived, "sent_rate_trend", "tail_meets_offer"):
             ctx.put(name, None, why=NO_STEPS)
         cites = [ctx.cite_status(ctx.samples[-1], "messages_sent")] if ctx.samples else []
         ctx.put("counter_intervals", 0 if cites else None, cites, why=NO_STEPS)
+        ctx.put("publication_coverage", 0 if cites else None, cites, why=NO_STEPS)
         return
     ends = [ctx.cite_status(s, "messages_sent") for s in (in_window[0].first, in_window[-1].last)]
     errors = [ctx.cite_status(s, "send_errors") for s in (in_window[0].first, in_window[-1].last)]
@@ -205,6 +212,8 @@ def _rates(ctx: Context, in_window: list[Step], offered: float | None) -> None:
             since=short[0].last.time if short else None,
             not_before=short[0].first.time if short else None,
         )
+    _publications(ctx, in_window)
+    _ending(ctx, in_window, offered)
     third = len(in_window) // 3
     head, tail = in_window[:third], in_window[len(in_window) - third :]
     before = sum(s.sent for s in head) / sum(s.seconds for s in head) if head else 0.0
@@ -214,6 +223,34 @@ def _rates(ctx: Context, in_window: list[Step], offered: float | None) -> None:
         ends,
         why="there are fewer than three counter intervals, or nothing was sent in the first third",
     )
+
+
+def _publications(ctx: Context, in_window: list[Step]) -> None:
+    """State the share of the window that publications cover which follow each other in time.
+
+    The simulator publishes every ten seconds however often it is asked: what counts is that none
+    of them was missed. One more may lie at the edge of the window.
+    """
+    window = ctx.window
+    if window is None:
+        ctx.put("publication_coverage", None, why="no measured window")
+        return
+    seen = sum(s.seconds for s in in_window if s.seconds <= STALL_S) + PUBLISHED_S
+    cites = [ctx.cite_status(s, "messages_sent") for s in (in_window[0].first, in_window[-1].last)]
+    ctx.put("publication_coverage", min(1.0, seen / max(window[1] - window[0], 1.0)), cites)
+
+
+def _ending(ctx: Context, in_window: list[Step], offered: float | None) -> None:
+    """State whether the last third of the window met the offer without a failure."""
+    third = len(in_window) // 3
+    tail = in_window[len(in_window) - third :]
+    if not third or offered is None:
+        ctx.put("tail_meets_offer", None, why="there are fewer than three counter intervals")
+        return
+    share = _share_of(offered, sum(s.sent for s in tail), sum(s.seconds for s in tail))
+    clean = not any(s.send_errors or s.recv_errors for s in tail)
+    cites = [ctx.cite_status(s, "messages_sent") for s in (tail[0].first, tail[-1].last)]
+    ctx.put("tail_meets_offer", clean and share >= MET, cites)
 
 
 def _share_of(offered: float, messages: float, seconds: float) -> float:
@@ -332,10 +369,9 @@ def _timing(ctx: Context, in_window: list[Step]) -> None:
             else (in_window[0].first, in_window[-1].last)
         )
     ]
-    ahead = ctx.number("errors_before_window") or 0.0
-    total = sum(s.send_errors + s.recv_errors for s in failing) + ahead
+    total = sum(s.send_errors + s.recv_errors for s in failing)
     third = start + (end - start) / 3
-    early = ahead + sum(
+    early = sum(
         s.send_errors + s.recv_errors for s in failing if (s.first.time + s.last.time) / 2 <= third
     )
     ctx.put(

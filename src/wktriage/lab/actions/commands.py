@@ -34,3 +34,27 @@ def container_id(target: Target) -> str:
 def inspect(target: Target, template: str) -> str:
     """Return one field of the target's container, by a Go template."""
     return run(["docker", "inspect", "--format", template, container_id(target)]).strip()
+
+
+def process_id(target: Target) -> str:
+    """Return the id of the first process of the target's container.
+
+    Raises InfraError when it has none: a namespace of process 0 would be this machine's.
+    """
+    pid = inspect(target, "{{.State.Pid}}")
+    if not pid.isdigit() or pid == "0":
+        raise InfraError(f"{target.name} has no process, so no network namespace")
+    return pid
+
+
+def in_namespace(target: Target, *argv: str) -> str:
+    """Run a command of this machine in the target's network namespace; return its output."""
+    return run(["nsenter", "-t", process_id(target), "-n", *argv])
+
+
+def not_logged(target: Target, text: str) -> str | None:
+    """Return None when the container wrote ``text`` to its log, else that it did not."""
+    argv = ["docker", "logs", "--tail", "2000", container_id(target)]
+    done = subprocess.run(argv, capture_output=True, timeout=30, check=False)
+    logged = text.encode() in (done.stdout + done.stderr).lower()
+    return None if logged else f"{target.name} never said {text!r}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from wktriage.lab.actions import commands
 from wktriage.lab.actions.commands import Target
@@ -24,7 +25,7 @@ class ContainerActions:
         self._cycles = cycles
         self._started: dict[str, str] = {}
         self.actions: ActionTable = {
-            "verb": for_each(self._verb),
+            "verb": self._verb,
             "cycle": for_each(self._cycle),
             "update": for_each(self._update),
             "squeeze": for_each(self._squeeze),
@@ -41,8 +42,10 @@ class ContainerActions:
         for target in targets:
             self._started[target.name] = commands.inspect(target, STARTED_AT)
 
-    def _verb(self, target: Target, verb: str) -> None:
-        commands.run(target.verbs[verb])
+    def _verb(self, targets: Sequence[Target], verb: str) -> None:
+        """Do it to all targets at once: a restart takes ten seconds."""
+        with ThreadPoolExecutor(max(1, len(targets))) as pool:
+            list(pool.map(lambda target: commands.run(target.verbs[verb]), targets))
 
     def _cycle(
         self,

@@ -4,32 +4,61 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from wktriage.core.errors import InfraError, UsageError
-from wktriage.lab.actions import container, disk, network
+from wktriage.lab.actions import commands, container, descriptors, disk, links, network
 from wktriage.lab.actions.commands import Target
 from wktriage.lab.actions.container import ContainerActions
 from wktriage.lab.actions.cycles import Cycles
+from wktriage.lab.actions.descriptors import DescriptorActions
 from wktriage.lab.actions.disk import DiskActions
+from wktriage.lab.actions.links import LinkActions
 from wktriage.lab.actions.load import LoadActions
 from wktriage.lab.actions.network import NetworkActions
+from wktriage.lab.actions.processes import Ask, ProcessActions
 from wktriage.lab.actions.tables import Action, Check, check_each, on_host
 
-TOOLS: Mapping[str, Sequence[str]] = {**container.TOOLS, **network.TOOLS, **disk.TOOLS}
+TOOLS: Mapping[str, Sequence[str]] = {
+    **container.TOOLS,
+    **network.TOOLS,
+    **links.TOOLS,
+    **descriptors.TOOLS,
+    **disk.TOOLS,
+}
 """What the actions that only root may do call on this machine."""
 
 
-class Actions:
-    """Performs steps on targets and remembers what must be undone."""
+HERE = ("hog", "fill", "stick")
+"""Actions on the machine itself, not on a target."""
 
-    def __init__(self, data_root: str | None) -> None:
+UNDONE_HERE = ("end_hogs", "unfill", "unstick", "end_cycle")
+
+SEEN_HERE = ("hogged", "full", "stuck")
+WHERE = ("sh", "-c", "cat /proc/sys/kernel/random/boot_id; readlink /proc/self/ns/mnt")
+"""Prints what tells a machine, and what files a process sees on it."""
+
+
+class Actions:
+    """Performs steps on targets and remembers what must be undone.
+
+    ``ask`` runs commands on the ``hosts`` of processes, which may be other machines.
+    """
+
+    def __init__(
+        self, data_root: str | None, ask: Ask | None = None, hosts: Collection[str] = ()
+    ) -> None:
         cycles = Cycles()
+        self._ask: Ask = ask or (lambda _host, argv: commands.run(argv))
+        self._hosts = hosts
         self._container = ContainerActions(cycles)
+        self._process = ProcessActions(cycles, self._ask)
         kinds = (
             self._container,
             NetworkActions(cycles),
+            LinkActions(),
+            DescriptorActions(),
             DiskActions(data_root),
             LoadActions(data_root),
         )
@@ -38,24 +67,58 @@ class Actions:
         for kind in kinds:
             self.actions |= kind.actions
             self.checks |= kind.checks
+        here = {name: self.actions[name] for name in (*HERE, *UNDONE_HERE)}
+        self._on_processes = {**here, **self._process.actions}
+        seen = {name: self.checks[name] for name in (*SEEN_HERE, "cycling")}
+        self._of_processes = {**seen, **self._process.checks}
 
     def remember(self, targets: Sequence[Target]) -> None:
         """Note since when the targets run: checks compare with it later."""
-        self._container.remember(targets)
+        (self._process if _processes(targets) else self._container).remember(targets)
+
+    def state(self, target: Target) -> str:
+        """Return the state of a target, as the check ``state`` names it."""
+        if _processes([target]):
+            return str(self._process.known(target)["state"])
+        return commands.inspect(target, "{{.State.Status}}")
 
     def perform(self, do: str, arguments: Mapping[str, Any], targets: Sequence[Target]) -> None:
-        """Perform one action on the targets. Raises InfraError when it cannot be done."""
+        """Perform one action on the targets.
+
+        Raises InfraError when it cannot be done, UsageError when such targets know no such action.
+        """
+        table = self._on_processes if _processes(targets) else self.actions
+        if do not in table:
+            raise UsageError(f"{do} can't be done to processes")
+        if do in HERE and self._elsewhere():
+            raise UsageError(f"{do} acts on this machine, and the stack is on others")
         try:
-            self.actions[do](targets, **arguments)
+            table[do](targets, **arguments)
         except OSError as exc:
             raise InfraError(f"{do}: {exc}") from exc
 
+    def _elsewhere(self) -> bool:
+        """Tell whether any host is another machine, or sees other files than this one."""
+        own = _identity(commands.run(WHERE)) if self._hosts else ""
+        return any(_identity(self._ask(host, WHERE)) != own for host in self._hosts)
+
     def check(self, do: str, arguments: Mapping[str, Any], targets: Sequence[Target]) -> list[str]:
         """Return what did not take hold ([] = all of it did)."""
+        table = self._of_processes if _processes(targets) else self.checks
+        if do not in table:
+            return [f"{do} can't be checked of processes"]
         try:
-            return self.checks[do](targets, **arguments)
+            return table[do](targets, **arguments)
         except OSError as exc:
             return [f"{do} cannot be checked: {exc}"]
+
+
+def _identity(output: str) -> str:
+    return " ".join(output.split())
+
+
+def _processes(targets: Sequence[Target]) -> bool:
+    return any(target.handle.kind == "process" for target in targets)
 
 
 def require_tools(actions: Sequence[str]) -> None:

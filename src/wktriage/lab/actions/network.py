@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from wktriage.core.errors import InfraError
 from wktriage.lab.actions import commands
 from wktriage.lab.actions.commands import Target
 from wktriage.lab.actions.cycles import Cycles
@@ -103,10 +102,7 @@ class NetworkActions:
 
 def _iptables(target: Target, *args: str) -> str:
     """Run iptables in the target's network namespace and return its output."""
-    pid = commands.inspect(target, "{{.State.Pid}}")
-    if pid == "0":
-        raise InfraError(f"{target.name} has no process, so no network namespace")
-    return commands.run(["nsenter", "-t", pid, "-n", "iptables", "-w", "5", *args])
+    return commands.in_namespace(target, "iptables", "-w", "5", *args)
 
 
 def _networks(target: Target) -> list[str]:

@@ -43,9 +43,14 @@ class Place:
         return self.address
 
     @property
+    def named_ports(self) -> dict[str, int]:
+        """All ports that it holds, by what listens there."""
+        return {"api": self.port}
+
+    @property
     def ports(self) -> list[int]:
         """All ports that it holds."""
-        return [self.port]
+        return list(self.named_ports.values())
 
 
 @dataclass(frozen=True)
@@ -70,9 +75,14 @@ class NodePlace(Place):
         return self.port + 3
 
     @property
-    def ports(self) -> list[int]:
-        """All ports that it holds."""
-        return [self.port, self.gateway_port, self.websocket_port, self.cluster_port]
+    def named_ports(self) -> dict[str, int]:
+        """All ports that it holds, by what listens there."""
+        return {
+            "api": self.port,
+            "gateway": self.gateway_port,
+            "websocket": self.websocket_port,
+            "cluster": self.cluster_port,
+        }
 
     @property
     def data(self) -> str:

@@ -25,6 +25,10 @@ ON_HOSTS = "host:"
 """Begins the path of a binary that is on the hosts already."""
 
 HOST_PROGRAM = "wk_supervisor.py"
+LIMITS_PROGRAM = "wk_limits.py"
+LIMITS = ("state", "cpus", "descriptors", "writes")
+"""What the lab asks a host of one process; all but the first take a number more."""
+
 VERBS = ("pause", "unpause", "kill", "stop", "start", "restart", "logs")
 STOP_SECONDS = 10  # what a container gets too
 NOT_APPLICABLE = "not_applicable"
@@ -123,12 +127,12 @@ def copied_to(request: Request, name: str) -> str:
 def _process(request: Request, site: Site, placed: Layout, place: Place) -> dict[str, Any]:
     node = place if isinstance(place, NodePlace) else None
     name = "wukongim" if node else "wkbench"
-    found = request.own["programs"][name]
-    copied = found["sha256"] is not None and place.host not in request.own["local"]
-    file = copied_to(request, name) if copied else found["file"]
+    program = request.own["programs"][name]
+    copied = program["sha256"] is not None and place.host not in request.own["local"]
+    file = copied_to(request, name) if copied else program["file"]
     common = {
         "name": place.name,
-        "program": {"file": file, "sha256": found["sha256"]},
+        "program": {"file": file, "sha256": program["sha256"]},
         "ports": place.ports,
         "stop_seconds": STOP_SECONDS,
     }
@@ -194,10 +198,10 @@ def _digest(hashes: Mapping[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _hash(name: str, found: Mapping[str, Any], reports: Mapping[str, Mapping[str, Any]]) -> str:
-    if found["sha256"] is not None:
-        return str(found["sha256"])
-    file = found["file"]
+def _hash(name: str, program: Mapping[str, Any], reports: Mapping[str, Mapping[str, Any]]) -> str:
+    if program["sha256"] is not None:
+        return str(program["sha256"])
+    file = program["file"]
     by_host = {h: r["programs"][file] for h, r in reports.items() if file in r.get("programs", {})}
     missing = sorted(host for host, value in by_host.items() if value is None)
     if missing or not by_host:
@@ -215,8 +219,14 @@ def data_bytes(site: Site) -> int | None:
 
 
 def topology(request: Request, site: Site) -> Topology:
-    """Return the stack as the hosts have made it. Raises InfraError when one told nothing."""
+    """Return the stack as the hosts have made it.
+
+    Raises InfraError when one refused, with what it said, or told nothing.
+    """
     placed = Layout.of(request.own["layout"])
+    for host, report in site.reports.items():
+        if "refused" in report:
+            raise InfraError(f"{host}: {report['refused']}")
     silent = [host for host in placed.hosts if "program" not in site.reports.get(host, {})]
     if silent:
         raise InfraError(f"{', '.join(silent)}: no processes were created there")
@@ -229,12 +239,17 @@ def topology(request: Request, site: Site) -> Topology:
             name=place.name,
             pid_file=str(own / "pid"),
             log_file=str(own / "output.log"),
+            ports=place.named_ports,
         )
 
     def verbs(place: Place) -> Verbs:
         report = site.reports[place.host]
         own = str(top / place.name)
-        return {verb: [report["python"], report["program"], verb, own] for verb in VERBS}
+        limits = str(top / LIMITS_PROGRAM)
+        return {
+            **{verb: [report["python"], report["program"], verb, own] for verb in VERBS},
+            **{verb: [report["python"], limits, verb, own] for verb in LIMITS},
+        }
 
     nodes = tuple(
         Node(

@@ -10,7 +10,7 @@ from typing import Any
 
 from wktriage.core import zipapps
 from wktriage.core.errors import UsageError
-from wktriage.core.paths import PROJECT as HOME
+from wktriage.core.paths import PROJECT
 from wktriage.core.topology import Topology
 from wktriage.incidents import library
 from wktriage.request.code import Code
@@ -18,7 +18,7 @@ from wktriage.request.request import MAX_DURATION, MIN_DURATION, Asked, Request
 from wktriage.stack.driver import Findings, Site
 from wktriage.stack.replay import stack
 
-PROJECT = "wktriage-replay"
+STACK_NAME = "wktriage-replay"
 """A recording is another stack than the machine's cluster: neither waits for the other."""
 
 STOP_SECONDS = 30
@@ -48,7 +48,7 @@ class ReplayDriver:
             wishes["node_env"] = asked.node_env()
         if "connect_rate" in asked.values:
             wishes["connect_rate"] = asked.connect_rate()
-        recorded = library.replay_request(HOME, wishes)
+        recorded = library.replay_request(PROJECT, wishes)
         return Request(
             scenario=recorded["scenario"],
             duration=recorded["duration"],
@@ -60,7 +60,7 @@ class ReplayDriver:
             workload=recorded["workload"],
             checkout=None,
             incident=recorded["incident"],
-            **asked.shared(recorded["scenario"], project=PROJECT),
+            **asked.shared(recorded["scenario"], project=STACK_NAME),
         )
 
     def ports(self, request: Request) -> list[int]:
@@ -78,7 +78,7 @@ class ReplayDriver:
 
     def place(self, request: Request, site: Site) -> dict[str, Any]:
         """Return which stand-in runs on which host, and the recording's archive."""
-        return stack.plan(HOME, str(request.incident), site.hosts, site.address)
+        return stack.plan(PROJECT, str(request.incident), site.hosts, site.address)
 
     def create(self, request: Request, site: Site) -> dict[str, Any]:
         """Write the topology of the stand-ins, which hold their ports by now."""
@@ -112,7 +112,7 @@ class ReplayDriver:
     def own_baseline(self, request: Request) -> Path | None:
         """Return the recorded baseline: age, boot and image are those of the recording."""
         incident = {"incident": request.incident}
-        baseline = library.replay_request(HOME, incident)["baseline_dir"]
+        baseline = library.replay_request(PROJECT, incident)["baseline_dir"]
         return None if baseline is None else Path(baseline)
 
     def unbuilt(self, code: Code) -> str | None:
@@ -121,7 +121,7 @@ class ReplayDriver:
         if name is None:
             return f"there is no file {PLAYED} in $WK_BUILD_DIRECTORY"
         try:
-            library.find_incident(HOME / "incidents", name)
+            library.find_incident(PROJECT / "incidents", name)
         except UsageError as exc:
             return str(exc)
         return None
@@ -133,7 +133,7 @@ class ReplayDriver:
 
     def recall(self, inputs: Mapping[str, Any], turn: int) -> dict[str, Any]:
         """Return the incident that was recorded with these inputs; several take turns."""
-        incidents = library.with_inputs(HOME, inputs)
+        incidents = library.with_inputs(PROJECT, inputs)
         return {"incident": incidents[turn % len(incidents)].bundle}
 
 

@@ -1,0 +1,268 @@
+"""How a verdict was found, in words: symptom, ledger, abnormal elements, candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from wktriage.judging import causes, signals
+from wktriage.judging.wording import clean, join, show
+
+KINDS = {
+    "none": "Nobody felt anything: every criterion is met.",
+    "failed_sends": "Failed sends account for most of what was felt.",
+    "failed_receives": "Failed receives account for most of what was felt.",
+    "capacity": "Most of what was felt is messages that were not sent, or slowly.",
+    "unknown": "What accounts for most of the symptom is not known.",
+}
+SHARES = {
+    "failed_sends": "failed to be sent",
+    "failed_receives": "sent and not received",
+    "displaced": "not sent because failures held their places",
+    "not_sent": "not sent otherwise",
+    "slow": "sent slowly",
+}
+BAR = 24
+"""Characters of the longest bar of the ledger."""
+
+
+def lines(verdict: Mapping[str, Any]) -> list[str]:
+    """Return the way from the symptom to the cause, for a terminal."""
+    return [
+        *_symptom(verdict["symptom"]),
+        "",
+        *_ledger(verdict["ledger"]),
+        "",
+        *_abnormal(verdict["resources"]),
+        "",
+        *_candidates(verdict["causes"]),
+    ]
+
+
+def _symptom(symptom: Mapping[str, Any]) -> list[str]:
+    told = [f"Symptom: {KINDS[symptom['kind']]}"]
+    for kind, share in symptom["shares"].items():
+        if share is None or share > 0:
+            told.append(f"  {_percent(share):>8} of the offer {SHARES[kind]}")
+    if symptom["since"]:
+        told.append(f"  since {symptom['since']}, not before {symptom['since_not_before'] or '?'}")
+    return told
+
+
+def _ledger(ledger: Mapping[str, Any]) -> list[str]:
+    whole = ledger["whole_s"]
+    if whole is None:
+        return ["Ledger: where a message's time goes is not recorded."]
+    told = [f"Ledger: a message takes {show(whole, 's')}."]
+    for row in ledger["stages"]:
+        share = row["share"]
+        before = row.get("baseline_share")
+        beside = "" if before is None else f" (baseline {_percent(before)})"
+        bar = "#" * round(BAR * (share or 0))
+        seconds = "not known" if row["seconds"] is None else show(row["seconds"], "s")
+        told.append(
+            f"  {row['title']:34} {seconds:>10} {_percent(share):>8}{beside} {bar}".rstrip()
+        )
+    told += [
+        f"  {show(row['count'])} failures at {row['where'].replace('_', ' ')}, {row['node']}"
+        for row in ledger["failures"]
+    ]
+    return told
+
+
+def _abnormal(resources: Sequence[Mapping[str, Any]]) -> list[str]:
+    odd = [row for row in resources if row["state"] == "abnormal"]
+    unknown = sum(row["state"] == "unknown" for row in resources)
+    rest = len(resources) - len(odd) - unknown
+    told = [
+        f"Abnormal: {len(odd)} of {len(resources)} elements ({rest} normal, {unknown} not known)."
+    ]
+    for row in odd:
+        where = f" on {join(row['nodes'])}" if row["nodes"] else ""
+        figures = join(figures_of(row))
+        told.append(
+            f"  {row['element']}{where}: against its {row['against']}; {figures}".rstrip("; ")
+        )
+    return told
+
+
+def figures_of(row: Mapping[str, Any]) -> list[str]:
+    """Return what was measured of an element, each with its name: at its nodes, else of the run."""
+    told = []
+    for figure in row["measured"].values():
+        entry = signals.catalogue()[figure["signal"]]
+        values = [figure["nodes"].get(n) for n in row["nodes"]] or [figure["value"]]
+        known = [show(v, str(entry["unit"])) for v in values if v is not None]
+        if known:
+            told.append(f"{entry['title']} {', '.join(known)}")
+    return told
+
+
+def _candidates(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not rows:
+        return ["Candidates: no element is abnormal."]
+    told = ["Candidates: upstream first, then the share of a message's time, then contrast."]
+    for row in rows:
+        mark = {"cause": "+", "suspect": "!"}.get(row["result"], "-")
+        where = f" on {join(row['nodes'])}" if row["nodes"] else ""
+        share = "not known" if row["share"] is None else _percent(row["share"])
+        score = f"holds up {share} of the time, {row['contrast']:.3g} times its limit"
+        told.append(f"  {mark} {row['element']}{where} ({row['category']}): {score}")
+        if row["explains"]:
+            told.append(f"      explains {join(row['explains'])}")
+        if row["why_lost"]:
+            told.append(f"      {clean(row['why_lost'])}")
+    return told
+
+
+def _percent(share: float | None) -> str:
+    return "unknown" if share is None else f"{100 * share:.3g} %"
+
+
+# -- the page -------------------------------------------------------------------------------------
+
+
+def page(verdict: Mapping[str, Any], nodes: Sequence[str]) -> dict[str, Any]:
+    """Return what the page's section on the mechanism needs."""
+    winner = next((c for c in verdict["causes"] if c["result"] == "cause"), None)
+    return {
+        "felt": KINDS[verdict["symptom"]["kind"]],
+        "shares": [
+            {"text": SHARES[kind], "share": _percent(share), "width": f"{100 * share:.2f}"}
+            for kind, share in verdict["symptom"]["shares"].items()
+            if share
+        ],
+        "chain": _chain(verdict, winner),
+        "ledger": _bars(verdict["ledger"], nodes),
+        "heat": _heat(verdict["resources"], nodes),
+        "candidates": [
+            {
+                **row,
+                "share": "not known" if row["share"] is None else _percent(row["share"]),
+                "contrast": f"{row['contrast']:.3g}",
+            }
+            for row in verdict["causes"]
+        ],
+    }
+
+
+def _chain(verdict: Mapping[str, Any], winner: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Return the links from the cause to what was felt."""
+    if winner is None:
+        return []
+    titles = {row["element"]: row["title"] for row in verdict["resources"]}
+    where = join(winner["nodes"])
+    links = [
+        {"kind": "cause", "text": row["title"], "where": "not as shipped"}
+        for row in verdict["causes"]
+        if row["result"] == "suspect"
+    ]
+    links.append({"kind": "cause", "text": winner["title"], "where": where})
+    explained = [titles[name] for name in winner["explains"] if name in titles]
+    if explained:
+        links.append({"kind": "through", "text": join(explained), "where": ""})
+    held = causes.files()[winner["element"]].holds_up.stages
+    known = [row for row in verdict["ledger"]["stages"] if row["share"] and row["stage"] in held]
+    if known:
+        top = max(known, key=lambda row: row["share"])
+        where = f"{_percent(top['share'])} of the time"
+        links.append({"kind": "stage", "text": top["title"], "where": where})
+    links.append({"kind": "felt", "text": KINDS[verdict["symptom"]["kind"]], "where": ""})
+    return links
+
+
+def _bars(ledger: Mapping[str, Any], nodes: Sequence[str]) -> dict[str, Any] | None:
+    """Return the ledger as stacked bars: the run, its baseline, and each node by its seconds."""
+    stages = ledger["stages"]
+    if ledger["whole_s"] is None:
+        return None
+    rows = [("the run", [row["share"] for row in stages], show(ledger["whole_s"], "s"))]
+    beside = [row["baseline_share"] for row in stages]
+    if any(share is not None for share in beside):
+        rows.append(("its baseline", beside, "shares only"))
+    for node in nodes:
+        seconds = [row["nodes"].get(node) for row in stages]
+        total = sum(s for s in seconds if s is not None)
+        shares = [s / total if s is not None and total else None for s in seconds]
+        rows.append((node, shares, show(total, "s") if total else "not recorded"))
+    return {
+        "stages": [
+            {
+                "stage": row["stage"],
+                "title": row["title"],
+                "seconds": "not known" if row["seconds"] is None else show(row["seconds"], "s"),
+                "share": _percent(row["share"]),
+                "baseline": ""
+                if row["baseline_share"] is None
+                else _percent(row["baseline_share"]),
+            }
+            for row in stages
+        ],
+        "rows": [
+            {"name": name, "total": total, "parts": _stacked(stages, shares)}
+            for name, shares, total in rows
+        ],
+        "failures": [
+            f"{show(row['count'])} at {row['where'].replace('_', ' ')}, {row['node']}"
+            for row in ledger["failures"]
+        ],
+    }
+
+
+def _stacked(
+    stages: Sequence[Mapping[str, Any]], shares: Sequence[float | None]
+) -> list[dict[str, str]]:
+    parts, left = [], 0.0
+    for row, share in zip(stages, shares, strict=True):
+        if share:
+            parts.append(
+                {
+                    "stage": row["stage"],
+                    "left": f"{100 * left:.2f}",
+                    "width": f"{100 * share:.2f}",
+                    "text": f"{row['title']}: {_percent(share)}",
+                }
+            )
+            left += share
+    return parts
+
+
+def _heat(resources: Sequence[Mapping[str, Any]], nodes: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the table of elements x nodes; abnormal ones first, those without figures left out."""
+    rows = []
+    order = {"abnormal": 0, "unknown": 2, "normal": 1}
+    for row in sorted(resources, key=lambda r: order[r["state"]]):
+        if not row["measured"]:
+            continue
+        cells = []
+        for place in ("", *nodes):
+            # What shows that it is abnormal is what a closed cell tells.
+            measured = sorted(
+                row["measured"].values(), key=lambda f: f["signal"] not in row["signs"]
+            )
+            figures = [_cell(figure, place) for figure in measured]
+            told = [f for f in figures if f is not None]
+            here = place in row["nodes"] or row["everywhere"]
+            odd = row["state"] == "abnormal" and (here or (not row["nodes"] and not place))
+            state = "abnormal" if odd else "normal" if told else "unknown"
+            cells.append({"state": state, "place": place or "the run", "figures": told})
+        rows.append(
+            {
+                "title": row["element"].replace("_", " "),
+                "state": row["state"],
+                "against": row["against"],
+                "cells": cells,
+                "citations": [
+                    c for figure in row["measured"].values() for c in figure["citations"]
+                ],
+            }
+        )
+    return rows
+
+
+def _cell(figure: Mapping[str, Any], place: str) -> dict[str, str] | None:
+    value = figure["nodes"].get(place) if place else figure["value"]
+    if value is None:
+        return None
+    entry = signals.catalogue()[figure["signal"]]
+    return {"title": str(entry["title"]), "value": show(value, str(entry["unit"]))}
