@@ -100,6 +100,9 @@ def _of_cases(cases_dir: Path) -> Iterator[tuple[str, str]]:
             raise UsageError(
                 f"case {name} cannot be read, and might need any run: {exc}. Nothing is removed"
             ) from exc
+        search = case.document.bisection
+        if search is not None and search.control is not None:
+            yield name, search.control
         verification = case.document.verification
         for verified in verification.runs if verification is not None else ():
             yield name, verified.bundle.bundle_id
