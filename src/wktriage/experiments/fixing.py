@@ -267,8 +267,8 @@ def open_fixing(asked: Asked, bench: Bench) -> Fixing:
         )
     runs_dir = bisect.runs_dir_of(asked.run, bench)
     refs = [codes.of(asked.run, runs_dir, ref) for ref in (base, asked.fix_ref)]
-    commits = [ref.commit for ref in refs if ref is not None]
+    base_commit, fix_commit = (ref.commit for ref in refs if ref is not None)
     held = verification.read_progress(case.directory / verification.PROGRESS)
-    if held is None or [held.base, held.fix] != commits:
-        held = Progress(*commits)
+    if held is None or (held.base, held.fix) != (base_commit, fix_commit):
+        held = Progress(base_commit, fix_commit)
     return Fixing(case, asked, bench, held)

@@ -177,8 +177,8 @@ class Injector(threading.Thread):
 
 
 def _hosts(topology: topologies.Topology) -> set[str]:
-    processes = [part for part in (*topology.nodes, topology.sim) if part.handle.kind == "process"]
-    return {part.host for part in processes}
+    parts: list[Target] = [*topology.nodes, topology.sim]
+    return {part.host for part in parts if part.handle.kind == "process"}
 
 
 def _status(url: str) -> dict[str, Any]:
