@@ -52,6 +52,15 @@ mount --bind /mnt/tmp /tmp
 mkdir -p {here}
 mount --bind /mnt/srv {here}
 hostname {name}
+# /sys is that of the new network namespace, without control groups: they are mounted again.
+groups=/sys/fs/cgroup
+if grep -q : /proc/self/cgroup && [ "$(wc -l < /proc/self/cgroup)" -eq 1 ]; then
+  mount -t cgroup2 cgroup2 $groups || true
+elif mount -t tmpfs tmpfs $groups; then
+  for names in $(cut -d: -f2 /proc/self/cgroup | grep -v =); do
+    mkdir $groups/$names && mount -t cgroup -o $names cgroup $groups/$names || true
+  done
+fi
 ip link set lo up
 mkdir -p /run/sshd
 {sshd} -f /mnt/sshd_config -E /mnt/sshd.log

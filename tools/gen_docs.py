@@ -231,18 +231,17 @@ def knob_page() -> str:
     header = ("knob", "variable", "type", "default", "affects")
     for kind in ("workload", "config", "code"):
         rows = (
-            [
-                f"`{k.name}`",
-                f"`{k.env}`" if k.env else "",
-                k.type,
-                f"`{shown(k.default)}`",
-                k.affects,
-            ]
+            [f"`{k.name}`", code(k.env), k.type, code(shown(k.default)), k.affects]
             for k in knobs.load().values()
             if k.kind == kind
         )
         text += f"\n## {kind.capitalize()}\n\n{table(header, rows)}"
     return text
+
+
+def code(text: str) -> str:
+    """Return text as code, nothing for none."""
+    return f"`{text}`" if text else ""
 
 
 def shown(value: object) -> str:
@@ -269,13 +268,14 @@ def incident_page() -> str:
         "was meant: a limit under which the offered load was still met is healthy. *Checked* is "
         "the lab's own check that the fault took hold; a load that is itself the fault, and the "
         "given incidents, have none. *When* counts from the first status sample. *Also right* are "
-        "other categories that describe the same run. `make triage INCIDENT=<id>` plays one.\n"
+        "other categories that describe the same run; *component* holds those by which a verdict "
+        "may name what was at fault, where that is plain. `make triage INCIDENT=<id>` plays one.\n"
     )
     incidents = library.list_incidents(ROOT / "incidents")
     for heading, shared in (("Recorded by this harness", False), ("Given", True)):
         rows = [incident_row(one) for one in incidents if one.shared is shared]
         head = ["id", "title", "what was done", "checked", "when", "scenario"]
-        head += ["label", "also right", "nodes", "baseline"]
+        head += ["label", "also right", "nodes", "component", "baseline"]
         text += f"\n## {heading}\n\n{table(head, rows)}"
     text += "\n## Pictures\n"
     for one in incidents:
@@ -292,6 +292,7 @@ def incident_row(one: library.Incident) -> list[str]:
     row = [f"`{one.bundle}`", one.title, one.fault, "; ".join(one.checks)]
     row += ["" if undone else f"{one.fault_at_s:g} s", f"`{one.scenario}`", f"`{one.label}`"]
     row += [", ".join(f"`{c}`" for c in one.also_ok), ", ".join(one.nodes)]
+    row.append(", ".join(f"`{c}`" for c in one.components))
     row.append(f"`{one.baseline}`" if one.baseline else "")
     return [value or "-" for value in row]
 
@@ -325,7 +326,10 @@ def schema_files() -> dict[Path, str]:
         "rule": (rules.RuleFile, "rules/<category>.yml"),
         "facts": (rules.FactFile, "rules/facts.yml"),
         "cause": (causes.CauseFile, "causes/<element>.yml"),
-        "knob": (knobs.WorkloadKnobs | knobs.NodeKnobs, "knobs/workload.yml and knobs/node.yml"),
+        "knob": (
+            knobs.WorkloadKnobs | knobs.NodeKnobs | knobs.CodeKnobs,
+            "knobs/workload.yml, knobs/node.yml and knobs/code.yml",
+        ),
         "hypotheses": (knobs.Hypotheses, "knobs/hypotheses.yml"),
         "fault": (faults.FaultFile, "faults/<name>.yml, its parameters filled in"),
         "label": (labels.Label, "A row of incidents/**/labels.jsonl"),

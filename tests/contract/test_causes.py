@@ -12,7 +12,7 @@ import yaml
 from wktriage.core.categories import CAUSES
 from wktriage.core.errors import UsageError
 from wktriage.core.model import Signal, SignalSet, Tri
-from wktriage.judging import causes, signals
+from wktriage.judging import candidates, causes, signals
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests" / "fixtures" / "causes"
@@ -20,14 +20,14 @@ NODES = ("wk-node1", "wk-node2", "wk-node3")
 LOADED = causes.load(signals.catalogue())
 
 
-def state(element: str, given: dict[str, Any]) -> causes.Abnormal:
+def state(element: str, given: dict[str, Any]) -> candidates.Abnormal:
     made = SignalSet(names=signals.catalogue(), nodes=NODES)
     for name, value in given.get("signals", {}).items():
         made.add(Signal(name, signals.catalogue()[name]["unit"], value))
     for node, values in given.get("nodes", {}).items():
         for name, value in values.items():
             made.add(Signal(name, signals.catalogue()[name]["unit"], value, node=node))
-    return causes.abnormal(LOADED[element], made)
+    return candidates.abnormal(LOADED[element], made)
 
 
 @pytest.mark.parametrize("element", LOADED)

@@ -1,8 +1,7 @@
-"""An experiment on replayed recordings: refused, registered, run, judged, recorded."""
+"""An investigation on replayed recordings, with its experiment: run, judged, recorded."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from wktriage.experiments import investigation
 from wktriage.experiments.case import Case
 
 ROOT = Path(__file__).parents[2]
@@ -29,53 +29,52 @@ def _ansible(playbook: str, *extra: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_a_setting_is_taken_away_on_recordings(tmp_path: Path) -> None:
-    """Two runs a side of recorded incidents that differ in one setting, judged and recorded.
+def test_a_setting_is_found_guilty_by_taking_it_away(tmp_path: Path) -> None:
+    """From a recorded failure to the experiment on its setting, by itself, judged and recorded.
 
-    Two a side can decide nothing, which the outcome has to say.
+    Two runs a side can decide nothing, which the outcome has to say.
     """
     where = (
         f"runs_dir={tmp_path / 'runs'}", f"cases_dir={tmp_path / 'cases'}",
         "stack_project=e2e-experiment", "profile_seconds=0", "duration=12",
     )  # fmt: skip
-    first = _ansible("triage.yml", "incident=commitwin", "fail_on=never", *where[:1], *where[2:])
-    assert first.returncode == 0, first.stdout[-4000:]
-    (control,) = (p for p in (tmp_path / "runs").iterdir() if not p.name.startswith("."))
-    verdict = json.loads((control / "verdict.json").read_text())
-    assert verdict["settings"][0]["name"] == FLUSH
-    assert (verdict["next_experiment"]["variable"], verdict["next_experiment"]["to"]) == (
-        FLUSH,
-        "not set",
-    )
+    asked = ("repeats=2", "seed=1", "foreign_load=0.6", "budget=40m", *where)
+    done = _ansible("playbooks/investigate.yml", "incident=commitwin", *asked)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert "run 1 of 4, about" in done.stdout
+    assert "VERDICT" not in done.stdout
+    (name,) = (p.name for p in (tmp_path / "cases").iterdir() if not p.name.startswith("."))
+    case = Case.load(tmp_path / "cases", name)
+    story = investigation.load(case)
+    assert story is not None
+    assert [step.kind for step in story.steps] == ["triage", "recur", "experiment"]
+    assert story.steps[1].came_of == "send path again: it recurs"
+    assert f"{FLUSH} = 400ms taken away" in story.steps[2].what
+    assert story.ended is not None
+    assert story.ended.how == "nothing_left"
+    assert any(f"-e extend={name}" in text for text in story.ended.next)
 
-    asked = (f"control={control}", "proposal=1", "repeats=2", "seed=1", "foreign_load=0.6", *where)
+    assert len(case.experiment().runs) == 4
+    outcome = case.experiment().outcomes[-1]
+    assert (outcome.outcome, outcome.more_pairs) == ("inconclusive", 2)
+    assert (outcome.expected.yes, outcome.expected_in_control.yes) == (2, 0)
+    page = (tmp_path / "cases" / name / "case.html").read_text()
+    assert "it held in 2 of 2 treatment runs and in 0 of 2 control runs" in page
+    control = tmp_path / "runs" / str(story.steps[0].bundle)
+
+    # It goes on where it ended, and does no run again.
+    again = _ansible("playbooks/investigate.yml", f"case={name}", *asked)
+    assert again.returncode == 0, again.stdout[-4000:]
+    assert "OUTCOME outcome    nothing left to try" in again.stdout
+    assert len(Case.load(tmp_path / "cases", name).experiment().runs) == 4
+
     refused = _ansible(
         "playbooks/experiment.yml", *where, f"control={control}", "variable=gateway_workers",
         "value=512", "expect=achieved_rate_ratio >= 0.95", "min_effect=10%",
     )  # fmt: skip
     assert refused.returncode != 0
     assert "not recorded: no incident of scenario smoke-default" in " ".join(refused.stdout.split())
-    assert not (tmp_path / "cases").exists()
-
-    done = _ansible("playbooks/experiment.yml", *asked)
-    assert done.returncode == 0, done.stdout[-4000:]
-    assert "run 1 of 4, about" in done.stdout
-    assert "VERDICT" not in done.stdout
-    (name,) = (p.name for p in (tmp_path / "cases").iterdir() if not p.name.startswith("."))
-    case = Case.load(tmp_path / "cases", name)
-    runs = case.experiment().runs
-    assert len(runs) == 4
-    outcome = case.experiment().outcomes[-1]
-    assert (outcome.outcome, outcome.more_pairs) == ("inconclusive", 2)
-    assert (outcome.expected.yes, outcome.expected_in_control.yes) == (2, 0)
-    page = (tmp_path / "cases" / name / "case.html").read_text()
-    assert "it held in 2 of 2 treatment runs and in 0 of 2 control runs" in page
-
-    # The same command finds it finished, and does no run again.
-    again = _ansible("playbooks/experiment.yml", *asked)
-    assert again.returncode == 0, again.stdout[-4000:]
-    assert "OUTCOME outcome    inconclusive" in again.stdout
-    assert len(Case.load(tmp_path / "cases", name).experiment().runs) == 4
+    assert len(Case.load(tmp_path / "cases", name).document.experiments) == 1
 
     checkout = tmp_path / "checkout"
     (checkout / "docs" / "development").mkdir(parents=True)

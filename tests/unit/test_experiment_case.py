@@ -183,10 +183,10 @@ class TestTampering:
         held = bundle(tmp_path / "runs", "control")
         case = opened(tmp_path)
         case.register(registered(control=BundleRef.of(held)))
-        case.check_bundles(1, {"control": held.root})
+        case.check_bundles(1, {"control": held})
         other = bundle(tmp_path / "other", "control", observed={"ncpu": 64})
         with pytest.raises(TamperedError, match="swapped"):
-            case.check_bundles(1, {"control": other.root})
+            case.check_bundles(1, {"control": other})
         with pytest.raises(CaseError, match="not there any more"):
             case.check_bundles(1, {})
 

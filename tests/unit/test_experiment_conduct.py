@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from tests.unit.experiment_bundles import INPUTS, bundle, changed
 
 from wktriage.bundle import fingerprint
 from wktriage.bundle.bundle import Bundle
+from wktriage.cli.experiment_steps import Step
 from wktriage.core.errors import UsageError
 from wktriage.core.model import Signal, SignalSet
+from wktriage.core.paths import PROJECT
 from wktriage.experiments import (
     asking,
     conclusions,
@@ -22,6 +25,7 @@ from wktriage.experiments import (
     finding,
     grounds,
     hypothesis,
+    mentions,
     telling,
     variables,
 )
@@ -30,7 +34,8 @@ from wktriage.experiments.design import Side
 from wktriage.experiments.grounds import Bench, RefusedError
 from wktriage.experiments.registration import TamperedError
 from wktriage.judging import signals
-from wktriage.report import case_page
+from wktriage.judging.verdict import judge as real_judge
+from wktriage.report import CaseLink, case_page, page, summary
 from wktriage.request.request import Request, StackHost
 
 WORKLOAD = {
@@ -363,6 +368,47 @@ def test_the_rule_for_foreign_load_is_registered_as_asked(lab: Lab) -> None:
     made = lab.open(foreign_load="0.6").registration
     assert made.disturbed_if[0] == "foreign_cpu_of_host > 0.70"
     assert registrations.FOREIGN_LOAD == 0.25
+
+
+def test_no_run_is_begun_that_would_end_too_late(lab: Lab) -> None:
+    under_way = lab.open()
+    step = Step(lab.ask(), lab.bench)
+    where = {"case": under_way.case.document.id, "number": 1}
+    assert step.take("next", {**where, "ends_by": 1.0})["run"] == {}
+    # It is not judged before its last run, and goes on when there is time again.
+    assert step.take("judged", where)["outcome"] == ""
+    assert step.take("next", {**where, "ends_by": 0.0})["run"]["scenario"] == "custom"
+
+
+def test_a_report_links_to_its_case_only_where_the_bundle_is_ours(lab: Lab) -> None:
+    under_way = lab.open()
+    runs = lab.root / "runs"
+    (link,) = mentions.of(runs / "control", runs)
+    assert link.id == under_way.case.document.id
+    assert link.href == f"../../cases/{link.id}/case.html"
+    assert link.standing == "experiment 1: 0 of 8 runs"
+    # Judged anywhere else, a bundle has the bytes that it always had.
+    elsewhere = lab.root / "elsewhere"
+    (runs / "control").rename(elsewhere)
+    assert mentions.of(elsewhere, runs) == []
+
+
+def test_the_report_of_a_control_links_to_its_case(incident: Path, tmp_path: Path) -> None:
+    verdict = real_judge(Bundle.open(incident))
+    linked = CaseLink("why", "../../cases/why/case.html", "supported", "Why is it slow?")
+    text = summary.render(verdict, [linked])
+    assert text.count("- case: [why](../../cases/why/case.html), supported") == 2
+    assert "- case:" not in summary.render(verdict)
+    shown = page.render(Bundle.open(incident), verdict, [linked])
+    assert '<a href="../../cases/why/case.html">Case: Why is it slow?</a> (supported)' in shown
+
+
+@pytest.fixture(scope="module")
+def incident(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("incident")
+    with tarfile.open(PROJECT / "incidents" / "baseline.tar.xz") as archive:
+        archive.extractall(root, filter="data")
+    return next(root.iterdir())
 
 
 def test_places_of_bundles_are_a_hint_only(lab: Lab) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from tests.unit.experiment_bundles import CATALOGUE, INPUTS, bundle, changed, si
 
 from wktriage.core.errors import UsageError
 from wktriage.core.model import Tri
-from wktriage.experiments import compare, refusals
+from wktriage.experiments import compare, grounds, refusals
 from wktriage.experiments.refusals import Control, Explanation, Request
 
 VERDICT = {"bundle": "b1", "category": "client_bottleneck", "component": "client"}
@@ -72,6 +73,61 @@ def test_every_refusal_has_reason_and_remedy(tmp_path: Path) -> None:
         assert refusal.reason.endswith(".")
         assert refusal.remedy.endswith(".")
         assert str(refusal) == f"{refusal.reason} {refusal.remedy}"
+
+
+LIMIT_OPEN = (Explanation("client-concurrency", "workload", predicts=Tri.NO),)
+WINDOW_OPEN = (Explanation("commit-window", "config", predicts=Tri.NO),)
+RATE = "workload.rate"
+SLOWER = changed(INPUTS, RATE, "0.125/s")
+OTHER_CODE = {
+    "kind": "code", "knob": "code", "fingerprint_input": "code", "before": "a", "after": "b",
+    "treatment_inputs": changed(INPUTS, "git_revision", "b" * 40),
+}  # fmt: skip
+EVERY: list[tuple[str, dict[str, Any], Any]] = [
+    ("unclassified", {"verdict": None}, {}),
+    ("unclassified", {"verdict": {**VERDICT, "category": "insufficient_evidence"}}, {}),
+    ("baseline", {"baseline": {"healthy": False}}, {}),
+    ("mode", {"observed": {"data_bytes_at_start": 5_000_000}}, {}),
+    ("inputs", {}, {"treatment_inputs": INPUTS}),
+    ("inputs", {}, {"treatment_inputs": changed(SLOWER, "workload.concurrency", 64)}),
+    ("profiled", {}, {"treatment_inputs": changed(request().treatment_inputs, "profiled", "none")}),
+    ("durability", {}, setting(SYNC, None, "false")[1]),
+    ("durability", {}, setting("WK_CLUSTER_CHANNEL_REPLICA_N", None, "1", shipped="3")[1]),
+    ("workload_first", {}, setting(FLUSH, None, "2ms", cause="x", explanations=LIMIT_OPEN)[1]),
+    ("workload_first", {}, {**OTHER_CODE, "cause": "x", "explanations": LIMIT_OPEN}),
+    ("workload_first", {}, {**OTHER_CODE, "cause": "x", "explanations": WINDOW_OPEN}),
+    ("isolate", {}, {"isolates": ("person-hotpath", "group-fanout")}),
+    ("satisfied", {"found": {"achieved_rate_ratio": 0.97}}, {}),
+    ("stop", {"found": {"send_errors": 3}}, {"stop_if": "send_errors > 0"}),
+    ("same_prediction", {}, {
+        "knob": "rate", "before": "0.25/s", "after": "0.125/s", "fingerprint_input": RATE,
+        "treatment_inputs": SLOWER,
+    }),
+]  # fmt: skip
+"""What is refused, and for nothing else than this."""
+
+
+@pytest.mark.parametrize(("refused", "held", "asked"), EVERY)
+def test_each_refusal_alone_with_reason_and_remedy(
+    tmp_path: Path, refused: str, held: dict[str, Any], asked: Any
+) -> None:
+    made = request(**asked) if isinstance(asked, dict) else asked
+    (refusal,) = refusals.refusals(control(tmp_path, **held), made, CATALOGUE)
+    assert refusal.id == refused
+    assert refusal.reason.endswith(".")
+    assert refusal.remedy.endswith(".")
+
+
+def test_every_refusal_is_in_the_table_and_in_the_documentation() -> None:
+    # That of accumulated data asks the stack: test_experiment_conduct.py shows it.
+    shown = {refused for refused, _, _ in EVERY} | {"snapshot"}
+    sources = [Path(module.__file__).read_text() for module in (refusals, grounds)]
+    made = {name for text in sources for name in re.findall(r'Refusal\(\s*"(\w+)"', text)}
+    page = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text()
+    section = page.partition("## What is refused")[2].partition("\n## ")[0]
+    listed = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", section, re.MULTILINE)
+    assert made == shown
+    assert sorted(listed) == sorted(made)
 
 
 class TestControl:
@@ -139,9 +195,7 @@ class TestInputs:
 
     def test_profiled_against_unprofiled(self, tmp_path: Path) -> None:
         treatment = changed(request().treatment_inputs, "profiled", "none")
-        assert ids(control(tmp_path), request(treatment_inputs=treatment)) == [
-            "inputs", "profiled"
-        ]  # fmt: skip
+        assert ids(control(tmp_path), request(treatment_inputs=treatment)) == ["profiled"]
 
 
 class TestMode:

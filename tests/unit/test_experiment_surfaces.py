@@ -69,9 +69,11 @@ def test_prune_never_removes_what_a_case_or_a_baseline_reference_needs(tmp_path:
         "control": "case why needs it",
         "baseline": "it is the baseline of a run that stays",
     }
-    done = CliRunner().invoke(
-        group, ["runs", "prune", "--keep", "1", "--runs", str(runs), "--cases", str(cases)]
-    )
+    words = ["runs", "prune", "--keep", "1", "--runs", str(runs), "--cases", str(cases)]
+    told = json.loads(CliRunner().invoke(group, [*words, "--dry-run", "--json"]).output)
+    assert [row["id"] for row in told["removed"]] == ["old"]
+    assert (runs / "old").is_dir()
+    done = CliRunner().invoke(group, words)
     assert done.exit_code == 0, done.output
     assert not (runs / "old").exists()
     assert (runs / "control").is_dir()
@@ -98,6 +100,10 @@ def test_runs_are_listed_newest_first_and_filtered(tmp_path: Path) -> None:
         group, ["runs", "--runs", str(tmp_path), "--category", "healthy", "--json"]
     )
     assert [json.loads(line)["id"] for line in one.output.splitlines()] == ["second"]
+    wrong = CliRunner().invoke(group, ["runs", "--runs", str(tmp_path), "--category", "helthy"])
+    assert wrong.exit_code == 2
+    nowhere = CliRunner().invoke(group, ["runs", "--runs", str(tmp_path / "nowhere")])
+    assert isinstance(nowhere.exception, UsageError)
 
 
 def test_compare_says_inputs_first_and_refuses_other_modes(tmp_path: Path) -> None:

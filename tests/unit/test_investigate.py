@@ -23,6 +23,8 @@ from wktriage.experiments import (
     grounds,
     investigate,
     investigation,
+    investigation_plan,
+    shelf,
     telling,
 )
 from wktriage.experiments.case import Case
@@ -30,6 +32,7 @@ from wktriage.experiments.design import Side
 from wktriage.experiments.investigate import Investigate
 from wktriage.judging.proposals import Part, Proposal
 from wktriage.report import case_page
+from wktriage.run import record
 
 FLUSH = "WK_CLUSTER_COMMIT_COORDINATOR_FLUSH_WINDOW"
 EXPECT = "achieved_rate_ratio >= 0.95"
@@ -75,8 +78,9 @@ class World:
 
     def __post_init__(self) -> None:
         self.monkeypatch.setattr(candidates, "proposals", lambda of: list(self.proposals))
-        self.monkeypatch.setattr(investigate, "parts", lambda of: list(self.parts))
-        self.monkeypatch.setattr(investigate, "judge", grounds.judge)
+        self.monkeypatch.setattr(investigation_plan, "parts", lambda of: list(self.parts))
+        for module in (investigate, investigation_plan):
+            self.monkeypatch.setattr(module, "judge", grounds.judge)
         self.monkeypatch.setattr(investigate.time, "time", lambda: self.now)
 
     def begin(self, **given: Any) -> Investigate:
@@ -94,12 +98,12 @@ class World:
         """Take one step as the play would, in a process of its own; tell whether there was one."""
         case_id = under_way.case.document.id
         cases = under_way.case.directory.parent
-        here = investigate.resume(case_id, cases, self.lab.bench, under_way.ends_at)
+        here = investigate.resume(case_id, cases, self.lab.bench, under_way.state.ends_at)
         due = here.next()
         if due is None:
             return False
         if due.experiment:
-            self.experiment(dict(due.experiment), under_way.ends_at)
+            self.experiment(dict(due.experiment), under_way.state.ends_at)
             return True
         name = str(due.run["bundle_id"])
         workload = {
@@ -107,7 +111,7 @@ class World:
             for key, usual in WORKLOAD.items()
         }
         self.made(name, changed(self.inputs, "workload", workload), str(due.run["scenario"]))
-        again = investigate.resume(case_id, cases, self.lab.bench, under_way.ends_at)
+        again = investigate.resume(case_id, cases, self.lab.bench, under_way.state.ends_at)
         again.record(name)
         return True
 
@@ -124,7 +128,7 @@ class World:
         timings = self.lab.root / "runs" / ".timings" / f"{name}.json"
         timings.parent.mkdir(exist_ok=True)
         timings.write_text(json.dumps({"wall": {"total": self.run_seconds}}))
-        self.now += self.run_seconds + conduct.BETWEEN_SECONDS
+        self.now += self.run_seconds + record.BETWEEN_SECONDS
 
     def experiment(self, given: dict[str, Any], ends_at: float, most: int = 99) -> None:
         under_way = conduct.open_experiment(asking.read(given, self.lab.root), self.lab.bench)
@@ -248,6 +252,12 @@ def test_mixed_traffic_is_taken_apart_and_the_part_that_fails_goes_on(world: Wor
     assert case.registration(1).control.bundle_id == document.control.bundle
 
 
+def test_its_runs_are_not_pruned(world: World) -> None:
+    document = world.to_end(world.begin(budget="3m"))
+    plan = shelf.plan_prune(world.lab.root / "runs", world.lab.root / "cases", keep=0)
+    assert document.steps[0].bundle in [row.id for row, _ in plan.needed]
+
+
 def test_a_refused_experiment_is_passed_over_with_its_reason(world: World) -> None:
     unsynced = proposal("commit_sync", 0.9, "config", **{"from": True, "to": "false"})
     world.proposals = (unsynced, CONCURRENCY)
@@ -289,13 +299,16 @@ def test_killed_in_an_experiment_it_goes_on_and_does_no_run_again(world: World) 
     world.step(under_way)
     world.step(under_way)
     due = investigate.resume(
-        under_way.case.document.id, world.lab.root / "cases", world.lab.bench, under_way.ends_at
+        under_way.case.document.id,
+        world.lab.root / "cases",
+        world.lab.bench,
+        under_way.state.ends_at,
     ).next()
     assert due is not None
-    world.experiment(dict(due.experiment), under_way.ends_at, most=3)
+    world.experiment(dict(due.experiment), under_way.state.ends_at, most=3)
     again = world.begin()
     assert again.case.document.id == under_way.case.document.id
-    assert again.left == pytest.approx(45 * 60 - 5 * 120, abs=1)
+    assert again.state.left == pytest.approx(45 * 60 - 5 * 120, abs=1)
     document = world.to_end(again)
     assert kinds(document) == ["triage", "recur", "experiment"]
     case = Case.load(world.lab.root / "cases", under_way.case.document.id)

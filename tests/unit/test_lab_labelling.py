@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,25 @@ def test_a_labelled_run_becomes_an_incident_that_names_its_targets(tmp_path: Pat
     assert row["fault"] == "pause-node on wk-node3, wk-node2"
     assert row["fault_at_s"] == 0.0
     assert row["checks"] == ["state equals=paused on wk-node3, wk-node2"]
+    assert row["title"] == faults.load("pause-node").purpose
+    assert row["components"] == ["node_process"]
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("healthy", "Nothing was injected, and the run was healthy"),
+        ("pause-node", "Healthy all the same: freeze one node whole"),
+    ],
+)
+def test_the_title_of_a_healthy_run_says_that_it_was(name: str, title: str, tmp_path: Path) -> None:
+    fault = faults.load(name)
+    healthy = next(x for x in faults.load("healthy").labels if x.label == "healthy")
+    run = replace(label_run(fault, record(), FIXTURE), label=healthy)
+    run.store("made-up", tmp_path, None)
+    row = json.loads((tmp_path / "labels.jsonl").read_text())
+    assert row["title"].startswith(title)
+    assert row["components"] == []
 
 
 def test_a_fault_that_did_not_take_hold_makes_no_incident(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from wktriage.bundle import manifest
 from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.readers import status
 from wktriage.core.errors import UsageError
-from wktriage.incidents import library
+from wktriage.incidents import library, packing
 from wktriage.stack.replay import stack
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "replay"
@@ -42,7 +42,7 @@ def incident(root: Path, name: str = "made-up") -> library.Incident:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project directory with one packed incident."""
-    library.pack(FIXTURES / "full", incident(tmp_path / "incidents"))
+    packing.pack(FIXTURES / "full", incident(tmp_path / "incidents"))
     return tmp_path
 
 
@@ -64,7 +64,7 @@ def test_packed_incident_comes_back_whole_but_for_the_heap(project: Path) -> Non
     manifest = json.loads((bundle / "manifest.json").read_text())
     assert manifest["bundle_id"] == "20261101T100000Z-sampled-correctness-0001"
     assert manifest["collectors"][0]["status"] == "skipped"
-    assert library.verify(project / "incidents") == []
+    assert packing.verify(project / "incidents") == []
 
 
 def test_the_label_is_not_in_the_archive(project: Path) -> None:
@@ -79,7 +79,7 @@ def test_the_label_is_not_in_the_archive(project: Path) -> None:
 def test_packing_twice_gives_the_same_bytes_and_one_label(project: Path) -> None:
     root = project / "incidents"
     first = (root / "made-up.tar.xz").read_bytes()
-    library.pack(FIXTURES / "full", incident(root))
+    packing.pack(FIXTURES / "full", incident(root))
     assert (root / "made-up.tar.xz").read_bytes() == first
     assert [i.bundle for i in library.list_incidents(root)] == ["made-up"]
 
@@ -88,7 +88,7 @@ def test_packing_leaves_links_and_derived_files_out(tmp_path: Path) -> None:
     source = shutil.copytree(FIXTURES / "full", tmp_path / "bundle")
     (source / "verdict.json").write_text("{}")
     (source / "logs" / "link.log").symlink_to("/etc/hostname")
-    library.pack(source, incident(tmp_path / "incidents"))
+    packing.pack(source, incident(tmp_path / "incidents"))
     bundle = library.unpack(incident(tmp_path / "incidents"), tmp_path / "out")
     assert not (bundle / "verdict.json").exists()
     assert not (bundle / "logs" / "link.log").exists()
@@ -100,7 +100,7 @@ def test_the_clean_twin_survives_packing_and_reaches_the_replayed_run(tmp_path: 
     (source / "references").mkdir(exist_ok=True)
     (source / "references" / "clean-twin.json").write_text('{"passed": true}')
     manifest.reseal(source)
-    library.pack(source, incident(tmp_path / "incidents"))
+    packing.pack(source, incident(tmp_path / "incidents"))
     told = stack.identity(
         stack.plan(tmp_path, "made-up", ["localhost"], "127.0.0.1"), project_name="p"
     )
@@ -110,7 +110,7 @@ def test_the_clean_twin_survives_packing_and_reaches_the_replayed_run(tmp_path: 
 def test_nothing_to_replay_is_not_packed(tmp_path: Path) -> None:
     (tmp_path / "bundle").mkdir()
     with pytest.raises(UsageError, match="nothing to replay"):
-        library.pack(tmp_path / "bundle", incident(tmp_path / "incidents"))
+        packing.pack(tmp_path / "bundle", incident(tmp_path / "incidents"))
     assert not (tmp_path / "incidents").exists()
 
 
@@ -130,8 +130,8 @@ def test_verify_finds(project: Path, damage: str) -> None:
     elif damage == "unlabelled":
         shutil.copy(archive, root / "other.tar.xz")
     else:
-        library.pack(FIXTURES / "full", replace(incident(root), baseline="gone"))
-    assert len(library.verify(root)) == 1
+        packing.pack(FIXTURES / "full", replace(incident(root), baseline="gone"))
+    assert len(packing.verify(root)) == 1
 
 
 def test_shared_incidents_get_title_and_baseline_from_beside(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from wktriage.cli import exit_codes, reproduction
 from wktriage.core.errors import UsageError
 from wktriage.experiments import reproduce
 from wktriage.experiments.grounds import Bench
+from wktriage.request import code as codes
 
 BENCH = Bench(driver="compose", benchmark_host=True, root=Path("/nowhere"))
 
@@ -37,6 +38,15 @@ def test_inputs_become_a_request(tmp_path: Path) -> None:
 def test_a_run_without_profiles_gets_none(tmp_path: Path) -> None:
     old = bundle(tmp_path, "old", changed(INPUTS, "profiled", "none"))
     assert reproduce.request_of(old, asked(tmp_path), BENCH)["profile_seconds"] == 0
+
+
+def test_a_built_ref_is_built_again_where_a_command_says_how(tmp_path: Path) -> None:
+    commit = "a" * 40
+    built = codes.inputs_of(commit, f"wktriage-build:{commit}-01234567")
+    old = bundle(tmp_path, "a", {**INPUTS, **built})
+    how = {"stack_build_command": "make", "wukongim_checkout": str(tmp_path)}
+    assert reproduce.request_of(old, asked(tmp_path, **how), BENCH)["code"] == commit
+    assert "code" not in reproduce.request_of(old, asked(tmp_path), BENCH)
 
 
 def test_a_run_with_profiles_at_the_onset_gets_them_then(tmp_path: Path) -> None:

@@ -55,6 +55,25 @@ def test_figures_count_what_they_say() -> None:
     assert values["abstentions"] == pytest.approx(1 / 6)
 
 
+def test_a_component_is_right_when_the_label_accepts_it_and_counts_where_it_names_one() -> None:
+    def named(component: str, *accepted: str, nodes: tuple[str, ...] = ()) -> score.Result:
+        case = score.Case(component, Path(), "send_path", (), nodes, accepted)
+        return score.Result(case, "send_path", 0.9, (), component)
+
+    results = [
+        named("transport", "transport", "connections"),
+        named("gateway", "transport"),
+        named("gateway"),
+        named("transport", "transport", nodes=("wk-node1",)),
+    ]
+    assert [r.component_right for r in results] == [True, False, None, True]
+    assert [r.grounded for r in results] == [True, False, True, False]
+    found = score.summary(results)
+    assert found["component right"].value == pytest.approx(2 / 3)
+    assert found["category, nodes and component right"].value == pytest.approx(2 / 4)
+    assert "WRONG" in score.report(results)
+
+
 def test_naming_one_node_too_many_is_wrong() -> None:
     said = result("send_path", "send_path", nodes=("wk-node2",), named=("wk-node2", "wk-node1"))
     assert said.nodes_right is False

@@ -101,6 +101,7 @@ def test_ports_and_descriptors_at_their_highest(tmp_path: Path) -> None:
     signals = counted(tmp_path, counters)
     assert value(signals, "sim_ports_used") == 0.25
     assert value(signals, "sim_descriptors_used") == 0.9
+    assert value(signals, "node_descriptors_used", "wk-node1") == 0.9
     assert value(signals, "node_time_wait_sockets") == 5
 
 

@@ -47,6 +47,8 @@ def build(
         "boot_id": run.get("boot_id") or facts.get("boot_id"),
         "hosts": {name: dict(known) for name, known in host_facts.items()},
     }
+    if run.get("data_snapshot") is not None:
+        observed["data_snapshot"] = run["data_snapshot"]
     then = (recorded or {}).get("observed")
     if isinstance(then, dict):
         observed.update({k: then[k] for k in observed if k in then and k != "boot_id"})

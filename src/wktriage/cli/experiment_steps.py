@@ -102,7 +102,7 @@ class Step:
         return {"changed": True, "say": say}
 
     def _judged(self, under_way: Conduct) -> dict[str, Any]:
-        if under_way.next() is not None:
+        if not under_way.over:
             # Its time is up: it goes on when it is asked for again.
             return {"changed": False, "outcome": "", "say": [under_way.progress()]}
         outcome = under_way.conclude()
@@ -138,11 +138,12 @@ class Step:
 
     @staticmethod
     def _run_seconds(under_way: Conduct) -> float | None:
-        """Return what the last run took in seconds; None before there is one."""
-        for run in reversed(under_way.experiment.runs):
-            took = record.seconds_of(under_way.runs_dir, run.bundle.bundle_id)
+        """Return what the last run took in seconds, the control before there is one; else None."""
+        runs = [run.bundle.bundle_id for run in reversed(under_way.experiment.runs)]
+        for name in (*runs, under_way.registration.control.bundle_id):
+            took = record.seconds_of(under_way.runs_dir, name)
             if took is not None:
-                return took + conduct.BETWEEN_SECONDS
+                return took + record.BETWEEN_SECONDS
         return None
 
 

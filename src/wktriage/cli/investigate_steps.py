@@ -45,7 +45,7 @@ class InvestigateStep:
         document, case_id = under_way.document, under_way.case.document.id
         say = [
             f"case {case_id}: {under_way.case.document.question}",
-            f"budget: {round(max(0.0, under_way.left) / 60)} min; may change: "
+            f"budget: {round(max(0.0, under_way.state.left) / 60)} min; may change: "
             f"{', '.join(document.may_change)}",
         ]
         if document.steps:
@@ -53,7 +53,7 @@ class InvestigateStep:
         return {
             "changed": True,
             "case": case_id,
-            "ends_at": under_way.ends_at,
+            "ends_at": under_way.state.ends_at,
             "most": investigate.MOST_STEPS,
             "say": say,
             "tell": {"case": str(under_way.case.directory)},
@@ -67,7 +67,7 @@ class InvestigateStep:
         self._page(under_way)
         if due is None:
             return {"changed": True, "run": {}, "experiment": {}, "say": say}
-        left = round(max(0.0, under_way.left) / 60)
+        left = round(max(0.0, under_way.state.left) / 60)
         say.append(f"step {len(under_way.document.steps)}: {due.step.what} ({left} min left)")
         run, experiment = dict(due.run), dict(due.experiment)
         return {"changed": True, "run": run, "experiment": experiment, "say": say}

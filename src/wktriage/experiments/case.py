@@ -276,20 +276,20 @@ class Case:
             )
         design.check_records(made, experiment.runs, experiment.repeats)
 
-    def check_bundles(self, number: int, find: Mapping[str, Path]) -> None:
+    def check_bundles(self, number: int, find: Mapping[str, Bundle]) -> None:
         """Check every bundle of an experiment against its reference.
 
-        ``find`` gives directories by bundle id. Raises TamperedError for a bundle that was swapped
-        or edited, CaseError for one that is not there.
+        ``find`` gives opened bundles by their id. Raises TamperedError for a bundle that was
+        swapped or edited, CaseError for one that is not there.
         """
         experiment = self.experiment(number)
         control = self.registration(number).control
         references: list[BundleRef] = [control, *(run.bundle for run in experiment.runs)]
         for reference in dict.fromkeys(references):
-            path = find.get(reference.bundle_id)
-            if path is None:
+            bundle = find.get(reference.bundle_id)
+            if bundle is None:
                 raise CaseError(f"bundle {reference.bundle_id} is not there any more")
-            reference.check(Bundle.open(path))
+            reference.check(bundle)
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -329,6 +329,9 @@ def standing(document: CaseFile) -> str:
         return "fix verified" if document.verification.verified == "yes" else "fix not verified"
     if not document.experiments:
         return "no experiment yet"
+    if document.bisection is not None:
+        named, share = max(document.belief.items(), key=lambda item: item[1])
+        return f"bisection: {named}, {share:.0%}"
     last = document.experiments[-1]
     if not last.outcomes:
         done = sum(run.excluded is None for run in last.runs)

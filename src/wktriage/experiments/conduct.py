@@ -38,10 +38,6 @@ OVERHEAD_SECONDS = 75
 """What a run takes beside its window, before one has been seen: start, warm-up, profile, stop."""
 
 
-BETWEEN_SECONDS = 20
-"""What passes between two runs: preflight, judging, the report."""
-
-
 @dataclass(frozen=True)
 class Next:
     """The next run: its place among all, and the extra vars with which it is run."""
@@ -71,10 +67,15 @@ class Conduct:
         """What was registered. Raises TamperedError when it was edited."""
         return self.case.registration(self.number)
 
+    @property
+    def over(self) -> bool:
+        """Whether no run is due any more."""
+        return self._due() is None
+
     def next(self) -> Next | None:
         """Return the next run; None when all are done, or it stopped."""
         experiment, made = self.experiment, self.registration
-        due = design.next_run(made, experiment.runs, experiment.stop, experiment.repeats)
+        due = self._due()
         if due is None:
             return None
         control = Bundle.open(self.place_of(made.control.bundle_id))
@@ -84,6 +85,8 @@ class Conduct:
         duration = made.duration or grounds.window_of(control)
         values = grounds.run_values(self.bench, self.asked.stack, inputs, duration, turn)
         values["bundle_id"] = new_bundle_id(str(values["scenario"]))
+        if made.snapshot is not None:
+            values["data_snapshot"] = made.snapshot.name
         return Next(due, values)
 
     def progress(self, run_seconds: float | None = None) -> str:
@@ -102,9 +105,7 @@ class Conduct:
         made = self.registration
         run = Bundle.open(self.runs_dir / bundle_id)
         control = Bundle.open(self.place_of(made.control.bundle_id))
-        due = design.next_run(
-            made, self.experiment.runs, self.experiment.stop, self.experiment.repeats
-        )
+        due = self._due()
         if due is None or (due.place, due.attempt) != (place, attempt):
             raise CaseError(f"run {place + 1}, attempt {attempt}, is not the one that is due")
         _check_inputs(control, run, made, due.side)
@@ -115,7 +116,7 @@ class Conduct:
         )
         stops = _new_stops(control, run)
         stop = design.stop_after(made, record, seen, [*self.experiment.runs, record], stops)
-        self._remember({run.bundle_id: str(run.root)})
+        remember(self.case, {run.bundle_id: str(run.root)})
         self.case.record(self.number, record, stop)
         return record
 
@@ -126,33 +127,38 @@ class Conduct:
         """
         experiment, made = self.experiment, self.registration
         counted = [run for run in experiment.runs if run.excluded is None]
-        places = {run.bundle.bundle_id: self.place_of(run.bundle.bundle_id) for run in counted}
-        for excluded in experiment.runs:
-            places.setdefault(excluded.bundle.bundle_id, self.place_of(excluded.bundle.bundle_id))
-        places[made.control.bundle_id] = self.place_of(made.control.bundle_id)
-        self.case.check_bundles(self.number, places)
+        names = [made.control.bundle_id, *(run.bundle.bundle_id for run in experiment.runs)]
+        # Opened once: what is hashed here is what is read below.
+        opened = {name: Bundle.open(self.place_of(name)) for name in names}
+        self.case.check_bundles(self.number, opened)
         if experiment.outcomes and _looked_at(experiment.outcomes[-1]) >= len(counted):
             return experiment.outcomes[-1]
         # What judges needs numpy and scipy, which nothing before the last run does.
         from wktriage.experiments import judge as judging
         from wktriage.experiments import noise_store
 
-        bundles = [(run, Bundle.open(places[run.bundle.bundle_id])) for run in counted]
-        runs = [judging.JudgedRun(run.side, signals.compute(bundle)) for run, bundle in bundles]
-        key = noise_store.key_of_bundle(Bundle.open(places[made.control.bundle_id]))
+        key = noise_store.key_of_bundle(opened[made.control.bundle_id])
+        runs, controls = [], []
+        for run in counted:
+            # What was read of a bundle goes with it: eight at once may take much memory.
+            bundle = opened.pop(run.bundle.bundle_id)
+            runs.append(judging.JudgedRun(run.side, signals.compute(bundle)))
+            if run.side is Side.CONTROL:
+                controls.append(noise_store.noise_run(bundle, runs[-1].signals))
         store = noise_store.path(self.case.directory.parent, key)
-        floors = noise_store.floors(store, made, experiment.repeats, without=set(places))
+        floors = noise_store.floors(store, made, experiment.repeats, without=set(names))
         outcome = judging.judge(made, runs, spent=experiment.spent, noise_floors=floors)
         self.case.conclude(self.number, outcome)
-        noise_store.add(store, key, [b for run, b in bundles if run.side is Side.CONTROL])
+        noise_store.add(store, key, controls)
         return outcome
 
     def place_of(self, bundle_id: str) -> Path:
         """Return where a bundle lies. Raises CaseError when it is not there any more."""
         return place_of(self.case, bundle_id, self.runs_dir)
 
-    def _remember(self, places: Mapping[str, str]) -> None:
-        remember(self.case, places)
+    def _due(self) -> Planned | None:
+        at = self.experiment
+        return design.next_run(self.registration, at.runs, at.stop, at.repeats)
 
 
 @dataclass(frozen=True)
@@ -217,7 +223,11 @@ def open_experiment(asked: Asked, bench: Bench, now: str | None = None) -> Condu
     if case is not None and prepared.number is not None:
         return Conduct(case, prepared.number, bench, asked, runs_dir)
     at = now or utc_now()
+    values = grounds.run_values(
+        bench, asked.stack, fingerprint_of(control.bundle)["inputs"], prepared.duration, 0
+    )
     made = registrations.register(
+        snapshot=grounds.snapshot_of(control.bundle, bench, values),
         control=BundleRef.of(control.bundle),
         registered_at=at,
         seed=secrets.randbits(62) if asked.seed is None else asked.seed,
@@ -374,6 +384,11 @@ def _check_inputs(control: Bundle, run: Bundle, made: Registration, side: Side) 
             f"{run.bundle_id} is no run of this experiment: {', '.join(extra)} is not as "
             "registered. Bring the stack back to what the control ran on, and go on with the same "
             "command"
+        )
+    begun = (fingerprint_of(run).get("observed") or {}).get("data_snapshot") or {}
+    if made.snapshot is not None and begun.get("sha256") != made.snapshot.sha256:
+        raise TamperedError(
+            f"{run.bundle_id} did not begin with the registered snapshot {made.snapshot.name}"
         )
 
 

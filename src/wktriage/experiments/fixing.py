@@ -142,9 +142,8 @@ class Fixing:
             runs = {**self.progress.runs, bundle.scenario: bundle_id}
             self._keep(msgspec.structs.replace(self.progress, runs=runs))
         else:
-            raise RefusedError(
-                f"refused: {bundle_id} ran on {commit or 'no build'}, not on the fix"
-            )
+            ran = commit or "no build"
+            raise RefusedError(f"refused: {bundle_id} ran on {ran}, not on the fix")
         conduct.remember(self.case, {bundle_id: str(bundle.root.resolve())})
 
     def conclude(self) -> Verification:
@@ -158,7 +157,8 @@ class Fixing:
             outcome = experiment.outcomes[-1]
             treated = [r for r in experiment.runs if r.excluded is None and r.side == "treatment"]
             runs += [self._scenario_run(target, run.bundle.bundle_id) for run in treated]
-        runs += [self._scenario_run(name, held) for name, held in self.progress.runs.items()]
+        made = self.progress.runs
+        runs += [self._scenario_run(n, made[n]) for n in eligibility.ALWAYS if n in made]
         verified = verification.verify(
             target, before, after, runs, outcome, self._diff(), self.asked.because
         )

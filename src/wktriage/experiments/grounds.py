@@ -18,7 +18,7 @@ from wktriage.experiments.compare import fingerprint_of, measured_mode
 from wktriage.experiments.design import Side
 from wktriage.experiments.effects import Outcome
 from wktriage.experiments.refusals import Control, Explanation, Refusal
-from wktriage.experiments.registration import Variable
+from wktriage.experiments.registration import Snapshot, Variable
 from wktriage.judging import signals
 from wktriage.judging.verdict import judge
 from wktriage.request import code as codes
@@ -157,16 +157,31 @@ def refuse(
         isolated=_isolated(runs_dir, inputs),
     )
     known = refusals.refusals(control, request)
-    if measured_mode(fingerprint_of(control.bundle)) == "accumulated":
+    accumulated = measured_mode(fingerprint_of(control.bundle)) == "accumulated"
+    if accumulated and not drivers.named(bench.driver).keeps_snapshots:
         known.append(
             Refusal(
                 "snapshot",
-                "The control ran on accumulated data, and each run would add to what the next "
-                "one finds.",
-                "Use a clean control.",
+                "The control ran on accumulated data, each run would add to what the next one "
+                "finds, and this stack can keep no snapshot of it.",
+                "Use a stack that can, or a clean control.",
             )
         )
     return known
+
+
+def snapshot_of(control: Bundle, bench: Bench, values: Mapping[str, Any]) -> Snapshot | None:
+    """Keep the data that all runs begin with, where the control ran on accumulated data.
+
+    ``values`` are the extra vars of a run; ``data_snapshot`` among them names one to take, or one
+    that is there already. Raises UsageError when it cannot be kept.
+    """
+    if measured_mode(fingerprint_of(control)) != "accumulated":
+        return None
+    request = bench.check({**values, "data_snapshot": None})
+    name = str(values.get("data_snapshot") or f"after-{control.bundle_id[:16].lower()}")
+    kept = drivers.named(bench.driver).snapshot(request, name)
+    return Snapshot(str(kept["name"]), str(kept["sha256"]), int(kept["bytes"]))
 
 
 def _treatment(

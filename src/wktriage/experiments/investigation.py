@@ -18,9 +18,10 @@ from wktriage.core import private_files
 from wktriage.core.durations import parse_duration
 from wktriage.core.errors import UsageError
 from wktriage.core.suggestions import did_you_mean
+from wktriage.experiments.asking import held_of
 from wktriage.experiments.case import Case, CaseError
 from wktriage.experiments.registration import DEFAULT_REPEATS, FOREIGN_LOAD
-from wktriage.request.request import FOREIGN_PREFIXES, KNOWN
+from wktriage.request.request import KNOWN
 from wktriage.request.workload import KEYS
 
 NAME = "investigation.json"
@@ -120,11 +121,7 @@ class Asked:
 def read(values: Mapping[str, Any], root: Path) -> Asked:
     """Return what was asked. Raises UsageError for a name or value that cannot be used."""
     # Ansible's texts and numbers are of types of their own; what is kept is plain.
-    plain = json.loads(json.dumps(dict(values)))
-    held = {name: value for name, value in plain.items() if value is not None and value != ""}
-    for name in held:
-        if name not in (*NAMES, *KNOWN) and not name.startswith(FOREIGN_PREFIXES):
-            raise UsageError(f"unknown extra var {name!r}{did_you_mean(name, [*NAMES, *KNOWN])}")
+    held = held_of(json.loads(json.dumps(dict(values))), NAMES)
     if "bundle_id" in held:
         raise UsageError("bundle_id: every run of an investigation gets its own; leave it out")
     chosen = [name for name in LOAD if name in held and name != "duration"]

@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from wktriage.bundle.bundle import Bundle
+from wktriage.core import json_files, private_files
 from wktriage.core.errors import TriageError
 from wktriage.experiments import case as cases
 from wktriage.experiments.case import Case
 from wktriage.judging import verdict_files
-from wktriage.report import CaseLink, write_for
+from wktriage.judging.verdict import judge
+from wktriage.report import CaseLink, write_all
 
 DIRECTORY = "cases"
 
@@ -39,9 +42,18 @@ def of(bundle: Path, runs_dir: Path, cases_dir: Path | None = None) -> list[Case
 
 
 def link(case: Case, bundle: Path, runs_dir: Path) -> None:
-    """Write the reports of a bundle of ours again, with the link to its case."""
-    if verdict_files.is_ours(bundle, runs_dir) and (bundle / "report.html").is_file():
-        write_for(bundle, bundle, of(bundle, runs_dir, case.directory.parent))
+    """Write the reports of a bundle of ours again, with the link to its case.
+
+    Those of a verdict that another version wrote stay as they are: this one could not draw them.
+    """
+    if not verdict_files.is_ours(bundle, runs_dir) or not (bundle / "report.html").is_file():
+        return
+    opened = Bundle.open(bundle)
+    verdict = judge(opened)
+    if private_files.read(bundle / verdict_files.NAME, json_files.CAP) == verdict_files.dump(
+        verdict
+    ):
+        write_all(opened, verdict, bundle, of(bundle, runs_dir, case.directory.parent))
 
 
 def _bundles(case: Case) -> set[str]:

@@ -9,6 +9,7 @@ import msgspec
 
 from wktriage.bundle.bundle import Bundle
 from wktriage.core import private_files
+from wktriage.core.model import SignalSet
 from wktriage.core.times import iso
 from wktriage.experiments import expectations, noise
 from wktriage.experiments.compare import fingerprint_of
@@ -48,11 +49,11 @@ def floors(
     }
 
 
-def add(file: Path, key: str, bundles: Sequence[Bundle]) -> None:
+def add(file: Path, key: str, runs: Sequence[NoiseRun]) -> None:
     """Add runs of one set of inputs, each of a stack instance of its own."""
     known = noise.load(file) if file.is_file() else NoiseRuns(key, ())
     there = {run.bundle for run in known.runs}
-    fresh = tuple(_run(bundle) for bundle in bundles if bundle.bundle_id not in there)
+    fresh = tuple(run for run in runs if run.bundle not in there)
     if not fresh:
         return
     private_files.directory(file.parent)
@@ -61,10 +62,11 @@ def add(file: Path, key: str, bundles: Sequence[Bundle]) -> None:
     private_files.write(file, encoded + b"\n")
 
 
-def _run(bundle: Bundle) -> NoiseRun:
+def noise_run(bundle: Bundle, told: SignalSet) -> NoiseRun:
+    """Return a run as it is kept: its numbers, and the day on which it ran."""
     values: dict[str, float | None] = {
         signal.name: float(signal.value)
-        for signal in signals.compute(bundle)
+        for signal in told
         if signal.node is None
         and isinstance(signal.value, int | float)
         and not isinstance(signal.value, bool)

@@ -226,7 +226,8 @@ def variables(paths: Sequence[str], one: Mapping[str, Any], other: Mapping[str, 
     Image, revision and changed files are one, ``code``. A preset with one value changed is called
     ``custom``: that name is no second variable.
     """
-    left = [path for path in paths if path not in CODE]
+    # Mode and profiling have refusals of their own, which say what to do.
+    left = [path for path in paths if path not in CODE and path not in ("mode", "profiled")]
     renamed = "custom" in (one.get("scenario"), other.get("scenario"))
     if renamed and any(path.startswith("workload.") for path in left):
         left = [path for path in left if path != "scenario"]

@@ -114,13 +114,21 @@ class Variable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"{self.knob} is {self.after!r} already: nothing would change")
 
 
+class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The data that every run begins with: its name, the hash of its files, and their bytes."""
+
+    name: str
+    sha256: str
+    bytes: int
+
+
 class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What will be run and what it would mean. Make one with :func:`register`.
 
     ``expected``, ``falsified_if``, ``stop_if`` and ``disturbed_if`` are predicates over signals
     (see :mod:`wktriage.experiments.expectations`). ``cause`` is the id of the cause that the
     hypothesis blames. ``registered_at`` is ISO 8601 UTC. ``duration`` is the window of each run in
-    seconds; None leaves it open.
+    seconds; None leaves it open. ``snapshot`` is what runs on accumulated data begin with.
     """
 
     question: str
@@ -139,11 +147,18 @@ class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     disturbed_if: tuple[str, ...] = DISTURBED
     attribution_only: bool = False
     duration: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    snapshot: Snapshot | None = None
     schema_version: Literal[1] = 1
 
     def canonical(self) -> bytes:
-        """Return the bytes that are hashed and written: sorted keys, UTF-8, no spaces."""
-        return msgspec.json.encode(self, order="sorted")
+        """Return the bytes that are hashed and written: sorted keys, UTF-8, no spaces.
+
+        An experiment without a snapshot has no such key: older registrations keep their hash.
+        """
+        document = msgspec.to_builtins(self)
+        if document["snapshot"] is None:
+            del document["snapshot"]
+        return msgspec.json.encode(document, order="sorted")
 
     def sha256(self) -> str:
         """Return the hash of the canonical bytes, in hexadecimal."""
@@ -181,6 +196,7 @@ def register(
     disturbed_if: tuple[str, ...] = DISTURBED,
     attribution_only: bool = False,
     duration: int | None = None,
+    snapshot: Snapshot | None = None,
     catalogue: Catalogue | None = None,
 ) -> Registration:
     """Return a checked registration. Nothing here reads a clock or draws a seed.
@@ -210,6 +226,7 @@ def register(
         disturbed_if=disturbed_if,
         attribution_only=attribution_only,
         duration=duration,
+        snapshot=snapshot,
     )
     return check(made, catalogue)
 

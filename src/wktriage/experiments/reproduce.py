@@ -22,6 +22,7 @@ from wktriage.experiments.compare import Number, fingerprint_of
 from wktriage.experiments.grounds import Bench
 from wktriage.judging import signals
 from wktriage.judging.verdict import judge
+from wktriage.request import code as codes
 from wktriage.request.request import FOREIGN_PREFIXES, KNOWN
 from wktriage.request.workload import KEYS
 
@@ -122,6 +123,9 @@ def request_of(old: Bundle, asked: Asked, bench: Bench) -> dict[str, Any]:
     inputs["node_env"] = _node_env(inputs.get("node_env"), asked.stack.get("node_env"))
     _check_workload(inputs)
     stack = {name: value for name, value in asked.stack.items() if name != "node_env"}
+    if codes.built(inputs) is not None and codes.COMMAND not in stack:
+        # Nothing says how to build the ref here: what the stack has is run, and differs if it does.
+        inputs["image"] = None
     return grounds.run_values(bench, stack, inputs, grounds.window_of(old), 0)
 
 

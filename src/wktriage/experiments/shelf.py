@@ -13,6 +13,7 @@ from wktriage.bundle.bundle import Bundle
 from wktriage.core.errors import TriageError, UsageError
 from wktriage.core.json_files import read_object
 from wktriage.experiments import case as cases_of
+from wktriage.experiments import investigation
 from wktriage.experiments.case import Case
 
 
@@ -91,10 +92,17 @@ def _of_cases(cases_dir: Path) -> Iterator[tuple[str, str]]:
                 yield name, case.registration(experiment.number).control.bundle_id
                 for run in experiment.runs:
                     yield name, run.bundle.bundle_id
+            story = investigation.load(case)
+            for step in story.steps if story is not None else ():
+                if step.bundle is not None:
+                    yield name, step.bundle
         except TriageError as exc:
             raise UsageError(
                 f"case {name} cannot be read, and might need any run: {exc}. Nothing is removed"
             ) from exc
+        search = case.document.bisection
+        if search is not None and search.control is not None:
+            yield name, search.control
         verification = case.document.verification
         for verified in verification.runs if verification is not None else ():
             yield name, verified.bundle.bundle_id

@@ -14,6 +14,7 @@ from wktriage.core.json_files import read_object
 from wktriage.experiments import design, investigation
 from wktriage.experiments.case import Case, Experiment, standing
 from wktriage.experiments.design import RunRecord
+from wktriage.experiments.search import Search
 from wktriage.report.case_page import UNDER_WAY
 
 PAGES = ("case.html", "case.md")
@@ -31,13 +32,15 @@ def told(case: Case, places: Mapping[str, str]) -> dict[str, Any]:
     # A case is about one question: what answers it heads the page, not what was tried after it.
     supported = [e for e in experiments if e["outcome"] == "supported"]
     head = supported[-1] if supported else last
+    searched = _searched(case) if document.bisection is not None else None
     plain = msgspec.to_builtins(document)
     return {
         "id": document.id,
         "question": document.question,
         "created_at": document.created_at,
         "standing": standing(document),
-        "outcome": head["outcome"] if head else "no experiment yet",
+        "outcome": (searched or head or {"outcome": "no experiment yet"})["outcome"],
+        "bisection": searched,
         "head": head["number"] if head else None,
         "next": _next(document.id, last),
         "belief": [
@@ -95,6 +98,18 @@ def write(case: Case, places: Mapping[str, str], data: Mapping[str, Any] | None 
         encoded = text.encode("utf-8", errors="backslashreplace")
         private_files.write(case.directory / name, encoded)
     return case.directory / PAGES[0]
+
+
+def _searched(case: Case) -> dict[str, Any]:
+    search = Search(case)
+    return {
+        "outcome": "culprit named" if search.answered() else "culprit not named",
+        "answer": search.answer(),
+        "skipped": [
+            {"commit": search.name(skip.commit), "why": skip.why, "file": skip.file}
+            for skip in search.state.skipped
+        ],
+    }
 
 
 def _experiment(case: Case, experiment: Experiment, places: Mapping[str, str]) -> dict[str, Any]:

@@ -15,35 +15,35 @@ from wktriage.core.suggestions import did_you_mean
 from wktriage.experiments.registration import Kind, Setting, Variable
 from wktriage.request import code as codes
 from wktriage.request import knobs, scenarios
+from wktriage.request.request import NODE_ENV
 from wktriage.request.workload import KEYS
 
 NOT_SET = "not set"
 """The value that takes a setting of the nodes away, so that the shipped one holds."""
 
 CONNECT_RATE = "connect_rate"
-_ENV = re.compile(r"WK_[A-Z0-9_]{1,80}\Z")
 _AWAY = frozenset({"", NOT_SET, "shipped", "default", "none", "unset"})
 
 
 def variable_of(name: str, value: Any, inputs: Mapping[str, Any]) -> Variable:
     """Return the variable ``name`` from what the control's ``inputs`` have to ``value``.
 
-    ``name`` is a knob of the catalogue or a WK_* setting of the nodes; the value of ``code`` is a
-    commit. Raises UsageError for an
-    unknown name, a value outside the knob's range, and one that changes nothing.
+    ``name`` is a knob of the catalogue or a variable of the nodes' environment; the value of
+    ``code`` is a commit. Raises UsageError for an unknown name, a value outside the knob's range,
+    and one that changes nothing.
     """
     knob = _knob(name)
     if knob is None and name == CONNECT_RATE:
         before = inputs.get(CONNECT_RATE)
         after: Setting = _integer(name, value, 1, 100_000)
         return _made(name, "stack", CONNECT_RATE, before, after)
-    if knob is None and _ENV.match(name) and not name.startswith(("WK_SIM_", "WK_BENCH_")):
+    if knob is None and NODE_ENV.match(name) and not name.startswith(("WK_SIM_", "WK_BENCH_")):
         return _setting(name, name, None if _away(value) else str(value), inputs)
     if knob is None:
         hint = did_you_mean(name, [*knobs.load(), CONNECT_RATE])
         raise UsageError(
             f"variable {name!r} is no knob of the catalogue (docs/reference lists them), nor a "
-            f"WK_* setting of the nodes{hint}"
+            f"setting of the nodes (WK_…, GOMEMLIMIT, …){hint}"
         )
     if knob.kind == "config":
         return _setting(

@@ -72,8 +72,8 @@ def verify(
     semantics = tuple(eligibility.semantics_problems(diff))
     problem = eligibility.fixed(before, after, because)
     problem = problem or next(iter(semantics), None)
-    problem = problem or _unhealthy(target, runs, after.commit)
     problem = problem or no_better(target, improvement)
+    problem = problem or _unhealthy(target, runs, after.commit)
     return Verification(
         after.ref,
         after.commit,

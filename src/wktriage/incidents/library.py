@@ -1,4 +1,4 @@
-"""Recorded incidents: what there is, what was recorded, and how a bundle becomes one.
+"""Recorded incidents: what there is, and what was recorded.
 
 ``incidents/labels.jsonl`` says what really happened in each, ``incidents/<id>.tar.xz`` is the
 bundle, with one top directory. Labels stay outside the archive: judging must not see them.
@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +18,11 @@ from typing import Any
 
 import msgspec
 
-from wktriage.bundle import manifest
 from wktriage.bundle.archive import unpack_bundle
 from wktriage.bundle.bundle import Bundle
 from wktriage.bundle.readers import status
 from wktriage.bundle.readers.jsonl import number
 from wktriage.bundle.readers.usage import SIM
-from wktriage.core import private_files
 from wktriage.core.declarations import Declared
 from wktriage.core.durations import parse_rate
 from wktriage.core.errors import UsageError
@@ -33,10 +30,9 @@ from wktriage.core.paths import cache_dir
 from wktriage.core.suggestions import did_you_mean
 from wktriage.core.times import parse_time
 from wktriage.core.yaml_files import load_typed
-from wktriage.incidents import archive, labels
+from wktriage.incidents import labels
 from wktriage.request.workload import KEYS
 
-MAX_ARCHIVE_BYTES = 4 << 20
 DEFAULT = "paused-node"
 _STACK_INPUTS = ("image", "git_revision", "git_diff_sha256", "node_config_sha256")
 
@@ -354,62 +350,3 @@ def with_inputs(project: Path, inputs: Mapping[str, Any]) -> list[Incident]:
             f"inputs: {values}. Run the experiment on a real stack (-i inventory/compose)"
         )
     return held
-
-
-def verify(root: Path) -> list[str]:
-    """Return what is wrong with the incidents below ``root``; an empty list when nothing is."""
-    problems = []
-    known = list_incidents(root)
-    names = [incident.bundle for incident in known]
-    problems += [
-        f"{name}: labelled twice" for name in sorted({n for n in names if names.count(n) > 1})
-    ]
-    for directory, shared in ((root, False), (root / "shared", True)):
-        labelled = {i.archive.name for i in known if i.shared is shared}
-        files = {path.name for path in directory.glob("*.tar.xz")}
-        problems += [f"{directory / name}: no label" for name in sorted(files - labelled)]
-        problems += [f"{directory / name}: missing" for name in sorted(labelled - files)]
-    for incident in known:
-        if incident.baseline and incident.baseline not in names:
-            problems.append(f"{incident.bundle}: its baseline {incident.baseline} is no incident")
-        if incident.archive.is_file():
-            problems += [f"{incident.bundle}: {text}" for text in _verify_archive(incident)]
-    return problems
-
-
-def _verify_archive(incident: Incident) -> list[str]:
-    if incident.archive.stat().st_size > MAX_ARCHIVE_BYTES:
-        return [f"larger than {MAX_ARCHIVE_BYTES} bytes"]
-    with tempfile.TemporaryDirectory() as temporary:
-        target = Path(temporary) / "bundle"
-        try:
-            unpack(incident, target)
-            recorded(target)
-        except UsageError as error:
-            return [str(error)]
-        return [
-            f"{entry['path']}: differs from its manifest"
-            for entry in (Bundle.open(target).manifest or {}).get("files", [])
-            if not (target / entry["path"]).is_file()
-            or manifest.sha256(target / entry["path"]) != entry["sha256"]
-        ]
-
-
-def pack(bundle_dir: Path, incident: Incident) -> Path:
-    """Store a bundle as an incident: the archive, and its row in labels.jsonl beside it.
-
-    The bundle itself is not touched. Raises UsageError when it cannot be replayed or is too large.
-    """
-    if not re.match(labels.ID, incident.bundle):
-        raise UsageError(f"{incident.bundle!r}: use lower-case letters, digits and '-' only")
-    recorded(bundle_dir)
-    data = archive.packed(bundle_dir, incident.bundle)
-    if len(data) > MAX_ARCHIVE_BYTES:
-        raise UsageError(
-            f"{incident.bundle} packs to {len(data)} bytes, more than {MAX_ARCHIVE_BYTES}: "
-            "record a shorter window"
-        )
-    incident.archive.parent.mkdir(parents=True, exist_ok=True)
-    private_files.write(incident.archive, data, mode=labels.READABLE)
-    labels.write(incident.archive.parent / labels.LABELS, incident.as_label())
-    return incident.archive

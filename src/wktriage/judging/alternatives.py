@@ -6,7 +6,8 @@ from typing import Any
 
 from wktriage.core.categories import ABSTAIN, CATEGORIES, HEALTHY
 from wktriage.core.model import SignalSet, Tri
-from wktriage.judging.causes import UNLISTED, Candidate
+from wktriage.judging.candidates import Candidate
+from wktriage.judging.causes import UNLISTED
 from wktriage.judging.conditions import explain, obstacle
 from wktriage.judging.decision import Decision
 from wktriage.judging.ledger import PART

@@ -13,8 +13,8 @@ from typing import Any
 
 from wktriage.core.categories import ABSTAIN, CATEGORIES, COMPONENTS, HEALTHY
 from wktriage.core.model import SignalSet, Tri
-from wktriage.judging import causes, ledger, oddities, rules, signals, symptom
-from wktriage.judging.causes import Abnormal, Candidate
+from wktriage.judging import candidates, causes, ledger, oddities, rules, signals, symptom
+from wktriage.judging.candidates import Abnormal, Candidate
 from wktriage.judging.ledger import Ledger
 from wktriage.judging.predicates import kleene_or
 from wktriage.judging.rules import Outcome
@@ -119,14 +119,14 @@ def decide(
     loaded = {n: c for n, c in causes.load(catalogue).items() if n not in left_out}
     felt = symptom.of(signal_set, success)
     account = ledger.of(signal_set)
-    states = {name: causes.abnormal(cause, signal_set) for name, cause in loaded.items()}
+    states = {name: candidates.abnormal(cause, signal_set) for name, cause in loaded.items()}
     unlisted = states.get(causes.UNLISTED)
     if unlisted is not None and unlisted.tri is Tri.YES:
         odd = oddities.node(oddities.oddities(signal_set))
         states[causes.UNLISTED] = replace(unlisted, nodes=(odd,) if odd is not None else ())
     gates = [rules.evaluate(rule, signal_set) for rule in rules.load(catalogue, success)]
-    found = [_outcome(c, felt) for c in causes.candidates(felt, account, signal_set, states)]
-    every = [*gates, *found]
+    suspects = [_outcome(c, felt) for c in candidates.candidates(felt, account, signal_set, states)]
+    every = [*gates, *suspects]
     outcomes = tuple(o for category in CATEGORIES for o in every if o.rule.category == category)
     holds = {
         category: kleene_or([o.tri for o in outcomes if o.rule.category == category])

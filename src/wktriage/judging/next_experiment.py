@@ -21,6 +21,7 @@ from wktriage.judging import signals, typed_predicates
 from wktriage.judging.settings import Setting
 from wktriage.judging.wording import render
 from wktriage.request import knobs, scenarios
+from wktriage.request.request import NODE_ENV
 from wktriage.request.workload import KEYS
 
 UNEXPLAINED = "unexplained"
@@ -42,7 +43,6 @@ BASELINES = frozenset({"smoke-default", "accumulated-data"})
 """Mixed, but never taken apart: when the baseline fails, no other scenario runs before it."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9./]{1,32}\Z")
-_NODE_ENV = re.compile(r"WK_[A-Z0-9_]{1,80}\Z")
 CLEAN_DATA_ROOT = ".data-clean"
 CHECKOUT = "PATH"
 """Stands for the WuKongIM checkout: whoever shows a command says so."""
@@ -358,7 +358,7 @@ def _command(
     kept = {
         k: v
         for k, v in run.node_env.items()
-        if k != unset and _NODE_ENV.match(k) and _PLAIN.match(v)
+        if k != unset and NODE_ENV.match(k) and _PLAIN.match(v)
     }
     if environment := {**kept, **(node_env or {})}:
         words += ["-e", json.dumps({"node_env": environment}, sort_keys=True)]

@@ -44,9 +44,9 @@ def oddities(signal_set: SignalSet) -> list[Oddity]:
     return sorted(_odd(signal_set), key=lambda o: (-o.factor, o.signal.name))
 
 
-def node(found: list[Oddity]) -> str | None:
+def node(odd: list[Oddity]) -> str | None:
     """Return the one node that stands out in several signals, None where there is none."""
-    counts = Counter(str(o.signal.node) for o in found).most_common(2)
+    counts = Counter(str(o.signal.node) for o in odd).most_common(2)
     if not counts or counts[0][1] < SEVERAL:
         return None
     return counts[0][0] if len(counts) == 1 or counts[1][1] <= counts[0][1] / 2 else None

@@ -11,7 +11,8 @@ from typing import Any
 
 from wktriage.core.model import SignalSet, Tri, Value
 from wktriage.judging.alternatives import lost
-from wktriage.judging.causes import UNLISTED, Abnormal, Cause
+from wktriage.judging.candidates import Abnormal
+from wktriage.judging.causes import UNLISTED, Cause
 from wktriage.judging.decision import Decision
 from wktriage.judging.predicates import Leaf
 from wktriage.judging.rules import Outcome

@@ -23,7 +23,7 @@ from wktriage.core.paths import PROJECT
 from wktriage.core.suggestions import did_you_mean
 from wktriage.core.yaml_files import load_typed
 from wktriage.judging import causes, predicates
-from wktriage.judging.causes import Candidate
+from wktriage.judging.candidates import Candidate
 from wktriage.judging.predicates import Catalogue, Evaluation, Predicate
 from wktriage.request import knobs
 

@@ -54,8 +54,8 @@ async def delayed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, de
         writer.close()
 
 
-async def serve(port: int, delay: float, mark: int, seconds: float) -> None:
-    """Serve on ``port`` for so many seconds."""
+async def listen(port: int, delay: float, mark: int) -> asyncio.Server:
+    """Return a server on ``port`` that delays what it hands on by ``delay`` seconds."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.CancelledError):
@@ -72,7 +72,12 @@ async def serve(port: int, delay: float, mark: int, seconds: float) -> None:
             )
         writer.close()
 
-    async with await asyncio.start_server(handle, "0.0.0.0", port):  # noqa: S104 (a namespace's)
+    return await asyncio.start_server(handle, "0.0.0.0", port)  # noqa: S104 (a namespace's)
+
+
+async def serve(port: int, delay: float, mark: int, seconds: float) -> None:
+    """Listen for so many seconds, and say so."""
+    async with await listen(port, delay, mark):
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         await asyncio.sleep(seconds)

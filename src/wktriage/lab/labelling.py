@@ -13,7 +13,7 @@ from wktriage.bundle.readers import status
 from wktriage.core import times
 from wktriage.core.errors import UsageError
 from wktriage.core.model import SignalSet, Tri
-from wktriage.incidents import library
+from wktriage.incidents import library, packing
 from wktriage.judging import predicates, signals
 from wktriage.judging.verdict import judge
 from wktriage.lab import faults
@@ -76,7 +76,7 @@ class LabelledRun:
         Raises UsageError when it is no incident, or cannot be replayed.
         """
         label = self.usable_label()
-        return library.pack(
+        return packing.pack(
             self.bundle.root,
             library.Incident(
                 bundle=identity,

@@ -118,9 +118,9 @@ class PortRangeOff(Step, frozen=True, tag="port_range_off"):
 
 
 class LimitDescriptors(Step, frozen=True, tag="limit_descriptors"):
-    """Let the target open so many descriptors more than it has now."""
+    """Allow the target so many descriptors; those that are open stay open."""
 
-    spare: Annotated[int, Meta(ge=0)]
+    count: Annotated[int, Meta(ge=1)]
 
 
 class UnlimitDescriptors(Step, frozen=True, tag="unlimit_descriptors"):

@@ -177,7 +177,7 @@ def _bars(ledger: Mapping[str, Any], nodes: Sequence[str]) -> dict[str, Any] | N
     if ledger["whole_s"] is None:
         return None
     rows = [("the run", [row["share"] for row in stages], show(ledger["whole_s"], "s"))]
-    beside = [row["baseline_share"] for row in stages]
+    beside = [row.get("baseline_share") for row in stages]
     if any(share is not None for share in beside):
         rows.append(("its baseline", beside, "shares only"))
     for node in nodes:
@@ -193,8 +193,8 @@ def _bars(ledger: Mapping[str, Any], nodes: Sequence[str]) -> dict[str, Any] | N
                 "seconds": "not known" if row["seconds"] is None else show(row["seconds"], "s"),
                 "share": _percent(row["share"]),
                 "baseline": ""
-                if row["baseline_share"] is None
-                else _percent(row["baseline_share"]),
+                if row.get("baseline_share") is None
+                else _percent(row.get("baseline_share")),
             }
             for row in stages
         ],

@@ -48,6 +48,7 @@ OTHER = (
     "node_env",
     "connect_rate",
     "data_root",
+    "data_snapshot",
     "runs_dir",
     "fail_on",
     "profile",
@@ -74,8 +75,10 @@ FOREIGN_PREFIXES = (
 )
 # The harness finds data and logs by where it put them.
 HARNESS_ENV = frozenset({"WK_NODE_DATA_DIR", "WK_LOG_DIR", "WK_NODE_ID", "WK_API_LISTEN_ADDR"})
-GO_ENV = frozenset({"GOGC", "GOMAXPROCS", "GOMEMLIMIT"})
+GO_ENV = ("GOGC", "GOMAXPROCS", "GOMEMLIMIT")
 """What the Go runtime of a node reads itself (package runtime, "Environment Variables")."""
+NODE_ENV = re.compile(rf"(?:WK_[A-Z0-9_]{{1,80}}|{'|'.join(GO_ENV)})\Z")
+"""Names of variables that the nodes' environment may be given."""
 PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}\Z")
 BUNDLE_ID = re.compile(r"\d{8}T\d{6}Z-[a-z0-9-]+-[0-9a-f]{4}\Z")
 
@@ -105,6 +108,9 @@ class Request(Declared, frozen=True):
 
     profile: str = "after"
     """When profiles are taken: after the window, at the onset of trouble inside it, or none."""
+
+    data_snapshot: str | None = None
+    """The named snapshot that takes the place of the data before the run; None leaves the data."""
 
     code: Code | None = None
     """The git ref that is built and run; None: what the checkout or the binaries are."""
@@ -257,7 +263,11 @@ class Asked:
                 "mode=clean empties data directories, and the inventory does not declare these "
                 "as benchmark hosts: set wk_benchmark_host: true there if they are"
             )
+        snapshot = self.values.get("data_snapshot")
+        if snapshot is not None and mode != "accumulated":
+            raise UsageError("data_snapshot is for mode=accumulated: a clean run has no data")
         return Request(
+            data_snapshot=None if snapshot is None else str(snapshot),
             scenario=scenario.name,
             duration=self.integer("duration", scenario.duration, MIN_DURATION, MAX_DURATION),
             mode=mode,
@@ -323,10 +333,10 @@ def _node_env(value: Any) -> dict[str, str]:
                 f"node_env holds {name}, which is the simulator's: a node refuses to start on "
                 "it. Workload knobs are users, rate, concurrency, … of scenario custom"
             )
-        if not re.fullmatch(r"WK_[A-Z0-9_]+", name) and name not in GO_ENV:
+        if not NODE_ENV.match(name):
             raise UsageError(
                 f"node_env holds {name!r}: node variables are named WK_…, those of the Go runtime "
-                f"{', '.join(sorted(GO_ENV))}"
+                f"{', '.join(GO_ENV)}"
             )
         if name in HARNESS_ENV:
             raise UsageError(f"node_env holds {name}, which the harness depends on: leave it out")

@@ -48,6 +48,7 @@ def baseline_request(request: Request) -> Request:
         mode="clean",
         workload=scenarios.effective_workload(BASELINE_SCENARIO, {}),
         data_root=str(data_root / "baseline" if request.mode == "accumulated" else data_root),
+        data_snapshot=None,
         keep_stack=False,
         bundle_id=new_bundle_id(BASELINE_SCENARIO),
     )

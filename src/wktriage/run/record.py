@@ -151,7 +151,8 @@ def mark(
     if timings is None:
         raise InfraError(f"{paths.timings_file} cannot be read: the run was not opened")
     now = utc_now()
-    took = (parse_time(now) or 0.0) - (parse_time(timings["at"]) or 0.0)
+    # A clock that was set back meanwhile makes no phase shorter than nothing.
+    took = max(0.0, (parse_time(now) or 0.0) - (parse_time(timings["at"]) or 0.0))
     wall: dict[str, float] = timings["wall"]
     wall[phase] = round(wall.get(phase, 0.0) + took, 3)
     wall["total"] = round(sum(v for k, v in wall.items() if k != "total"), 3)
@@ -164,6 +165,10 @@ def mark(
             run["failed"] = {k: str(v)[:2000] for k, v in failed.items()}
         _note(paths, paths.run_file, run)
     return wall
+
+
+BETWEEN_SECONDS = 20
+"""What passes between two runs: preflight, judging, the report."""
 
 
 def seconds_of(runs_dir: Path, bundle_id: str) -> float | None:

@@ -63,6 +63,9 @@ class Driver(Protocol):
     runs_baselines: bool
     """Whether a missing baseline can be run; a recording has the one that it has."""
 
+    keeps_snapshots: bool
+    """Whether :meth:`snapshot` can keep data for runs that all begin with the same."""
+
     def check_request(self, asked: Asked) -> Request:
         """Return the checked request. Raises UsageError for the first thing that cannot be done."""
         ...
@@ -110,6 +113,14 @@ class Driver(Protocol):
 
     def own_baseline(self, request: Request) -> Path | None:
         """Return the baseline's bundle that comes with the stack, None when there is none."""
+        ...
+
+    def snapshot(self, request: Request, name: str) -> dict[str, Any]:
+        """Keep the data as it lies there under a name; return its ``name``, ``sha256``, ``bytes``.
+
+        A run with that ``data_snapshot`` begins with it. Raises UsageError when the stack can keep
+        none, there is no data, it does not fit on the disk, or the stack runs.
+        """
         ...
 
     def unbuilt(self, code: Code) -> str | None:

@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 MODULES = {
+    "bisect": "code",
     "case": "case",
     "classify": "judge",
     "collect": "triage",
@@ -23,6 +24,7 @@ MODULES = {
     "triage": "triage",
     "verify": "verify",
     "verify-citations": "verify",
+    "verify-fix": "code",
 }
 """Which module has which subcommand."""
 

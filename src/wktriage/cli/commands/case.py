@@ -73,6 +73,8 @@ def show_command(case_id: str, cases_dir: Path | None, as_json: bool) -> None:
     if data["investigation"]:
         story = case_page.investigation_lines(data)[1:]
         say("\n".join(console.labelled(story, width)) + "\n")
+    if data["bisection"]:
+        say(f"{visible(data['bisection']['answer'])}\n")
     for experiment in data["experiments"]:
         say(f"experiment {experiment['number']}, {experiment['outcome']}")
         lines = case_page.outcome_lines(data, experiment["number"])[1:]

@@ -12,7 +12,7 @@ from wktriage.cli.output import say
 from wktriage.core.errors import InfraError
 from wktriage.core.paths import INSTALLED, PROJECT, cache_dir
 from wktriage.core.tables import aligned
-from wktriage.incidents import library
+from wktriage.incidents import library, packing
 from wktriage.report import words
 
 INCIDENTS = PROJECT / "incidents"
@@ -102,7 +102,7 @@ def unpack_command(incident_id: str, target: Path) -> None:
 @incidents_group.command("verify")
 def verify_command() -> None:
     """Check that labels and archives agree and every archive can be replayed."""
-    problems = library.verify(INCIDENTS)
+    problems = packing.verify(INCIDENTS)
     for problem in problems:
         say(problem)
     if problems:

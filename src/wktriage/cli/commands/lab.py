@@ -15,10 +15,10 @@ from wktriage.bundle.layout import MANIFEST
 from wktriage.cli.ansible import run_on_host, run_playbook
 from wktriage.cli.commands.triage import INVENTORY, parse_extra_vars
 from wktriage.cli.output import say
-from wktriage.core.errors import InfraError
+from wktriage.core.errors import InfraError, UsageError
 from wktriage.core.paths import work_dir
 from wktriage.core.tables import aligned
-from wktriage.lab import faults, labelling, plan
+from wktriage.lab import faults, labelling, plan, tally
 from wktriage.lab.actions import disk, dispatcher
 from wktriage.lab.injector import Injector
 from wktriage.request.request import new_bundle_id
@@ -44,6 +44,22 @@ def list_faults() -> None:
         parameters = "".join(f"  [{k}={v}]" for k, v in sorted(fault.parameters.items()))
         rows.append([name, fault.targets, fault.purpose + parameters])
     for line in aligned(rows):
+        say(line)
+
+
+@lab.command("effects")
+@click.option(
+    "--runs-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=work_dir() / "runs",
+    help="Where the runs are.",
+)
+def effects(runs_dir: Path) -> None:
+    """Say how often each fault took hold in the runs made so far, and was felt."""
+    rows = tally.table(runs_dir)
+    if not rows:
+        raise UsageError(f"{runs_dir} holds no run of the lab yet")
+    for line in aligned(rows, right=(1, 2, 3)):
         say(line)
 
 
@@ -106,6 +122,9 @@ def run(
         raise InfraError(f"the run left no bundle in {paths.bundle}; its output says why")
     labelled = labelling.label_run(fault, injector.record, paths.bundle)
     say(json.dumps(labelled.summary(), sort_keys=True))
+    tally.add(paths.runs_dir, labelled.summary())
+    for line in aligned(tally.table(paths.runs_dir, name), right=(1, 2, 3)):
+        say(line)
     labelled.usable_label()
     if identity is not None:
         say(f"stored as {labelled.store(identity, store, baseline)}")

@@ -11,11 +11,15 @@ import click
 import msgspec
 
 from wktriage.cli.output import say
+from wktriage.core.categories import CATEGORIES
+from wktriage.core.errors import UsageError
 from wktriage.core.paths import work_dir
 from wktriage.core.tables import aligned
 from wktriage.core.terminal import visible
 
 PATH = click.Path(path_type=Path)
+PURPOSES = ("target", "baseline", "experiment", "lab")
+CLASSES = (*CATEGORIES, "not classified")
 _RUNS = click.option(
     "--runs", "runs_dir", type=PATH, help="The directory of bundles. Default: runs/."
 )
@@ -28,8 +32,8 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print it as JSON."
 @click.group("runs", invoke_without_command=True)
 @_RUNS
 @click.option("--scenario", help="Of this scenario only.")
-@click.option("--category", help="Of this category only.")
-@click.option("--purpose", help="Made for this only: target, baseline, experiment, lab.")
+@click.option("--category", type=click.Choice(CLASSES), help="Of this category only.")
+@click.option("--purpose", type=click.Choice(PURPOSES), help="Made for this only.")
 @_JSON
 @click.pass_context
 def runs(
@@ -45,7 +49,7 @@ def runs(
         return
     from wktriage.experiments import shelf
 
-    rows = shelf.runs(runs_dir or work_dir() / "runs")
+    rows = shelf.runs(_existing(runs_dir) or work_dir() / "runs")
     for name, wanted in (("scenario", scenario), ("category", category), ("purpose", purpose)):
         rows = [row for row in rows if wanted is None or getattr(row, name) == wanted]
     if as_json:
@@ -53,14 +57,15 @@ def runs(
             say(msgspec.json.encode(row).decode())
         return
     if not rows:
-        say("no such runs")
+        say("no run matches" if scenario or category or purpose else "no runs yet")
         return
-    table = [["run", "purpose", "category", "sure", "where", "size"]]
+    table = [["run", "purpose", "mode", "category", "sure", "where", "size"]]
     for row in rows:
         sure = "" if row.confidence is None else f"{row.confidence:.2f}"
-        cells = [row.id, row.purpose, row.category, sure, ", ".join(row.nodes), _size(row.bytes)]
+        where = ", ".join(row.nodes)
+        cells = [row.id, row.purpose, row.mode, row.category, sure, where, _size(row.bytes)]
         table.append([visible(cell) for cell in cells])
-    say("\n".join(aligned(table, right=(3, 5))))
+    say("\n".join(aligned(table, right=(4, 6))))
 
 
 @runs.command("prune")
@@ -68,20 +73,29 @@ def runs(
 @_CASES
 @click.option("--keep", type=click.IntRange(min=0), required=True, help="So many newest runs stay.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
-def prune_command(runs_dir: Path | None, cases_dir: Path | None, keep: int, dry_run: bool) -> None:
+@_JSON
+def prune_command(
+    runs_dir: Path | None, cases_dir: Path | None, keep: int, dry_run: bool, as_json: bool
+) -> None:
     """Remove all but the newest runs; those that a case or another run's baseline needs stay."""
     from wktriage.experiments import shelf
 
-    where = runs_dir or work_dir() / "runs"
+    where = _existing(runs_dir) or work_dir() / "runs"
     plan = shelf.plan_prune(where, cases_dir or work_dir() / "cases", keep)
+    for row in plan.removed if not dry_run else ():
+        shutil.rmtree(where / row.id)
+    if as_json:
+        kept = [{"id": row.id, "why": why} for row, why in plan.needed]
+        removed = [{"id": row.id, "bytes": row.bytes} for row in plan.removed]
+        say(json.dumps({"dry_run": dry_run, "kept": kept, "removed": removed}, sort_keys=True))
+        return
     for row in plan.removed:
         say(f"{'would remove' if dry_run else 'removed'} {row.id}")
-        if not dry_run:
-            shutil.rmtree(where / row.id)
     for row, why in plan.needed:
         say(f"kept {row.id}: {visible(why)}")
     total = sum(row.bytes for row in plan.removed)
-    say(f"{len(plan.removed)} runs, {_size(total)}")
+    many = "run" if len(plan.removed) == 1 else "runs"
+    say(f"{len(plan.removed)} {many}, {_size(total)}")
 
 
 @click.command()
@@ -104,6 +118,13 @@ def compare(one: str, other: str, runs_dir: Path | None, as_json: bool) -> int:
     else:
         _tell(comparison)
     return 2 if comparison.refused else 0
+
+
+def _existing(directory: Path | None) -> Path | None:
+    """Return a directory that a person named. Raises UsageError when it is not there."""
+    if directory is not None and not directory.is_dir():
+        raise UsageError(f"{directory}: no such directory")
+    return directory
 
 
 def _tell(comparison: Any) -> None:

@@ -62,6 +62,15 @@ def highest(
     return of(top), [c for counter in counters for c in _cite(ctx, entity, [top], counter)]
 
 
+def descriptors_used(ctx: Context, entity: str) -> Reading:
+    """Return open descriptors over those allowed, at most. Fewer may be allowed than are open."""
+
+    def share(sample: UsageSample) -> float:
+        return sample.counters["open_descriptors"] / max(1.0, sample.counters["descriptor_limit"])
+
+    return highest(ctx, entity, share, "open_descriptors", "descriptor_limit")
+
+
 def state(
     ctx: Context,
     name: str,

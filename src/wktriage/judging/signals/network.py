@@ -37,7 +37,7 @@ def compute(ctx: Context) -> None:
     kernel.state(ctx, "ports_used", _ports_used, why=shared)
     kernel.state(ctx, "link_receive_rate", _rate("link_rx_bytes"), "sum", why=shared)
     kernel.state(ctx, "link_send_rate", _rate("link_tx_bytes"), "sum", why=shared)
-    value, cites = _descriptors_used(ctx, SIM)
+    value, cites = kernel.descriptors_used(ctx, SIM)
     ctx.put("sim_descriptors_used", value, cites, why=kernel.NOT_COUNTED)
 
 
@@ -75,13 +75,6 @@ def _ports_used(ctx: Context, entity: str) -> Reading:
         return (sockets + waiting) / max(1.0, high - low + 1)
 
     return kernel.highest(ctx, entity, share, *names)
-
-
-def _descriptors_used(ctx: Context, entity: str) -> Reading:
-    def share(sample: UsageSample) -> float:
-        return sample.counters["open_descriptors"] / max(1.0, sample.counters["descriptor_limit"])
-
-    return kernel.highest(ctx, entity, share, "open_descriptors", "descriptor_limit")
 
 
 def _shared_namespaces(ctx: Context) -> dict[str, str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from wktriage.bundle.readers.prom import Point, Scrape
+from wktriage.judging.signals import kernel
 from wktriage.judging.signals.context import Context, PerNode
 
 CYCLES, ALLOCATED = "go_gc_duration_seconds", "go_memstats_alloc_bytes_total"
 HEAP = "go_memstats_heap_inuse_bytes"
 OPEN, ALLOWED = "process_open_fds", "process_max_fds"
+NO_DESCRIPTORS = "neither a scrape of it nor the kernel tells its descriptors"
 FEW = 5
 """Collections below which their spacing says nothing."""
 
@@ -45,25 +47,21 @@ def _collector(ctx: Context) -> None:
 
 def _descriptors(ctx: Context) -> None:
     per_node: PerNode = {}
-    why: dict[str, str] = {}
     for node in ctx.nodes:
-        scrapes = ctx.metrics.scrapes(node, OPEN)
-        pairs = [
-            (used.value / allowed.value, scrape, used, allowed)
-            for scrape in scrapes
+        readings = [
+            (used.value / allowed.value, [ctx.metrics.cite(scrape, p) for p in (used, allowed)])
+            for scrape in ctx.metrics.scrapes(node, OPEN)
             if (used := scrape.first(OPEN)) is not None
             and (allowed := scrape.first(ALLOWED)) is not None
             and allowed.value > 0
         ]
-        if not pairs:
-            why[node] = f"no scrape of {node} holds its descriptors"
-            continue
-        share, scrape, used, allowed = max(pairs, key=lambda pair: pair[0])
-        per_node[node] = (
-            share,
-            [ctx.metrics.cite(scrape, used), ctx.metrics.cite(scrape, allowed)],
-        )
-    ctx.gather("node_descriptors_used", "max", per_node=per_node, why=why)
+        # A node that may open no more answers no scrape either: the kernel still tells.
+        share, cites = kernel.descriptors_used(ctx, node)
+        if share is not None:
+            readings.append((share, cites))
+        if readings:
+            per_node[node] = max(readings, key=lambda reading: reading[0])
+    ctx.gather("node_descriptors_used", "max", per_node=per_node, default_why=NO_DESCRIPTORS)
 
 
 def _point(scrape: Scrape | None, name: str) -> Point | None:

@@ -28,13 +28,12 @@ class DescriptorActions:
         }
         self.checks: CheckTable = {"descriptors_exhausted": check_each(self._exhausted)}
 
-    def _limit(self, target: Target, spare: int) -> None:
-        """Let the target's processes open only so many descriptors more than they have now."""
+    def _limit(self, target: Target, count: int) -> None:
+        """Allow the target's processes ``count`` descriptors; those that are open stay open."""
         for pid in _processes(target):
             try:
-                opened = len(list(Path(f"/proc/{pid}/fd").iterdir()))
                 soft, hard = resource.prlimit(pid, _NOFILE)
-                resource.prlimit(pid, _NOFILE, (opened + spare, hard))
+                resource.prlimit(pid, _NOFILE, (count, hard))
             except (OSError, ValueError) as exc:
                 raise InfraError(f"the descriptors of {target.name}: {exc}") from exc
             self._before.setdefault(pid, (soft, hard))

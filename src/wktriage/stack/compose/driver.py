@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from wktriage.core.errors import UsageError
 from wktriage.request.code import Code
 from wktriage.request.request import Asked, Request
-from wktriage.stack import data_root
+from wktriage.stack import data_root, snapshots
 from wktriage.stack.compose import engine, override, preflight
 from wktriage.stack.compose.engine import DockerCli, Engine
-from wktriage.stack.compose.stack import COMPOSE_FILE, ComposeStack, Spec, remove
+from wktriage.stack.compose.stack import COMPOSE_FILE, ComposeStack, Spec, data_name, remove
 from wktriage.stack.driver import Findings, Site
 
 PROJECT = "wktriage"
@@ -26,6 +26,7 @@ class ComposeDriver:
     name = "compose"
     cannot_tell: tuple[str, ...] = ()
     runs_baselines = True
+    keeps_snapshots = True
 
     def __init__(self, docker: Engine | None = None) -> None:
         """Take the engine to talk to; the ``docker`` on PATH by default."""
@@ -91,6 +92,17 @@ class ComposeDriver:
     def own_baseline(self, request: Request) -> Path | None:
         """Return None: a live stack is vouched for by a run of its own."""
         return None
+
+    def snapshot(self, request: Request, name: str) -> dict[str, Any]:
+        """Keep the data of all nodes under a name, while none of them runs."""
+        if engine.containers(self.docker, project=request.project, running_only=True):
+            raise UsageError(
+                f"the stack {request.project} runs, and its data changes: take it down first "
+                "(wktriage teardown)"
+            )
+        services = override.read_services(Path(str(request.checkout)) / COMPOSE_FILE)
+        nodes = [data_name(service) for service in override.node_services(services)]
+        return snapshots.take(Path(request.data_root), nodes, name)
 
     def unbuilt(self, code: Code) -> str | None:
         """Ask for the image."""

@@ -21,7 +21,7 @@ from wktriage.core.git import GitState, git_state
 from wktriage.core.topology import Handle, Node, Sim, Topology, container_verbs
 from wktriage.request.code import Code
 from wktriage.request.request import Request
-from wktriage.stack import data_root
+from wktriage.stack import data_root, snapshots
 from wktriage.stack.compose import engine, override
 from wktriage.stack.compose.engine import Engine
 from wktriage.stack.compose.node_config import (
@@ -50,6 +50,7 @@ class Spec:
     work_dir: Path
     data_root: Path
     mode: str = "clean"
+    snapshot: str | None = None
     build: str = "auto"
     node_env: Mapping[str, str] = field(default_factory=dict)
     sim_env: Mapping[str, str] = field(default_factory=dict)
@@ -68,6 +69,7 @@ class Spec:
             work_dir=site.work_dir,
             data_root=Path(request.data_root),
             mode=request.mode,
+            snapshot=request.data_snapshot,
             build=request.stack_build,
             node_env=request.node_env,
             sim_env=site.sim_env,
@@ -153,9 +155,14 @@ class ComposeStack:
         """
         remove(self.docker, self.spec.project)
         facts = self.identified()
-        names = [self._data_name(n) for n in self.nodes]
+        names = [data_name(n) for n in self.nodes]
+        as_root = self._removed_by(facts["image"])
         if self.spec.mode == "clean":
-            data_root.wipe(self.spec.data_root, as_root=self._removed_by(facts["image"]))
+            data_root.wipe(self.spec.data_root, as_root=as_root)
+        elif self.spec.snapshot is not None:
+            facts["data_snapshot"] = snapshots.restore(
+                self.spec.data_root, names, self.spec.snapshot, as_root=as_root
+            )
         else:
             data_root.check(self.spec.data_root, wipe=False)
         bytes_at_start = data_root.data_bytes(self.spec.data_root, names)
@@ -189,7 +196,7 @@ class ComposeStack:
         nodes = []
         for name in self.nodes:
             config = self.configs[name]
-            data_dir = self.spec.data_root / self._data_name(name)
+            data_dir = self.spec.data_root / data_name(name)
             container = by_service[name]
             nodes.append(
                 Node(
@@ -323,9 +330,10 @@ class ComposeStack:
         doc = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         return port_of((doc.get("status") or {}).get("listen"), DEFAULT_SIM_PORT)
 
-    @staticmethod
-    def _data_name(service: str) -> str:
-        return service.removeprefix("wk-")
+
+def data_name(service: str) -> str:
+    """Return the name of a node's directory in the data root."""
+    return service.removeprefix("wk-")
 
 
 def remove(docker: Engine, project: str) -> bool:

@@ -31,6 +31,7 @@ class ProcessesDriver:
     name = "processes"
     cannot_tell: tuple[str, ...] = ("compose-config.yml", "docker-stats.jsonl")
     runs_baselines = True
+    keeps_snapshots = False
 
     def check_request(self, asked: Asked) -> Request:
         """Return the checked request; it needs both binaries, and hosts that may be loaded."""
@@ -136,6 +137,13 @@ class ProcessesDriver:
     def own_baseline(self, request: Request) -> Path | None:
         """Return None: a live stack is vouched for by a run of its own."""
         return None
+
+    def snapshot(self, request: Request, name: str) -> dict[str, Any]:
+        """Refuse: data of hosts is not copied. Raises UsageError."""
+        raise UsageError(
+            "plain processes keep no snapshot of their data: use a stack of containers, or a clean "
+            "control"
+        )
 
     def unbuilt(self, code: Code) -> str | None:
         """Ask for both binaries."""

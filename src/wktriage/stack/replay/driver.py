@@ -32,6 +32,7 @@ class ReplayDriver:
     name = "replay"
     cannot_tell: tuple[str, ...] = ()
     runs_baselines = False
+    keeps_snapshots = False
 
     def check_request(self, asked: Asked) -> Request:
         """Return the recording's request. Raises UsageError for what was not recorded."""
@@ -114,6 +115,10 @@ class ReplayDriver:
         incident = {"incident": request.incident}
         baseline = library.replay_request(PROJECT, incident)["baseline_dir"]
         return None if baseline is None else Path(baseline)
+
+    def snapshot(self, request: Request, name: str) -> dict[str, Any]:
+        """Refuse: a recording has no data. Raises UsageError."""
+        raise UsageError("a replayed stack has no data to keep: use a stack that runs")
 
     def unbuilt(self, code: Code) -> str | None:
         """Ask for the name of an incident: what a ref "builds" is which recording is played."""

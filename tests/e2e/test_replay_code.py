@@ -1,0 +1,70 @@
+"""A git ref is built and run on a recording: the first run of a bisection, whose good is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+
+def _git(root: Path, *words: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(root), "-c", "user.name=x", "-c", "user.email=x@example.org", *words],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+def test_a_good_commit_that_is_slow_is_refused_after_its_run(tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    _git(repository, "init", "-q", "-b", "main")
+    for tag in ("good", "bad"):
+        (repository / "play").write_text("slowvol-all\n")
+        (repository / "tag").write_text(tag)
+        _git(repository, "add", "-A")
+        _git(repository, "commit", "-qm", tag)
+        _git(repository, "tag", tag)
+    asked = {
+        "good": "good",
+        "bad": "bad",
+        "expect": "send_server_latency_mean <= 0.2",
+        # Spaces, quotes and a variable arrive at the shell as they were typed.
+        "stack_build_command": 'cp play "$WK_BUILD_DIRECTORY/incident" && echo "built $PWD"',
+        "wukongim_checkout": str(repository),
+        "runs_dir": str(tmp_path / "runs"),
+        "cases_dir": str(tmp_path / "cases"),
+        "stack_project": "e2e-code",
+        "duration": "12",
+        "profile_seconds": "0",
+    }
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "-i", "inventory/replay", "playbooks/bisect.yml",
+            *(word for name, value in asked.items() for word in ("-e", f"{name}={value}")),
+        ],
+        cwd=ROOT, capture_output=True, text=True, timeout=600,
+        env={**os.environ, "WKTRIAGE_PLAIN": "1"},
+    )  # fmt: skip
+    assert done.returncode != 0
+    shown = " ".join(done.stdout.split())
+    assert "The good commit does not show send_server_latency_mean <= 0.2" in shown, shown[-4000:]
+    commit = _git(repository, "rev-parse", "good")
+    (bundle,) = (p for p in (tmp_path / "runs").iterdir() if p.name[0] != ".")
+    inputs = json.loads((bundle / "fingerprint.json").read_text())["inputs"]
+    assert inputs["git_revision"] == commit
+    assert inputs["image"].startswith(f"wktriage-build:{commit}-")
+    (case,) = (tmp_path / "cases").glob("*/case.json")
+    assert json.loads(case.read_text())["bisection"]["control"] is None
+    kept = case.parent / "evidence" / f"build-{commit[:12]}.txt"
+    assert kept.read_text().startswith("built /")
+    assert _git(repository, "status", "--short") == ""
+    assert len(_git(repository, "worktree", "list").splitlines()) == 1
