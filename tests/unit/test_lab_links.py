@@ -139,7 +139,7 @@ def test_descriptors_are_taken_and_given_back(
     group.write_text(f"{sleeper}\n")
     monkeypatch.setattr("wktriage.lab.actions.descriptors.control_group", lambda *_: group)
     monkeypatch.setattr(
-        "wktriage.lab.actions.commands.not_logged", lambda target, text: f"{target.name}: {text}"
+        "wktriage.lab.actions.commands.not_said", lambda target, text: f"{target.name}: {text}"
     )
     before = resource.prlimit(sleeper, resource.RLIMIT_NOFILE)
     actions = Actions(None)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import random
 import threading
 import time
-import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from wktriage.core import topology as topologies
 from wktriage.core.errors import InfraError, TriageError, UsageError
-from wktriage.core.json_files import parse_object
 from wktriage.core.times import utc_now
+from wktriage.lab.actions import commands
 from wktriage.lab.actions.commands import Target
 from wktriage.lab.actions.dispatcher import Actions
 from wktriage.lab.actions.processes import Ask
@@ -168,7 +167,7 @@ class Injector(threading.Thread):
     def _await_load(self, status_url: str) -> None:
         """Wait as the collector does: running, and a counter has moved since."""
         while not self._ended.is_set():
-            status = _status(status_url)
+            status = commands.sim_status(status_url)
             counters = ("messages_sent", "send_errors", "recv_errors")
             if status.get("state") == "running" and any(status.get(c, 0) for c in counters):
                 return
@@ -179,11 +178,3 @@ class Injector(threading.Thread):
 def _hosts(topology: topologies.Topology) -> set[str]:
     parts: list[Target] = [*topology.nodes, topology.sim]
     return {part.host for part in parts if part.handle.kind == "process"}
-
-
-def _status(url: str) -> dict[str, Any]:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as reply:  # noqa: S310 (the topology's)
-            return parse_object(reply.read(1 << 20)) or {}
-    except (OSError, ValueError):
-        return {}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+import urllib.request
 from collections.abc import Sequence
+from typing import Any
 
 from wktriage.core.errors import InfraError, UsageError
+from wktriage.core.json_files import parse_object
 from wktriage.core.topology import Node, Sim
 
 Target = Node | Sim
@@ -52,9 +55,20 @@ def in_namespace(target: Target, *argv: str) -> str:
     return run(["nsenter", "-t", process_id(target), "-n", *argv])
 
 
-def not_logged(target: Target, text: str) -> str | None:
-    """Return None when the container wrote ``text`` to its log, else that it did not."""
+def not_said(target: Target, text: str) -> str | None:
+    """Return None when the target says ``text`` in its log, or the simulator as its last error."""
     argv = ["docker", "logs", "--tail", "2000", container_id(target)]
     done = subprocess.run(argv, capture_output=True, timeout=30, check=False)
-    logged = text.encode() in (done.stdout + done.stderr).lower()
-    return None if logged else f"{target.name} never said {text!r}"
+    heard = (done.stdout + done.stderr).decode("utf-8", "replace")
+    if isinstance(target, Sim):
+        heard += str(sim_status(target.status_url).get("last_error"))
+    return None if text in heard.lower() else f"{target.name} never said {text!r}"
+
+
+def sim_status(url: str) -> dict[str, Any]:
+    """Return what the simulator's /status says, {} when it does not answer."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as reply:  # noqa: S310 (the topology's)
+            return parse_object(reply.read(1 << 20)) or {}
+    except (OSError, ValueError):
+        return {}

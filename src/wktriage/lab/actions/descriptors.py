@@ -50,7 +50,7 @@ class DescriptorActions:
             opened = len(list(Path(f"/proc/{pid}/fd").iterdir()))
             if opened >= resource.prlimit(pid, _NOFILE)[0] - 1:
                 return None
-        return commands.not_logged(target, "too many open files")
+        return commands.not_said(target, "too many open files")
 
 
 def _processes(target: Target) -> list[int]:

@@ -115,7 +115,7 @@ class LinkActions:
         proxy = self._proxies.pop(target.name, None)
         if proxy is not None:
             proxy.kill()
-            proxy.wait()
+            proxy.communicate()
 
     def _delayed(self, target: Target) -> str | None:
         proxy = self._proxies.get(target.name)
@@ -152,7 +152,7 @@ class LinkActions:
 
     def _ports_narrowed(self, target: Target) -> str | None:
         """Ports are short when a connection could not get one: the simulator says so."""
-        return commands.not_logged(target, "cannot assign requested address")
+        return commands.not_said(target, "cannot assign requested address")
 
 
 def _devices(target: Target) -> list[str]:
