@@ -102,16 +102,18 @@ def prepare(base: Path, nodes: int) -> None:
         file = base / name
         file.write_text(BINARY.format(recorded=RECORDED_NODES, incident=INCIDENT) + f"# {name}\n")
         file.chmod(0o755)
+    for name in ("wukongim", "wkbench"):
+        shutil.copy(base / name, standin)
     for host in sshhosts.up(base / "hosts", nodes):
         shutil.copytree(standin, host.srv / "standin")
 
 
-def once(base: Path, nodes: int, seconds: int, forks: int) -> dict[str, Any]:
-    """Run once, and return what it cost."""
+def once(base: Path, nodes: int, seconds: int, forks: int, binaries: str) -> dict[str, Any]:
+    """Run once with the binaries that lie in ``binaries``, and return what it cost."""
     where = base / "hosts"
     bundle_id = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-smoke-default-0001"
     given = {
-        "wukongim_binary": base / "wukongim", "wkbench_binary": base / "wkbench",
+        "wukongim_binary": f"{binaries}/wukongim", "wkbench_binary": f"{binaries}/wkbench",
         "runs_dir": where / "here" / "runs", "data_root": where / "here" / "data",
         "stack_project": "bench-hosts", "profile_seconds": 0, "fail_on": "never",
         "duration": seconds, "bundle_id": bundle_id,
@@ -186,6 +188,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=20, help="length of the window")
     parser.add_argument("--forks", type=int, default=20, help="hosts that Ansible asks at once")
     parser.add_argument("--runs", type=int, default=2, help="how often; the first copies binaries")
+    parser.add_argument("--placed", action="store_true", help="binaries are on the hosts already")
     args = parser.parse_args()
     if why := sshhosts.missing():
         raise SystemExit(why)
@@ -195,7 +198,9 @@ def main() -> None:
             try:
                 prepare(base, nodes)
                 for _ in range(args.runs):
-                    print(json.dumps(once(base, nodes, args.seconds, args.forks)), flush=True)
+                    binaries = "host:/srv/standin" if args.placed else str(base)
+                    cost = once(base, nodes, args.seconds, args.forks, binaries)
+                    print(json.dumps(cost), flush=True)
             except SystemExit:
                 print((base / "run.log").read_text()[-4000:], file=sys.stderr)
                 raise

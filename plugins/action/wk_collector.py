@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 
-from wktriage.bundle.clocks import Reading, correction
+from wktriage.bundle.clocks import correction
 from wktriage.bundle.host_evidence import PROBLEM
 from wktriage.cli.action_base import TriageAction
 from wktriage.core import topology, zipapps
@@ -65,7 +66,9 @@ class ActionModule(TriageAction):
         stack = topology.load(Path(arguments["topology_file"]))
         if not collector_spec.concerns(stack, host):
             return dict(NOTHING)
-        reading = self._read_clock("before", arguments)
+        ask_time = shlex.join([arguments["python"], *clocks.COMMAND])
+        reading = clocks.measure(lambda: clocks.told(self._shell(ask_time)))
+        clocks.note(Path(arguments["clock_file"]), "before", reading)
         document = collector_spec.spec(
             stack, host, out, clock_ahead_s=correction(reading), **settings
         )
@@ -91,15 +94,17 @@ class ActionModule(TriageAction):
         pack = collector_spec.command(
             python, out, "pack", out, packed, "--stop", arguments["reason"]
         )
-        offer = transfer.offered(
-            self._shell(
-                f"if [ -e {quoted}/state.json ]; then {shlex.join(pack)}; "
-                f"else echo {transfer.NOTHING}; fi"
-            )
+        before = time.time()
+        printed = self._shell(
+            f"if [ -e {quoted}/state.json ]; then {shlex.join(pack)}; "
+            f"else echo {transfer.NOTHING}; fi"
         )
+        after = time.time()
+        offer = transfer.offered(printed)
         if offer is None:
             return {"changed": False, "archive": "", "bytes": 0}
-        self._read_clock("after", arguments)
+        reading = clocks.between(before, offer.began, offer.ended, after)
+        clocks.note(Path(arguments["clock_file"]), "after", reading)
 
         def ask(offset: int, length: int) -> str:
             send = [python, "-c", transfer.SEND, packed, str(offset), str(length)]
@@ -110,12 +115,6 @@ class ActionModule(TriageAction):
         if not arguments["keep"] and self._connection.transport != "local":
             self._shell(REMOVE.format(out=quoted))
         return {"changed": True, "archive": str(archive), "bytes": offer.size}
-
-    def _read_clock(self, moment: str, arguments: dict[str, Any]) -> Reading:
-        command = shlex.join([arguments["python"], *clocks.COMMAND])
-        reading = clocks.measure(lambda: clocks.told(self._shell(command)))
-        clocks.note(Path(arguments["clock_file"]), moment, reading)
-        return reading
 
     def _shell(self, command: str, data: bytes | None = None) -> str:
         done = self._low_level_execute_command(command, in_data=data)

@@ -41,7 +41,7 @@ class Link:
         return f"Welcome to this host\r\n{piece}\r\n"
 
     def fetch(self, target: Path, sha256: str = SHA256) -> int:
-        offer = transfer.Offer(len(DATA), sha256)
+        offer = transfer.Offer(len(DATA), sha256, 1.0, 2.0)
         return transfer.fetch(self, offer, target, pause=self.waited.append)
 
 
@@ -78,18 +78,19 @@ def test_what_is_not_what_the_host_said_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_offer_is_the_last_line_that_a_host_prints() -> None:
-    printed = json.dumps({"tar": "/x", "bytes": 7, "sha256": SHA256, "done": True})
-    assert transfer.offered(f"Welcome\r\n{printed}\r\n") == transfer.Offer(7, SHA256)
+    printed = json.dumps({"tar": "/x", "bytes": 7, "sha256": SHA256, "clock": [1.5, 2.5]})
+    assert transfer.offered(f"Welcome\r\n{printed}\r\n") == transfer.Offer(7, SHA256, 1.5, 2.5)
     assert transfer.offered("Welcome\nnothing\n") is None
 
 
 @pytest.mark.parametrize(
     ("offer", "says"),
     [
-        ({"bytes": 1 << 50, "sha256": SHA256}, "too many"),
-        ({"bytes": -1, "sha256": SHA256}, "too many"),
+        ({"bytes": 1 << 50, "sha256": SHA256, "clock": [1.0, 2.0]}, "too many"),
+        ({"bytes": -1, "sha256": SHA256, "clock": [1.0, 2.0]}, "too many"),
         ({"bytes": 7, "sha256": "../../" + SHA256}, "no offer"),
         ({"bytes": "7", "sha256": SHA256}, "no offer"),
+        ({"bytes": 7, "sha256": SHA256, "clock": [1.0]}, "no offer"),
         ([], "no offer"),
     ],
 )

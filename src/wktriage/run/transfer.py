@@ -41,10 +41,15 @@ Ask = Callable[[int, int], str]
 
 @dataclass(frozen=True)
 class Offer:
-    """What a host has to hand in: bytes, and their hash."""
+    """What a host has to hand in: bytes, their hash, and when it began and ended to pack them.
+
+    The times are epoch seconds by the host's own clock.
+    """
 
     size: int
     sha256: str
+    began: float
+    ended: float
 
 
 def offered(printed: str) -> Offer | None:
@@ -56,12 +61,18 @@ def offered(printed: str) -> Offer | None:
     if last == NOTHING:
         return None
     document = parse_object(last) or {}
-    size, sha256 = document.get("bytes"), document.get("sha256")
-    if type(size) is not int or not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+    size, sha256, clock = (document.get(key) for key in ("bytes", "sha256", "clock"))
+    if (
+        type(size) is not int
+        or not isinstance(sha256, str)
+        or not _SHA256.fullmatch(sha256)
+        or not isinstance(clock, list)
+        or [type(moment) for moment in clock] != [float, float]
+    ):
         raise InfraError(f"the host said what is no offer of evidence: {last[:80]!r}")
     if not 0 <= size <= LIMITS.total_bytes:
         raise InfraError(f"the host has {size} bytes to hand in: too many to be evidence of a run")
-    return Offer(size, sha256)
+    return Offer(size, sha256, *clock)
 
 
 def fetch(
