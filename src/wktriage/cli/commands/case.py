@@ -81,7 +81,7 @@ def show_command(case_id: str, cases_dir: Path | None, as_json: bool) -> None:
         shown = [line for line in lines if line[1]]
         say("\n".join(console.labelled(shown, width)) + "\n")
     for belief in data["belief"]:
-        say(f"{belief['percent']:>4} %  {visible(belief['cause'])}")
+        say(f"{belief['percent']:>4} %  {visible(belief['cause'].replace('_', ' '))}")
     if data["eligibility"]:
         needed = data["eligibility"]
         say(f"code change needed: {needed['code_change_needed']}. {needed['reason']}")
