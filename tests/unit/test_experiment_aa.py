@@ -80,3 +80,17 @@ def test_bundles_of_other_inputs_are_no_aa_runs(tmp_path: Path) -> None:
     other = bundle(tmp_path, "b2", changed(INPUTS, "workload.concurrency", 64))
     with pytest.raises(UsageError, match="2 different sets of inputs"):
         aa.runs_of([bundle(tmp_path, "b1"), other])
+
+
+REAL = Path(__file__).resolve().parents[1] / "fixtures" / "noise" / "client-limited.json"
+
+
+@pytest.mark.parametrize("scheme", aa.SCHEMES)
+@pytest.mark.parametrize("signal", ["achieved_rate_ratio", "send_server_latency_mean"])
+def test_equal_runs_of_the_real_cluster_are_hardly_ever_supported(signal: str, scheme: str) -> None:
+    """Seventeen runs of as many stack instances, recorded on one day on a shared disk."""
+    recorded = noise.load(REAL)
+    assert len({run.instance for run in recorded.runs}) == 17
+    result = aa.share(recorded.runs, plan(signal=signal, scheme=scheme))
+    assert result.comparisons == 200
+    assert result.share <= 0.05
