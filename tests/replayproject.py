@@ -12,8 +12,8 @@ from wktriage.bundle import manifest
 from wktriage.incidents import archive, library
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("ansible.cfg", "causes", "faults", "inventory", "knobs", "playbooks", "plugins", "roles", "rules",
-          "scenarios", "schemas", "src", "triage.yml")  # fmt: skip
+COPIED = ("ansible.cfg", "causes", "faults", "inventory", "knobs", "playbooks", "plugins", "roles",
+          "rules", "scenarios", "schemas", "src", "triage.yml")  # fmt: skip
 RUN = "import sys; from wktriage.cli.main import main; sys.argv[0] = 'wktriage'; main()"
 
 
