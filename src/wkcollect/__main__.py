@@ -30,6 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except command.CommandError as error:
         sys.stderr.write(f"collector: {error}\n")
         return error.code
+    except OSError as error:
+        # A full disk is told in one line, too.
+        sys.stderr.write(f"collector: {error}\n")
+        return command.WRONG
     sys.stdout.write(answer + "\n")
     return 0
 

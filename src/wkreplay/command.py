@@ -22,7 +22,8 @@ def run(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         options.run(options)
-    except ReplayError as error:
+    except (ReplayError, OSError) as error:
+        # A full disk is told in one line, too.
         print(f"replay: {error}", file=sys.stderr)
         return 2
     return 0
