@@ -77,10 +77,12 @@ def test_no_docker(tmp_path: Path) -> None:
 
 
 def test_a_busy_stack_says_who_holds_it(tmp_path: Path) -> None:
-    path = lock.lock_path(PROJECT)
+    # A stack of its own: tests that need an engine run beside this one, and take the lock too.
+    project = f"{PROJECT}-busy"
+    path = lock.lock_path(project)
     lock.acquire(path, pid=os.getpid(), run_id="theirs", now="2026-01-01T00:00:00.000Z")
     try:
-        said = triage(tmp_path)
+        said = triage(tmp_path, f"stack_project={project}")
     finally:
         lock.release(path, pid=os.getpid())
     assert re.search(rf"in use by process {os.getpid()} of .* run theirs, since 2026-01-01", said)
