@@ -159,15 +159,15 @@ class KernelCounters:
 
 def _groups(root: str | None, text: str) -> Groups:
     """Return the directories that /proc/<pid>/cgroup names; v1 controllers come before v2."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for line in text.splitlines() if root else ():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         for controller in controllers.split(","):
             where = f"{root}/{controllers}{path}" if controllers else f"{root}{path}"
             if os.path.isdir(where):
-                found[controller] = where
-    return Groups(found.get(""), found.get("memory"), found.get("blkio"))
+                values[controller] = where
+    return Groups(values.get(""), values.get("memory"), values.get("blkio"))
 
 
 def _pair(text: str, protocol: str, wanted: dict[str, str]) -> Counters:

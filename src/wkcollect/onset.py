@@ -39,9 +39,9 @@ def offered(status: dict[str, Any]) -> float | None:
         return None
     total = 0.0
     for channels, rate in _KINDS:
-        found = _RATE.match(str(config.get(rate)))
-        if found is not None:
-            total += (number(config.get(channels)) or 0) * float(found[1]) / _SECONDS[found[2]]
+        match = _RATE.match(str(config.get(rate)))
+        if match is not None:
+            total += (number(config.get(channels)) or 0) * float(match[1]) / _SECONDS[match[2]]
     return total or None
 
 

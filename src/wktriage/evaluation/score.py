@@ -252,11 +252,11 @@ def summary(results: Sequence[Result]) -> dict[str, Interval]:
     }
 
 
-def constant(said: Sequence[tuple[float, bool]]) -> float | None:
+def constant(answers: Sequence[tuple[float, bool]]) -> float | None:
     """Return the Brier score of the constant that fits best afterwards: the share of right ones."""
-    if not said:
+    if not answers:
         return None
-    share = sum(right for _, right in said) / len(said)
+    share = sum(right for _, right in answers) / len(answers)
     return share * (1 - share)
 
 

@@ -99,36 +99,38 @@ def share(runs: Sequence[NoiseRun], plan: Plan) -> Share:
     Both directions count without a planted effect, only its own with one. Raises UsageError when
     there are too few runs of different stack instances.
     """
-    told = _one_an_instance(runs, plan.signal)
+    usable = _one_an_instance(runs, plan.signal)
     needed = 2 * plan.repeats
-    if len(told) < needed:
+    if len(usable) < needed:
         raise UsageError(
-            f"{plan.signal}: {len(told)} stack instances tell it, one comparison takes {needed}"
+            f"{plan.signal}: {len(usable)} stack instances tell it, one comparison takes {needed}"
         )
     draw = random.Random(plan.seed)  # noqa: S311 (draws that can be made again, no secrets)
     way = Direction.EITHER
     if plan.planted != 1.0:
         way = Direction.INCREASE if plan.planted > 1 else Direction.DECREASE
-    outcomes = [_compared(told, plan, draw, way) for _ in range(plan.comparisons)]
+    outcomes = [_compared(usable, plan, draw, way) for _ in range(plan.comparisons)]
     return Share(outcomes.count(Outcome.SUPPORTED), outcomes.count(Outcome.REFUTED), len(outcomes))
 
 
-def _compared(told: Sequence[NoiseRun], plan: Plan, draw: random.Random, way: Direction) -> Outcome:
+def _compared(
+    usable: Sequence[NoiseRun], plan: Plan, draw: random.Random, way: Direction
+) -> Outcome:
     needed = 2 * plan.repeats
     if plan.scheme == "in time":
-        start = draw.randrange(len(told) - needed + 1)
+        start = draw.randrange(len(usable) - needed + 1)
         chosen = list(range(start, start + needed))
     else:
-        chosen = draw.sample(range(len(told)), needed)
+        chosen = draw.sample(range(len(usable)), needed)
     sides = design.order(draw.getrandbits(62), plan.repeats)
     values: dict[design.Side, list[float | None]] = {side: [] for side in design.Side}
     for place, side in zip(chosen, sides, strict=True):
-        value = told[place].values[plan.signal]
+        value = usable[place].values[plan.signal]
         factor = plan.planted if side is design.Side.TREATMENT else 1.0
         values[side].append(None if value is None else value * factor)
-    rest = [run for place, run in enumerate(told) if place not in chosen]
+    rest = [run for place, run in enumerate(usable) if place not in chosen]
     floor = noise.floor(rest, plan.signal, plan.repeats, relative=plan.min_effect.relative)
-    said = compare_signal(
+    outcome = compare_signal(
         plan.signal,
         values[design.Side.CONTROL],
         values[design.Side.TREATMENT],
@@ -138,7 +140,7 @@ def _compared(told: Sequence[NoiseRun], plan: Plan, draw: random.Random, way: Di
         noise_floor=floor.size,
         forecast=False,
     )
-    return said.outcome
+    return outcome.outcome
 
 
 def _one_an_instance(runs: Sequence[NoiseRun], signal: str) -> list[NoiseRun]:

@@ -91,8 +91,8 @@ def next_place(likely: Sequence[float], error: float, places: Collection[int]) -
     ``error`` is how a step is expected to err.
     """
     below = list(itertools.accumulate(likely))
-    told = [(_gain(below[place], error), -place) for place in places]
-    best = max(told, default=None)
+    gains = [(_gain(below[place], error), -place) for place in places]
+    best = max(gains, default=None)
     return None if best is None or best[0] < LEAST_GAIN else -best[1]
 
 

@@ -377,9 +377,9 @@ def _check_inputs(control: Bundle, run: Bundle, made: Registration, side: Side) 
         # Any other commit differs in the code as well.
         right = ours.get("git_revision") == made.variable.after
         changed = changed if right else [*changed, f"commit {ours.get('git_revision')}"]
-    wanted = [made.variable.fingerprint_input] if side is Side.TREATMENT else []
-    if changed != wanted:
-        extra = sorted(set(changed) - set(wanted)) or wanted
+    turned = [made.variable.fingerprint_input] if side is Side.TREATMENT else []
+    if changed != turned:
+        extra = sorted(set(changed) - set(turned)) or turned
         raise TamperedError(
             f"{run.bundle_id} is no run of this experiment: {', '.join(extra)} is not as "
             "registered. Bring the stack back to what the control ran on, and go on with the same "

@@ -63,7 +63,7 @@ def judge(
         for effect in expectations.effects(expected, known, "expected observation")
     )
     facts = tuple(_fact(part, control, treatment, alpha, spent) for part in _facts(expected, known))
-    said = ExperimentOutcome(
+    judged = ExperimentOutcome(
         registration_sha256=registration.sha256(),
         outcome=Outcome.INCONCLUSIVE,
         why="",
@@ -79,25 +79,25 @@ def judge(
         ),
     )
     fewest = looks.fewest_repeats(looks.budget(alpha, spent))
-    outcome, why = _overall(registration, said, fewest)
-    more = _more(said, fewest, len(control), len(treatment))
+    outcome, why = _overall(registration, judged, fewest)
+    more = _more(judged, fewest, len(control), len(treatment))
     undecided = outcome is Outcome.INCONCLUSIVE
     decided: ExperimentOutcome = msgspec.structs.replace(
-        said, outcome=outcome, why=why, more_pairs=more if undecided else None
+        judged, outcome=outcome, why=why, more_pairs=more if undecided else None
     )
     return decided
 
 
 def _overall(
-    registration: Registration, said: ExperimentOutcome, fewest: int
+    registration: Registration, judged: ExperimentOutcome, fewest: int
 ) -> tuple[Outcome, str]:
-    parts: list[SignalOutcome | CounterOutcome] = [*said.signals, *said.facts]
+    parts: list[SignalOutcome | CounterOutcome] = [*judged.signals, *judged.facts]
     texts = {id(p): p.why if isinstance(p, SignalOutcome) else p.text for p in parts}
     for part in parts:
         if part.outcome is Outcome.REFUTED:
             return Outcome.REFUTED, texts[id(part)]
-    enough = said.expected.runs >= fewest
-    if enough and said.falsified.yes == said.falsified.runs:
+    enough = judged.expected.runs >= fewest
+    if enough and judged.falsified.yes == judged.falsified.runs:
         text = f"The falsification test ({registration.falsified_if}) holds in every treatment run"
         if any(part.outcome is Outcome.SUPPORTED for part in parts):
             text += "; there is an effect, but not the one that was expected"
@@ -105,14 +105,14 @@ def _overall(
     for part in parts:
         if part.outcome is Outcome.INCONCLUSIVE:
             return Outcome.INCONCLUSIVE, texts[id(part)]
-    if said.expected.yes < said.expected.runs:
+    if judged.expected.yes < judged.expected.runs:
         return Outcome.INCONCLUSIVE, (
-            f"The effect is there, but {registration.expected} was seen {said.expected} "
+            f"The effect is there, but {registration.expected} was seen {judged.expected} "
             "treatment runs only."
         )
-    if said.falsified.yes:
+    if judged.falsified.yes:
         return Outcome.INCONCLUSIVE, (
-            f"The falsification test ({registration.falsified_if}) holds {said.falsified} "
+            f"The falsification test ({registration.falsified_if}) holds {judged.falsified} "
             "treatment runs."
         )
     if not parts:
@@ -120,10 +120,10 @@ def _overall(
     return Outcome.SUPPORTED, " ".join(texts[id(part)] for part in parts)
 
 
-def _more(said: ExperimentOutcome, fewest: int, controls: int, treatments: int) -> int | None:
+def _more(judged: ExperimentOutcome, fewest: int, controls: int, treatments: int) -> int | None:
     """Return how many more pairs the undecided part that needs most asks for."""
     short = max(0, fewest - min(controls, treatments))
-    asked = [s.more_pairs for s in said.signals if s.outcome is Outcome.INCONCLUSIVE]
+    asked = [s.more_pairs for s in judged.signals if s.outcome is Outcome.INCONCLUSIVE]
     if any(pairs is None for pairs in asked):
         return None
     most = max([short, *(pairs for pairs in asked if pairs is not None)])
@@ -161,14 +161,14 @@ def _errors(
     alpha: float,
     spent: Sequence[float],
 ) -> tuple[CounterOutcome, ...]:
-    told = []
+    values = []
     for name, entry in known.items():
         if not name.endswith("_errors") or entry.get("scope") == "node":
             continue
         sides = [[_count(run, name) for run in side] for side in (control, treatment)]
         if any(map(sum, sides)):
-            told.append(statistics.compare_counter(name, *sides, alpha=alpha, spent=spent))
-    return tuple(told)
+            values.append(statistics.compare_counter(name, *sides, alpha=alpha, spent=spent))
+    return tuple(values)
 
 
 def _seen(predicate: Predicate, runs: Sequence[SignalSet]) -> Seen:

@@ -78,19 +78,19 @@ def floor(runs: Sequence[NoiseRun], signal: str, repeats: int, *, relative: bool
     It is the 95 % quantile of the size of the Hodges-Lehmann shift between two sides that are drawn
     from the A/A runs without replacement (2000 draws, fixed seed).
     """
-    told = [(run, run.values[signal]) for run in runs if run.values.get(signal) is not None]
-    values = np.asarray([value for _, value in told], dtype=np.float64)
-    instances = len({run.instance for run, _ in told})
-    days = len({run.day for run, _ in told})
+    known = [(run, run.values[signal]) for run in runs if run.values.get(signal) is not None]
+    values = np.asarray([value for _, value in known], dtype=np.float64)
+    instances = len({run.instance for run, _ in known})
+    days = len({run.day for run, _ in known})
     if instances < 2 * repeats:
         remark = (
             f"The A/A noise of {signal} is not known: it takes {2 * repeats} A/A runs of different "
             f"stack instances, there are {instances}."
         )
-        return Floor(None, relative, len(told), instances, days, remark)
+        return Floor(None, relative, len(known), instances, days, remark)
     if relative and np.any(values <= 0):
         remark = f"{signal} is zero in some A/A runs: its noise has no relative size."
-        return Floor(None, relative, len(told), instances, days, remark)
+        return Floor(None, relative, len(known), instances, days, remark)
     random = np.random.default_rng(0)
     scaled = np.log(values) if relative else values
     drawn = random.permuted(np.tile(scaled, (DRAWS, 1)), axis=1)[:, : 2 * repeats]
@@ -101,7 +101,7 @@ def floor(runs: Sequence[NoiseRun], signal: str, repeats: int, *, relative: bool
     remark = f"A/A noise of {signal} from {instances} stack instances on {_days(days)}."
     if days < FEWEST_DAYS:
         remark += " What changes from day to day is not in it."
-    return Floor(size, relative, len(told), instances, days, remark)
+    return Floor(size, relative, len(known), instances, days, remark)
 
 
 def _days(count: int) -> str:

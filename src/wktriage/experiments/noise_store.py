@@ -62,11 +62,11 @@ def add(file: Path, key: str, runs: Sequence[NoiseRun]) -> None:
     private_files.write(file, encoded + b"\n")
 
 
-def noise_run(bundle: Bundle, told: SignalSet) -> NoiseRun:
+def noise_run(bundle: Bundle, signal_set: SignalSet) -> NoiseRun:
     """Return a run as it is kept: its numbers, and the day on which it ran."""
     values: dict[str, float | None] = {
         signal.name: float(signal.value)
-        for signal in told
+        for signal in signal_set
         if signal.node is None
         and isinstance(signal.value, int | float)
         and not isinstance(signal.value, bool)

@@ -127,7 +127,7 @@ def refusals(
     Raises UsageError when the control has no fingerprint, or the expectation is no predicate.
     """
     known = signals.catalogue() if catalogue is None else catalogue
-    found = [
+    refusals = [
         unclassified(control),
         without_baseline(control),
         other_mode(control, request),
@@ -140,7 +140,7 @@ def refusals(
         stops_at_once(control, request, known),
         tells_nothing_apart(request),
     ]
-    return [refusal for refusal in found if refusal is not None]
+    return [refusal for refusal in refusals if refusal is not None]
 
 
 def unclassified(control: Control) -> Refusal | None:

@@ -100,9 +100,9 @@ def compare_signal(
         beyond=max(min_effect.size, noise_floor or 0.0),
     )  # fmt: skip
     if min(len(left), len(right)) < 2:
-        wanted = looks.fewest_repeats(looks.budget(alpha, spent))
+        fewest = looks.fewest_repeats(looks.budget(alpha, spent))
         why = f"{signal} is known for {len(left)} control and {len(right)} treatment runs: too few."
-        return _with(base, why=why, more_pairs=wanted - min(len(left), len(right)))
+        return _with(base, why=why, more_pairs=fewest - min(len(left), len(right)))
     scale = _scale(left, right, base)
     if scale is None:
         why = (

@@ -30,8 +30,8 @@ class Step(Declared, frozen=True, tag_field="do"):
     @property
     def arguments(self) -> dict[str, Any]:
         """Return the arguments that the file gives, by name."""
-        given = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {name: value for name, value in given.items() if value is not UNSET}
+        fields = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: value for name, value in fields.items() if value is not UNSET}
 
 
 class UseVerb(Step, frozen=True, tag="verb"):

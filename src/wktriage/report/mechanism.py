@@ -40,79 +40,79 @@ def lines(verdict: Mapping[str, Any]) -> list[str]:
 
 
 def _symptom(symptom: Mapping[str, Any]) -> list[str]:
-    told = [f"Symptom: {KINDS[symptom['kind']]}"]
+    lines = [f"Symptom: {KINDS[symptom['kind']]}"]
     for kind, share in symptom["shares"].items():
         if share is None or share > 0:
-            told.append(f"  {_percent(share):>8} of the offer {SHARES[kind]}")
+            lines.append(f"  {_percent(share):>8} of the offer {SHARES[kind]}")
     if symptom["since"]:
-        told.append(f"  since {symptom['since']}, not before {symptom['since_not_before'] or '?'}")
-    return told
+        lines.append(f"  since {symptom['since']}, not before {symptom['since_not_before'] or '?'}")
+    return lines
 
 
 def _ledger(ledger: Mapping[str, Any]) -> list[str]:
     whole = ledger["whole_s"]
     if whole is None:
         return ["Ledger: where a message's time goes is not recorded."]
-    told = [f"Ledger: a message takes {show(whole, 's')}."]
+    lines = [f"Ledger: a message takes {show(whole, 's')}."]
     for row in ledger["stages"]:
         share = row["share"]
         before = row.get("baseline_share")
         beside = "" if before is None else f" (baseline {_percent(before)})"
         bar = "#" * round(BAR * (share or 0))
         seconds = "not known" if row["seconds"] is None else show(row["seconds"], "s")
-        told.append(
+        lines.append(
             f"  {row['title']:34} {seconds:>10} {_percent(share):>8}{beside} {bar}".rstrip()
         )
-    told += [
+    lines += [
         f"  {show(row['count'])} failures at {row['where'].replace('_', ' ')}, {row['node']}"
         for row in ledger["failures"]
     ]
-    return told
+    return lines
 
 
 def _abnormal(resources: Sequence[Mapping[str, Any]]) -> list[str]:
     odd = [row for row in resources if row["state"] == "abnormal"]
     unknown = sum(row["state"] == "unknown" for row in resources)
     rest = len(resources) - len(odd) - unknown
-    told = [
+    lines = [
         f"Abnormal: {len(odd)} of {len(resources)} elements ({rest} normal, {unknown} not known)."
     ]
     for row in odd:
         where = f" on {join(row['nodes'])}" if row["nodes"] else ""
         figures = join(figures_of(row))
-        told.append(
+        lines.append(
             f"  {row['element']}{where}: against its {row['against']}; {figures}".rstrip("; ")
         )
-    return told
+    return lines
 
 
 def figures_of(row: Mapping[str, Any]) -> list[str]:
     """Return what was measured of an element, each with its name: at its nodes, else of the run."""
-    told = []
+    lines = []
     for figure in row["measured"].values():
         entry = signals.catalogue()[figure["signal"]]
         values = [figure["nodes"].get(n) for n in row["nodes"]] or [figure["value"]]
         known = [show(v, str(entry["unit"])) for v in values if v is not None]
         if known:
-            told.append(f"{entry['title']} {', '.join(known)}")
-    return told
+            lines.append(f"{entry['title']} {', '.join(known)}")
+    return lines
 
 
 def _candidates(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if not rows:
         return ["Candidates: no element is abnormal."]
-    told = ["Candidates: upstream first, then the share of a message's time, then contrast."]
+    lines = ["Candidates: upstream first, then the share of a message's time, then contrast."]
     for row in rows:
         mark = {"cause": "+", "suspect": "!"}.get(row["result"], "-")
         where = f" on {join(row['nodes'])}" if row["nodes"] else ""
         share = "not known" if row["share"] is None else _percent(row["share"])
         score = f"holds up {share} of the time, {row['contrast']:.3g} times its limit"
-        told.append(f"  {mark} {row['element']}{where} ({row['category']}): {score}")
+        lines.append(f"  {mark} {row['element']}{where} ({row['category']}): {score}")
         if row["explains"]:
-            told.append(f"      explains {join(row['explains'])}")
+            lines.append(f"      explains {join(row['explains'])}")
         if row["why_lost"]:
-            told.append(f"      {clean(row['why_lost'])}")
-    return told
+            lines.append(f"      {clean(row['why_lost'])}")
+    return lines
 
 
 def _percent(share: float | None) -> str:
@@ -241,11 +241,11 @@ def _heat(resources: Sequence[Mapping[str, Any]], nodes: Sequence[str]) -> list[
                 row["measured"].values(), key=lambda f: f["signal"] not in row["signs"]
             )
             figures = [_cell(figure, place) for figure in measured]
-            told = [f for f in figures if f is not None]
+            known = [f for f in figures if f is not None]
             here = place in row["nodes"] or row["everywhere"]
             odd = row["state"] == "abnormal" and (here or (not row["nodes"] and not place))
-            state = "abnormal" if odd else "normal" if told else "unknown"
-            cells.append({"state": state, "place": place or "the run", "figures": told})
+            state = "abnormal" if odd else "normal" if known else "unknown"
+            cells.append({"state": state, "place": place or "the run", "figures": known})
         rows.append(
             {
                 "title": row["element"].replace("_", " "),
