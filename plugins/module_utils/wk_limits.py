@@ -156,10 +156,10 @@ def device_of(path: str) -> str:
     device = os.path.realpath("/sys/dev/block/%d:%d" % (os.major(number), os.minor(number)))
     if os.path.exists(os.path.join(device, "partition")):
         device = os.path.dirname(device)
-    number = read(os.path.join(device, "dev")).strip()
-    if not number:
+    device_number = read(os.path.join(device, "dev")).strip()
+    if not device_number:
         raise LimitError("%s is on no block device of its own" % path)
-    return number
+    return device_number
 
 
 def limited_by_systemd(directory: str, setting: str) -> bool:
