@@ -1,6 +1,6 @@
 """How many planted secrets survive redaction, how many look-alikes it takes, and how fast it is.
 
-    python -m bench.secrets
+    python -m bench.redaction
 
 Prints each secret that is left and each look-alike that was changed, then the two counts (both
 are to be 0), and megabytes a second of ordinary and of hostile lines.

@@ -201,9 +201,9 @@ def test_one_failed_send_overrides_no_mechanism(
     case: score.Case, verdicts: dict[str, dict[str, Any]]
 ) -> None:
     verdict = verdicts[case.name]
-    said, before = decide(with_one_failed_send(verdict), SUCCESS), verdict["category"]
     if verdict["signals"]["send_errors"]["value"] != 0:
-        return
+        pytest.skip("incidents that have failed sends already, or do not tell")
+    said, before = decide(with_one_failed_send(verdict), SUCCESS), verdict["category"]
     if before == "healthy":
         # Any error forbids it.
         assert said.category != "healthy"
