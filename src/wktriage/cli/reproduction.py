@@ -67,8 +67,11 @@ def lines(made: Reproduction) -> list[str]:
     counts: dict[str, int] = {}
     for field in made.fields:
         counts[field.status] = counts.get(field.status, 0) + 1
-    total = ", ".join(f"{counts[key]} {STATUS[key]}" for key in STATUS if key in counts)
-    shown = [f"old run {made.one}, new run {made.other}", f"fingerprint: {total}"]
+    total = ", ".join(f"{STATUS[key]} {counts[key]}" for key in STATUS if key in counts)
+    shown = [
+        f"old run {made.one}, new run {made.other}",
+        f"fields of the fingerprint: {total}",
+    ]
     rows = [
         [field.path, STATUS[field.status], text(field.one), text(field.other), field.why or ""]
         for field in made.fields
