@@ -211,7 +211,7 @@ def test_controls_of_earlier_experiments_are_the_noise_of_the_next(lab: Lab) -> 
     for shown in (page, text):
         assert shown.count("Noise not measured") >= 2
         assert "Noise measured in 8 equal runs, each on its own stack, on 1 day." in shown
-    assert "this host&#39;s own noise (" in page or "this host's own noise (" in page
+    assert "own noise (" in page
     reason = conclusions.eligible(under_way.case, {}).conditions[1].text
     assert reason.startswith("A workload experiment explains it: concurrency (experiment 1; noise")
 
