@@ -68,6 +68,9 @@ class World:
         self.runs += 1
         value = (0.45 if slow else 0.96) + 0.003 * (self.runs % 4)
         self.lab.values[bundle_id] = {"achieved_rate_ratio": value}
+        # What is slow is not healthy: its verdict says what must not be done next.
+        stops = [{"id": "isolate_before_mixed", "text": "Run the isolated scenarios first."}]
+        self.lab.verdicts[bundle_id] = {"hard_stops": stops if slow else []}
         bundle(self.lab.root / "runs", bundle_id, inputs)
 
     def control(self, values: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from wktriage.cli.ansible import report_failure, tell
 from wktriage.core import plugin_docs
 from wktriage.core.errors import TriageError
 from wktriage.core.paths import work_dir
-from wktriage.request.request import HOST_SETTINGS, KNOWN, TEXTS, StackHost
+from wktriage.request.request import HOST_SETTINGS, KNOWN, TEXTS, StackHost, check_names
 
 if TYPE_CHECKING:
     from wktriage.experiments.grounds import Bench
@@ -53,6 +53,18 @@ class TriageAction(ActionBase):  # type: ignore[misc]
     @abstractmethod
     def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Do it and return the task's result. In check mode, change nothing."""
+
+    def asked(self, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the extra vars of a request: those handed over, else what was typed.
+
+        Raises UsageError for a name that nobody knows.
+        """
+        handed_over: dict[str, Any] = arguments["extra_vars"]
+        if handed_over:
+            return handed_over
+        typed = typed_variables(self._loader)
+        check_names(typed)
+        return known_variables(self._templar, task_vars, typed)
 
     def bench(self, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Bench:
         """Return where runs happen, as the options of the fragment wk_bench say it."""

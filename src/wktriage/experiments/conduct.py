@@ -114,7 +114,8 @@ class Conduct:
         record = RunRecord(
             place, attempt, due.side, BundleRef.of(run), made.sha256(), excluded, unchecked
         )
-        stops = _new_stops(control, run)
+        # A search for the commit that brought a fault has to run the fault.
+        stops = [] if self.case.document.bisection is not None else _new_stops(control, run)
         stop = design.stop_after(made, record, seen, [*self.experiment.runs, record], stops)
         remember(self.case, {run.bundle_id: str(run.root)})
         self.case.record(self.number, record, stop)
