@@ -10,8 +10,8 @@ The stages and their order are those of WuKongIM's docs/development/PERF_TRIAGE.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from wktriage.core.categories import ComponentName
@@ -55,15 +55,28 @@ _MEASURED = {
 }
 """The stages that have a histogram of their own, with the signal of its mean (s)."""
 
-_FAILURES = {
-    "route": "sendack_errors_route",
-    "append_pool": "append_errors_backpressured",
-    "own_store": "storage_errors",
-    "followers": "peer_exchange_errors",
-    "between nodes": "rpc_errors",
-    "deliveries": "push_errors",
-}
-"""Where the servers count failures, with the signal of their number."""
+_FAILURES = (
+    ("answers of the gateway", "sendack_errors", ("sendack_error_class", "send_failed_class")),
+    ("append queues", "append_errors_backpressured", ()),
+    ("the leader's store", "storage_errors", ()),
+    ("exchanges with followers", "peer_exchange_errors", ()),
+    ("calls between nodes", "rpc_errors", ("rpc_error_service",)),
+    ("pushes of deliveries", "push_errors", ()),
+)
+"""Where the servers count failures: the signals of their number and of the commonest reason."""
+
+
+_NO_REASON = (None, "none", "unknown")
+
+
+@dataclass(frozen=True)
+class Failures:
+    """How many failures were counted at one stage of one node; ``reason`` is empty if unknown."""
+
+    where: str
+    node: str
+    count: float
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,7 +99,7 @@ class Ledger:
 
     cluster: Account
     nodes: tuple[Account, ...]
-    failures: tuple[tuple[str, str | None, float], ...]
+    failures: tuple[Failures, ...]
 
     def held_up(self, stages: Iterable[str], nodes: Iterable[str]) -> float | None:
         """Return the share of a message's time that is spent in some stages at some nodes.
@@ -134,10 +147,7 @@ class Ledger:
                 }
                 for stage, seconds in self.cluster.stages.items()
             ],
-            "failures": [
-                {"where": where, "node": node, "count": count}
-                for where, node, count in self.failures
-            ],
+            "failures": [asdict(failures) for failures in self.failures],
         }
 
 
@@ -188,9 +198,9 @@ def _rest(whole: float | None, parts: Iterable[float | None]) -> float | None:
     return max(0.0, whole - sum(part for part in known if part is not None))
 
 
-def _failures(signal_set: SignalSet) -> list[tuple[str, str | None, float]]:
-    rows: list[tuple[str, str | None, float]] = []
-    for where, name in _FAILURES.items():
-        by_node = {n: number(signal_set, name, n) for n in signal_set.nodes}
-        rows += [(where, n, count) for n, count in by_node.items() if count]
-    return rows
+def _failures(signal_set: SignalSet) -> Iterator[Failures]:
+    for where, name, reasons in _FAILURES:
+        for node in signal_set.nodes:
+            if count := number(signal_set, name, node):
+                known = [v for r in reasons if (v := signal_set.value(r, node)) not in _NO_REASON]
+                yield Failures(where, node, count, str(known[0]) if known else "")

@@ -51,7 +51,8 @@ _SYMPTOMS = {
         "{{ s.offered_rate }} offered{% elif s.below('worst_achieved_rate_ratio', 0.8) %}At worst "
         "the simulator sent {{ s.worst_achieved_rate_ratio }} of its offer for ten seconds"
         "{% else %}The offer was sent, but slowly: a send takes {{ s.send_server_latency_mean }} "
-        "inside the servers (p99 {{ s.send_server_latency_p99 }}){% endif %}"
+        "inside the servers (p99 {% if s.some('send_server_latency_off_scale') %}at least "
+        "{% endif %}{{ s.send_server_latency_p99 }}){% endif %}"
         "{% if s.some('send_errors') %}; {{ s.count('send_errors', 'send') }} failed, which "
         "accounts for little of it{% else %}, and no send failed{% endif %}."
     ),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wktriage.judging import causes, signals
-from wktriage.judging.wording import clean, join, show
+from wktriage.judging.wording import clean, counted, join, show
 
 KINDS = {
     "none": "Nobody felt anything: every criterion is met.",
@@ -63,11 +63,16 @@ def _ledger(ledger: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"  {row['title']:34} {seconds:>10} {_percent(share):>8}{beside} {bar}".rstrip()
         )
-    lines += [
-        f"  {show(row['count'])} failures at {row['where'].replace('_', ' ')}, {row['node']}"
+    return lines + [f"  {text}" for text in _failures(ledger)]
+
+
+def _failures(ledger: Mapping[str, Any]) -> list[str]:
+    """Return where the servers counted failures: how many, which node, and mostly why."""
+    return [
+        f"{counted(row['count'], 'failure')} in {row['where']}, {row['node']}"
+        + (f", mostly {clean(row['reason'], 80)}" if row["reason"] else "")
         for row in ledger["failures"]
     ]
-    return lines
 
 
 def _abnormal(resources: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -202,10 +207,7 @@ def _bars(ledger: Mapping[str, Any], nodes: Sequence[str]) -> dict[str, Any] | N
             {"name": name, "total": total, "parts": _stacked(stages, shares)}
             for name, shares, total in rows
         ],
-        "failures": [
-            f"{show(row['count'])} at {row['where'].replace('_', ' ')}, {row['node']}"
-            for row in ledger["failures"]
-        ],
+        "failures": _failures(ledger),
     }
 
 

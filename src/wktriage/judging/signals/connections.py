@@ -101,14 +101,6 @@ def _connections(ctx: Context) -> None:
         cites,
         why="the number of connections or of users is unknown",
     )
-    after_total = ctx.number("connections_after")
-    complete = len(last) == len(ctx.nodes) and bool(ctx.nodes)
-    ctx.put(
-        "connections_online_ratio",
-        after_total / users if after_total is not None and users and complete else None,
-        ctx.cites("connections_after"),
-        why="not every node was scraped at the end, or the number of users is unknown",
-    )
 
 
 def _sendacks(ctx: Context) -> None:

@@ -162,32 +162,6 @@ def _gauges(ctx: Context) -> None:
     active = P + "channelv2_active_runtimes"
     leaders = _summed(active, role="leader")
     _highest(ctx, "active_channels", (active,), leaders, "sum", last=True)
-    counts = [ctx.number("active_channels", n) for n in ctx.nodes]
-    total = sum(c for c in counts if c is not None)
-    complete = bool(counts) and None not in counts and total > 0
-    ctx.put(
-        "leader_skew",
-        max(c for c in counts if c is not None) / total if complete else None,
-        ctx.cites("active_channels"),
-        why="not every node was scraped at the end, or no channel is active",
-    )
-    growth = None
-    if complete:
-        was = 0.0
-        for node in ctx.nodes:
-            before = ctx.metrics.before(node)
-            value = leaders(before) if before is not None and before.known(active) else None
-            if value is None:
-                break
-            was += value[0]
-        else:
-            growth = (total - was) / total
-    ctx.put(
-        "active_channels_growth",
-        growth,
-        ctx.cites("active_channels"),
-        why="not every node was scraped at both ends",
-    )
     _highest(ctx, "node_goroutines", ("go_goroutines",), _largest("go_goroutines"), last=True)
     pool = P + "transport_connections_pool_active"
     per_pool: PerNode = {}
