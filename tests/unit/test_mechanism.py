@@ -9,6 +9,7 @@ import pytest
 from wktriage.core.model import Signal, SignalSet, Tri
 from wktriage.judging import ledger, signals, symptom
 from wktriage.judging.decision import Decision, decide
+from wktriage.judging.reasons import text_of
 from wktriage.judging.signals.context import Others
 from wktriage.request import scenarios
 
@@ -107,6 +108,7 @@ def test_receives_that_fail_more_than_sends_are_of_the_deliveries() -> None:
 # -- ledger ---------------------------------------------------------------------------------------
 
 APPEND = {
+    "channel_create_mean": 0.0,
     "dispatch_wait_mean": 0.1,
     "append_mean": 0.6,
     "append_pool_wait_mean": 0.4,
@@ -251,3 +253,44 @@ def test_a_node_that_stands_out_is_named_though_no_cause_looks_at_it() -> None:
     alike = judged({n: dict.fromkeys(odd, 1.5) for n in NODES}, **HALF, **slow)
     assert alike.winner is not None
     assert alike.winner.nodes == ()
+
+
+# -- first touches --------------------------------------------------------------------------------
+
+SLOW_CREATION = {
+    **HALF,
+    "channel_metadata_created": 90,
+    "channel_create_mean": 0.52,
+    "channel_create_share": 0.96,
+    "send_server_latency_mean": 0.54,
+    "dispatch_wait_mean": 0.002,
+    "append_mean": 0.006,
+    "cycle_share_outside_servers": 0.0,
+}
+
+
+def test_first_touches_are_the_mechanism_where_sends_create_their_channels() -> None:
+    said = judged(in_flight_limit=16, send_cycle_time=0.54, **SLOW_CREATION)
+    assert (said.category, element(said)) == ("server_hot_path", "first_touches")
+    assert said.ledger.largest() == "create"
+    whole = said.ledger.cluster.whole
+    assert whole is not None
+    assert said.ledger.cluster.share("create") == pytest.approx(0.52 / whole)
+
+
+def test_a_client_limit_is_not_blamed_on_first_touches() -> None:
+    said = judged(
+        in_flight_limit=2, in_flight_limit_binds=True, send_cycle_time=0.54, **SLOW_CREATION
+    )
+    assert (said.category, element(said)) == ("client_bottleneck", "client_concurrency")
+    assert "first to their channel and create it (90 channels" in text_of(
+        said.fired(said.category)[0], run(in_flight_limit=2, **SLOW_CREATION)
+    )
+    assert "server_hot_path" in said.also_holding()
+
+
+def test_without_created_channels_nothing_is_said_of_first_touches() -> None:
+    said = judged(
+        in_flight_limit=16, send_cycle_time=0.54, **SLOW_CREATION | {"channel_metadata_created": 0}
+    )
+    assert element(said) != "first_touches"

@@ -345,7 +345,11 @@ def test_command_never_carries_what_ansible_would_template() -> None:
 def test_every_hypothesis_renders(name: str, nodes: str) -> None:
     run = next_experiment.Run("person-hotpath", WORKLOAD | {"group_channels": 0}, "clean", 60)
     values = {"nodes": nodes, "component": "transport", "s": Shown(found())}
-    suspect = Setting("WK_X", "config", "400ms", "1ms") if name == next_experiment.SHIPPED else None
+    suspects = {
+        next_experiment.SHIPPED: Setting("WK_X", "config", "400ms", "1ms"),
+        next_experiment.OWN: Setting("concurrency", "workload", "1", "256"),
+    }
+    suspect = suspects.get(name)
     hypothesis, experiment = next_experiment.propose("send_path", [name], run, values, suspect)
     for text in (*hypothesis.values(), experiment["expected_result"]):
         assert text
@@ -411,6 +415,25 @@ def test_a_setting_with_a_path_to_the_symptom_is_suspected_first() -> None:
     assert suspected("channel_append", way, {"WK_OF_NO_KNOB": "1"}) == "WK_OF_NO_KNOB"
     both = {"WK_GATEWAY_RUNTIME_ASYNC_SEND_WORKERS": "1", FLUSH: "400ms"}
     assert suspected("storage_commit", way, both) == FLUSH
+
+
+def test_a_workload_that_is_not_the_scenarios_own_is_suspected_as_settings_are() -> None:
+    told = differing("smoke-default", {"concurrency": 1, "group_members": 20}, {FLUSH: "400ms"})
+    way = {"client", "storage_commit"}
+    named = settings.suspects(told, "client", way)
+    # Group members act on deliveries, which have no part in it.
+    assert [s.name for s in named] == ["concurrency", FLUSH]
+    assert [s.name for s in settings.suspects(told, "node_process", way, by_load=False)] == [FLUSH]
+    run = next_experiment.Run("smoke-default", {"concurrency": 1}, "clean", 60, bundle="b-1")
+    failed = found({"achieved_rate_ratio": 0.4})
+    values = {"s": Shown(failed), "nodes": "", "component": "client"}
+    hypothesis, step = next_experiment.propose(
+        "client_bottleneck", ["raise_concurrency"], run, values, named[0], failed
+    )
+    assert hypothesis["id"] == next_experiment.OWN
+    assert (step["variable"], step["from"], step["to"]) == ("concurrency", 1, 128)
+    assert (step["knob"], step["expect"]) == ("concurrency", "achieved_rate_ratio >= 0.95")
+    assert "-e concurrency=128" in step["command"]
 
 
 def test_the_way_to_the_symptom_is_that_of_the_cause_and_of_the_time() -> None:

@@ -19,12 +19,13 @@ from wktriage.core.model import SignalSet
 from wktriage.judging.symptom import number
 
 StageName = Literal[
-    "client", "gateway", "route", "append_pool", "own_store", "followers", "append_rest"
+    "client", "gateway", "create", "route", "append_pool", "own_store", "followers", "append_rest"
 ]
 
 STAGES: Mapping[str, str] = {
     "client": "outside the servers",
     "gateway": "waiting for a gateway worker",
+    "create": "creating the channel",
     "route": "between gateway and append",
     "append_pool": "append: waiting for a worker",
     "own_store": "append: the leader's own store",
@@ -39,6 +40,7 @@ PART = 0.1
 COMPONENTS: Mapping[str, ComponentName] = {
     "client": "client",
     "gateway": "gateway",
+    "create": "channel_append",
     "route": "channel_append",
     "append_pool": "channel_append",
     "own_store": "storage_commit",
@@ -49,6 +51,7 @@ COMPONENTS: Mapping[str, ComponentName] = {
 
 _MEASURED = {
     "gateway": "dispatch_wait_mean",
+    "create": "channel_create_mean",
     "append_pool": "append_pool_wait_mean",
     "own_store": "local_store_mean",
     "followers": "quorum_wait_mean",
@@ -180,7 +183,8 @@ def _account(signal_set: SignalSet, node: str | None) -> Account:
     stages = {
         "client": client,
         "gateway": measured["gateway"],
-        "route": _rest(servers, [measured["gateway"], append]),
+        "create": measured["create"],
+        "route": _rest(servers, [measured["gateway"], measured["create"], append]),
         "append_pool": measured["append_pool"],
         "own_store": measured["own_store"],
         "followers": measured["followers"],

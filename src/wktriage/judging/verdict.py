@@ -68,8 +68,11 @@ class Reading:
 
     @property
     def suspects(self) -> list[settings.Setting]:
-        """The settings that are not as shipped and have a path to the symptom."""
-        return settings.suspects(self.differing, self.component, self.decision.reach)
+        """The settings that are not as shipped, or not the scenario's own, and have a path."""
+        decision = self.decision
+        return settings.suspects(
+            self.differing, self.component, decision.reach, by_load=decision.by_load
+        )
 
 
 def read(bundle: Bundle) -> Reading:

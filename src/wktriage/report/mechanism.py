@@ -158,7 +158,7 @@ def _chain(verdict: Mapping[str, Any], winner: Mapping[str, Any] | None) -> list
     titles = {row["element"]: row["title"] for row in verdict["resources"]}
     where = join(winner["nodes"])
     links = [
-        {"kind": "cause", "text": row["title"], "where": "not as shipped"}
+        {"kind": "cause", "text": row["title"], "where": "to be put back first"}
         for row in verdict["causes"]
         if row["result"] == "suspect"
     ]
