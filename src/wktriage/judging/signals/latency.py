@@ -10,7 +10,6 @@ from wktriage.core.model import Citation
 from wktriage.judging.signals.context import Context, PerNode, versus_peers
 from wktriage.judging.signals.metric_map import (
     APPEND,
-    APPEND_STAGE,
     COMMIT,
     COUNTS,
     LATENCIES,
@@ -29,11 +28,6 @@ from wktriage.judging.signals.metrics import Labels, Where
 SLOW_S = 0.25
 """A send that takes longer (s) is a slow one: what the scenarios' criteria allow on average."""
 
-CREATION = "meta_create_write"
-"""The append stage in which a channel is created, all steps and waits of it (slot_meta.go)."""
-
-_WHOLE = "send_server_latency_mean"
-
 FOLLOWER_STAGES = ("quorum_follower_pull_wait", "quorum_ack_offset_wait")
 
 
@@ -51,7 +45,6 @@ def compute(ctx: Context) -> None:
         lambda v: v.get("stage", "").startswith("peer_") and v.get("result") != "ok",
     )
     _sendacks(ctx)
-    _creations(ctx)
     _quorum(ctx)
     _shares(ctx)
     _storage(ctx)
@@ -229,38 +222,6 @@ def by_label(ctx: Context, node: str, family: str, label: str) -> dict[str, floa
 def most_frequent(counts: Mapping[str, float]) -> str:
     """Return the key with the highest count (the first by name of equals), "none" of nothing."""
     return min(counts, key=lambda k: (-counts[k], k)) if counts else "none"
-
-
-def _creations(ctx: Context) -> None:
-    """State the time that a send spends on creating its channel, as a mean over all sends.
-
-    A channel is created by the first message to it: the sender's node waits for its slot.
-    """
-    pooled: list[Histogram] = []
-    sent: list[Histogram] = []
-    cites: list[Citation] = []
-    why = "no sends in the window, or no scrapes"
-    for node in ctx.nodes:
-        created = ctx.metrics.histogram(node, APPEND_STAGE, {"stage": CREATION})
-        sends = ctx.metrics.histogram(node, SEND, {"frame_type": "SEND"})
-        if isinstance(created, str) or isinstance(sends, str):
-            ctx.put("channel_create_mean", None, node=node, why=str(created))
-            continue
-        here = ctx.metrics.cite_histogram(node, APPEND_STAGE, {"stage": CREATION})
-        mean = created.total / sends.count if sends.count else None
-        ctx.put("channel_create_mean", mean, here, node=node, why=why)
-        pooled, sent, cites = [*pooled, created], [*sent, sends], [*cites, *here[:2]]
-    total, count = sum(h.total for h in pooled), sum(h.count for h in sent)
-    ctx.put("channel_create_mean", total / count if count else None, cites, why=why)
-    for node in (*ctx.nodes, None):
-        mean, whole = (ctx.number(n, node) for n in ("channel_create_mean", _WHOLE))
-        ctx.put(
-            "channel_create_share",
-            min(1.0, mean / whole) if mean is not None and whole else None,
-            [*ctx.cites("channel_create_mean", node)[:3], *ctx.cites(_WHOLE, node)[:2]],
-            node=node,
-            why=why,
-        )
 
 
 def _quorum(ctx: Context) -> None:
