@@ -102,6 +102,8 @@ def lost(candidate: Candidate, decision: Decision) -> str:
         why = other.cause.file.title if other else "another cause"
         return f"What is seen of it ({title}) is explained by {why}."
     winner = decision.winner
+    if candidate.late:
+        return f"What is seen of it ({title}) began only after the symptom."
     if candidate.tri is Tri.YES and winner is not None:
         return f"It holds as well ({title}), but {winner.rule.title} is decided before it."
     felt = FELT.get(decision.symptom.kind)

@@ -11,7 +11,7 @@ The stages and their order are those of WuKongIM's docs/development/PERF_TRIAGE.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from wktriage.core.categories import ComponentName
@@ -98,11 +98,16 @@ class Account:
 
 @dataclass(frozen=True)
 class Ledger:
-    """A message's time in the cluster and at each node, and where failures were counted."""
+    """A message's time in the cluster and at each node, and where failures were counted.
+
+    ``baseline`` holds the shares (0 to 1) of the run's own healthy baseline by stage, as far as
+    they are recorded.
+    """
 
     cluster: Account
     nodes: tuple[Account, ...]
     failures: tuple[Failures, ...]
+    baseline: Mapping[str, float] = field(default_factory=dict)
 
     def held_up(self, stages: Iterable[str], nodes: Iterable[str]) -> float | None:
         """Return the share of a message's time that is spent in some stages at some nodes.
@@ -127,16 +132,17 @@ class Ledger:
         return min(1.0, sum(shares)) if shares else None
 
     def largest(self) -> str | None:
-        """Return the stage with the largest known share, None when none is known."""
-        known = {s: v for s, v in self.cluster.stages.items() if v}
-        return max(known, key=lambda s: known[s]) if known else None
+        """Return the stage that most of the time goes to, None when none is known.
 
-    def as_dict(self, baseline: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return the ledger as verdict.json has it: seconds and shares, by stage.
-
-        ``baseline`` holds the shares of the run's own baseline by stage, as far as it is recorded.
+        Beside a baseline, the one whose share grew most: what takes long in a healthy run too is
+        not what is wrong.
         """
-        beside = baseline or {}
+        known = {s: self.cluster.share(s) or 0.0 for s, v in self.cluster.stages.items() if v}
+        beside = self.baseline if known.keys() <= self.baseline.keys() else {}
+        return max(known, key=lambda s: known[s] - beside.get(s, 0.0)) if known else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the ledger as verdict.json has it: seconds and shares, by stage."""
         return {
             "whole_s": self.cluster.whole,
             "stages": [
@@ -145,7 +151,7 @@ class Ledger:
                     "title": STAGES[stage],
                     "seconds": seconds,
                     "share": self.cluster.share(stage),
-                    "baseline_share": _share(beside.get(stage)),
+                    "baseline_share": self.baseline.get(stage),
                     "nodes": {str(a.node): a.stages.get(stage) for a in self.nodes},
                 }
                 for stage, seconds in self.cluster.stages.items()
@@ -154,18 +160,21 @@ class Ledger:
         }
 
 
-def _share(value: object) -> float | None:
-    """Return a share that evidence states, None for what is none."""
-    number_ = float(value) if isinstance(value, int | float) else -1.0
-    return number_ if 0 <= number_ <= 1 else None
+def of(signal_set: SignalSet, baseline: Mapping[str, Any] | None = None) -> Ledger:
+    """Return the ledger of a run from its signals.
 
-
-def of(signal_set: SignalSet) -> Ledger:
-    """Return the ledger of a run from its signals."""
+    ``baseline`` holds what evidence states as the shares of its baseline; what is none is left out.
+    """
+    beside = (baseline or {}).items()
+    shares = {s: float(v) for s, v in beside if isinstance(v, int | float) and 0 <= v <= 1}
+    if shares:
+        # Recorded before the creation of channels had a stage: warm channels are not created.
+        shares.setdefault("create", 0.0)
     return Ledger(
         _account(signal_set, None),
         tuple(_account(signal_set, node) for node in signal_set.nodes),
         tuple(_failures(signal_set)),
+        {stage: shares[stage] for stage in STAGES if stage in shares},
     )
 
 

@@ -128,7 +128,10 @@ def _unlisted(decision: Decision) -> bool:
 
 
 def _stage(decision: Decision, signal_set: SignalSet) -> list[dict[str, Any]]:
-    """Return where most of a message's time goes, and at which node, where no cause is known."""
+    """Return where most of a message's time goes, and at which node, where no cause is known.
+
+    Beside a baseline it is where most of what came on top of it goes.
+    """
     stage, winner = decision.ledger.largest(), decision.winner
     # While a receive is waited for, time passes outside the servers whatever is wrong.
     if stage is None or winner is None or decision.symptom.kind == FAILED_RECEIVES:
@@ -138,7 +141,10 @@ def _stage(decision: Decision, signal_set: SignalSet) -> list[dict[str, Any]]:
     known = {str(n): s for n, s in seconds.items() if s}
     slowest = max(known, key=lambda n: known[n]) if known else None
     where = "" if slowest is None else f", longest at {slowest} ({show(known[slowest], 's')})"
-    text = f"Most of a message's time ({show(share, 'share')}) passes here: {STAGES[stage]}{where}."
+    before = decision.ledger.baseline.get(stage)
+    beside = "" if before is None else f", {show(before, 'share')} in the baseline"
+    most = "Most of a message's time" if before is None else "What grew most of a message's time"
+    text = f"{most} ({show(share, 'share')}{beside}) passes here: {STAGES[stage]}{where}."
     names = ("send_cycle_time", "send_server_latency_mean", "append_mean", "dispatch_wait_mean")
     cited = [s for name in names if (s := signal_set.get(name)) is not None]
     return [_reason(winner.rule.id, text, [c for s in cited for c in s.citations[:1]])]

@@ -79,7 +79,7 @@ def read(bundle: Bundle) -> Reading:
     """Return what the rules make of a bundle."""
     signal_set = signals.compute(bundle)
     scenario = _scenario(bundle.scenario)
-    decision = decide(signal_set, scenario.success)
+    decision = decide(signal_set, scenario.success, baseline=_baseline_stages(bundle))
     run = _run(bundle, signal_set, scenario)
     component, nodes = _where(bundle, decision)
     return Reading(
@@ -128,7 +128,7 @@ def judge(bundle: Bundle) -> dict[str, Any]:
         "next_experiment": experiment,
         "fix_eligibility": eligibility.assess(category, component, sure, nodes),
         "symptom": decision.symptom.as_dict(),
-        "ledger": decision.ledger.as_dict(_baseline_stages(bundle)),
+        "ledger": decision.ledger.as_dict(),
         "resources": resources.table(decision, signal_set),
         "causes": resources.candidates(decision, suspect),
         "scenario": {
