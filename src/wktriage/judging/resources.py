@@ -114,7 +114,7 @@ def candidates(decision: Decision, suspect: Setting | None = None) -> list[dict[
             "share": candidate.share,
             "contrast": round(candidate.abnormal.contrast, 2),
             "explained_by": candidate.explained_by,
-            "why_lost": "" if won else lost(candidate, decision),
+            "why_lost": "" if won else lost(candidate, decision, named=False),
             "explains": _explains(element, decision),
         }
     before = [_of_setting(suspect, winner)] if suspect is not None and winner is not None else []

@@ -120,8 +120,8 @@ def _sendacks(ctx: Context) -> None:
         middle = other_rates.median(node)
         enough = (other_answers.median(node) or 0.0) >= MIN_SENDACKS
         ctx.put(
-            "sends_per_connection_vs_peers",
-            rates[node] / middle if node in rates and middle and enough else None,
+            "sends_missing_vs_peers",
+            max(0.0, 1 - rates[node] / middle) if node in rates and middle and enough else None,
             cites,
             node=node,
             why="too few sendacks, or no scrapes, of this node or of its peers",
