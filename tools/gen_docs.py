@@ -209,6 +209,7 @@ def cause_page() -> str:
             text += f"- Explains {', '.join(links)}.\n"
         if file.hypotheses:
             text += f"- Hypotheses: {', '.join(file.hypotheses)}.\n"
+        text += f"- Known from: {file.known_from.strip()}\n"
         if file.regression_test:
             text += f"- Regression test: {file.regression_test}.\n"
     return text

@@ -50,7 +50,6 @@ def test_foreign_load_is_that_of_the_host_that_has_most(tmp_path: Path) -> None:
     spread(tmp_path)
     found = signals(tmp_path)
     # h2: 1.8 of 2 cores are busy, its node takes 0.1.
-    assert found.value("foreign_cpu_host") == "h2"
     assert found.value("foreign_cpu_cores") == pytest.approx(1.7)
     assert found.value("foreign_cpu_of_host") == pytest.approx(0.85)
     assert found.value("busiest_host") == "h2"
@@ -71,7 +70,7 @@ def test_a_host_that_cannot_tell_leaves_foreign_load_unknown(tmp_path: Path) -> 
 
 def test_one_host_needs_no_name(tmp_path: Path) -> None:
     found = Scenario(tmp_path).signals()
-    for name in ("busiest_host", "foreign_cpu_host", "fullest_disk_host"):
+    for name in ("busiest_host", "fullest_disk_host"):
         assert found.value(name) is None
         signal = found.get(name)
         assert signal is not None

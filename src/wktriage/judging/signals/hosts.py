@@ -69,7 +69,6 @@ def _cpu(ctx: Context, hosts: list[HostSamples]) -> None:
     ctx.put(
         "foreign_cpu_of_host", foreign.share(foreign.foreign) if foreign else None, cites, why=why
     )
-    _name(ctx, "foreign_cpu_host", foreign.samples if foreign else None, hosts, cites)
 
 
 def _highest(loads: Iterable[Load], field: str) -> Load | None:
