@@ -1,11 +1,11 @@
 """Disturb a triage on the replay stack in every way at every phase; print what was there after it.
 
-    python -m bench.faults [--only WORDS] [--at-once 3]
+    python -m bench.faults [--only WORDS ...] [--at-once 3]
 
-WORDS choose cells by a part of their names. A cell passes when the command ends, nothing of it runs
-60 s later, the bundle is whole or says why it is not, no mark or work file of the run is left, and
-the next command works. Full disks and a second user need root; Linux only. Ends with 1 when a cell
-does not pass.
+Each of WORDS chooses cells by a part of their names. A cell passes when the command ends, nothing
+of it runs 60 s later, the bundle is whole or says why it is not, no mark or work file of the run is
+left, and the next command works. Full disks and a second user need root; Linux only. Ends with 1
+when a cell does not pass.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tests.disturbed import PHASES, PROJECT, Disturbed, NotReachedError
+from tests.disturbed import PHASES, PROJECT, Disturbed, NotReachedError, until
 from tests.replayproject import Project
-from tests.unit.collectstack import Detached, Stack, until
+from tests.unit.collectstack import Detached, Stack
 
 Fault = Callable[["Cell", Disturbed], None]
 OPENED = PHASES[1:]
@@ -368,7 +368,7 @@ def row(cell: Cell, there: str, code: int | None, took: float) -> str:
 def main() -> int:
     """Run the chosen cells; print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", nargs="+", default=[""])
     parser.add_argument("--at-once", type=int, default=3)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="wktriage-faults-") as temporary:
@@ -379,7 +379,7 @@ def main() -> int:
         ]
         jobs += [(how, partial(collected, how)) for how in HOSTILE]
         jobs += [("two users", partial(two_users, dies, project)) for dies in (False, True)]
-        chosen = [job for name, job in jobs if asked.only in name]
+        chosen = [job for name, job in jobs if any(part in name for part in asked.only)]
         print("| fault | phase | what is there | exit | seconds | passes |\n|" + " --- |" * 6)
         # Started in the background, it may be ignored here, and so by everything that is started.
         signal.signal(signal.SIGINT, signal.default_int_handler)
