@@ -36,7 +36,7 @@ Fault = Callable[["Cell", Disturbed], None]
 OPENED = PHASES[1:]
 DISK = 64 * 1024 * 1024
 CLOCK = """\
-import os, time
+import datetime, os, time
 def _stepped(real, unit, file=os.environ["WKTRIAGE_CLOCK"]):
     def now():
         try:
@@ -46,7 +46,23 @@ def _stepped(real, unit, file=os.environ["WKTRIAGE_CLOCK"]):
             return real()
     return now
 time.time, time.time_ns = _stepped(time.time, 1), _stepped(time.time_ns, 10**9)
+class _Kind(type):
+    def __instancecheck__(cls, value, real=datetime.datetime):
+        return isinstance(value, real)
+class _Datetime(datetime.datetime, metaclass=_Kind):
+    @classmethod
+    def now(cls, tz=None):
+        return cls.fromtimestamp(time.time(), tz)
+    @classmethod
+    def utcnow(cls):
+        return cls.utcfromtimestamp(time.time())
+_Datetime.__name__ = _Datetime.__qualname__ = _Datetime.__module__ = "datetime"
+datetime.datetime = _Datetime
 """
+"""Every Python of a run reads its clock through this; a shell does not."""
+
+UNDISTURBED = 4
+"""The exit code of a run that nothing happens to: its window is too short to tell anything."""
 
 
 @dataclass
@@ -54,7 +70,8 @@ class Cell:
     """One fault at one moment.
 
     ``bundle`` says whether there must be one (None: either way), ``says`` part of its reason,
-    ``mount`` what of the run's directory lies on a small disk of its own.
+    ``exits`` the exit code that the fault must not change, ``mount`` what of the run's directory
+    lies on a small disk of its own.
     """
 
     name: str
@@ -62,6 +79,7 @@ class Cell:
     fault: Fault
     bundle: bool | None = True
     says: str = ""
+    exits: int | None = None
     mount: str | None = None
     clock: bool = False
     wrong: list[str] = field(default_factory=list)
@@ -144,8 +162,8 @@ def cells() -> Iterator[Cell]:
     for seconds in (3600, -3600):
         for phase in ("preflight", "window", "collect"):
             yield Cell(f"clock stepped by {seconds // 3600:+d} h", phase,
-                       partial(_stepped, seconds), clock=True)  # fmt: skip
-    yield Cell("the ports are taken", "preflight", _ports_taken)
+                       partial(_stepped, seconds), clock=True, exits=UNDISTURBED)  # fmt: skip
+    yield Cell("the ports are taken", "preflight", _ports_taken, exits=UNDISTURBED)
 
 
 def disturbed(cell: Cell, project: Project, place: Path) -> str:
@@ -194,8 +212,8 @@ def checked(cell: Cell, run: Disturbed, code: int | None) -> None:
     if cell.says not in (why or ""):
         cell.wrong.append(f"the bundle does not say {cell.says!r}")
     cell.wrong += [f"left {name}" for name in run.remains()[:3]]
-    if code == 1:
-        cell.wrong.append("ended with 1")
+    if code == 1 or cell.exits not in (None, code):
+        cell.wrong.append(f"ended with {code}")
 
 
 @contextlib.contextmanager
