@@ -71,7 +71,7 @@ class Cell:
 
     ``bundle`` says whether there must be one (None: either way), ``says`` part of its reason,
     ``exits`` the exit code that the fault must not change, ``mount`` what of the run's directory
-    lies on a small disk of its own.
+    lies on a small disk of its own, from the start or, with a star in it, once it is known.
     """
 
     name: str
@@ -83,6 +83,7 @@ class Cell:
     mount: str | None = None
     clock: bool = False
     wrong: list[str] = field(default_factory=list)
+    disk: Path | None = None
     freed: Callable[[], None] | None = None
 
 
@@ -103,9 +104,9 @@ def _signalled(who: str, number: int, _cell: Cell, run: Disturbed) -> None:
     os.kill(pid, number)
 
 
-def _filled(cell: Cell, run: Disturbed) -> None:
-    where = run.runs / (cell.mount or "")
-    filler = where / ".filler"
+def _filled(cell: Cell, _run: Disturbed) -> None:
+    assert cell.disk is not None
+    filler = cell.disk / ".filler"
     with contextlib.suppress(OSError), filler.open("wb", buffering=0) as out:
         while True:
             out.write(b"\0" * 4096)
@@ -153,7 +154,7 @@ def cells() -> Iterator[Cell]:
     for phase in ("held", "start", "window", "collect", "judge"):
         yield Cell("disk of the controller full", phase, _filled, None, mount=".")
     for phase in ("start", "window", "collect"):
-        yield Cell("disk of the host full", phase, _filled, None, mount=".work")
+        yield Cell("disk of the host full", phase, _filled, mount=".work/*/collector")
     yield Cell("disk of the stand-ins full", "create", _filled, None, mount=".replay")
     for what, pattern in (("the stand-ins' directory", f".replay/{PROJECT}"),
                           ("the collector's directory", ".work/*/collector"),
@@ -177,15 +178,24 @@ def disturbed(cell: Cell, project: Project, place: Path) -> str:
     run = Disturbed(project, place, **more)
     began = time.monotonic()
     code: int | None = None
-    with mounted(run.runs / cell.mount if cell.mount else None):
+    late = cell.mount is not None and "*" in cell.mount
+    with ExitStack() as disks:
+        if cell.mount is not None and not late:
+            cell.disk = disks.enter_context(mounted(run.runs / cell.mount))
         run.start()
         try:
-            run.await_phase(cell.phase)
-            cell.fault(cell, run)
-            code = run.ended()
-            if code is None:
-                cell.wrong.append("the command did not end")
-            cell.wrong += [f"runs on: {words}" for words in run.settled()]
+            with ExitStack() as disk_of_its_own:
+                if cell.mount is not None and late:
+                    run.await_phase("create")
+                    folder, name = os.path.split(cell.mount)
+                    where = next(run.runs.glob(folder)) / name
+                    cell.disk = disk_of_its_own.enter_context(mounted(where))
+                run.await_phase(cell.phase)
+                cell.fault(cell, run)
+                code = run.ended()
+                if code is None:
+                    cell.wrong.append("the command did not end")
+                cell.wrong += [f"runs on: {words}" for words in run.settled()]
         except NotReachedError as exc:
             cell.wrong.append(str(exc))
         finally:
@@ -217,18 +227,19 @@ def checked(cell: Cell, run: Disturbed, code: int | None) -> None:
 
 
 @contextlib.contextmanager
-def mounted(where: Path | None) -> Iterator[None]:
+def mounted(where: Path) -> Iterator[Path]:
     """Put a small file system of its own at a directory, for a while."""
-    if where is None:
-        yield
-        return
     where.mkdir(parents=True, exist_ok=True, mode=0o700)
     options = ("-o", f"size={DISK},mode=700")
     subprocess.run(["mount", "-t", "tmpfs", *options, "tmpfs", str(where)], check=True)
     try:
-        yield
+        yield where
     finally:
         subprocess.run(["umount", "-l", str(where)], check=True)
+        # What could not be removed as long as it was a disk.
+        with contextlib.suppress(OSError):
+            where.rmdir()
+            where.parent.rmdir()
 
 
 # ------------------------------------------------------------------ the collector alone

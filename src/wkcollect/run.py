@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from wkcollect import limits
 from wkcollect.clock import Cadence, Clock, parse_iso
 from wkcollect.evidence import Evidence
+from wkcollect.files import Reserve
 from wkcollect.http import Http
 from wkcollect.proc import Proc
 from wkcollect.values import describe
@@ -59,6 +60,7 @@ class Run:
         self.began = time.monotonic()
         self.proc = Proc(spec.get("hide_proc") or os.environ.get("WKTRIAGE_HIDE_PROC") == "1")
         self.window = Window(self.clock, float(spec["window"]["seconds"]), self.interval)
+        self.reserve = Reserve(self.out)
         self.evidence = Evidence(os.path.join(self.out, "evidence"))
         self.sampling_over = threading.Event()
         self.over = threading.Event()
