@@ -14,6 +14,8 @@ from wkcollect.files import read_json, write_atomic
 from wkcollect.proc import start_ticks
 from wkcollect.values import compact_json
 
+ENDED = "the collector was ended by a signal"
+
 
 def start(spec: dict[str, Any]) -> str:
     """Start the detached collector; return its mark as JSON, "" when it did not start.
@@ -66,7 +68,7 @@ def _detach(spec: dict[str, Any], writer: int) -> None:
         mark = {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid())}
         write_atomic(_mark_file(out), compact_json(mark).encode())
         collector = Collector(spec)
-        signal.signal(signal.SIGTERM, lambda _signum, _frame: collector.run.stop("terminated"))
+        signal.signal(signal.SIGTERM, lambda _signum, _frame: collector.run.stop(ENDED))
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         collector.state.publish()
