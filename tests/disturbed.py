@@ -20,8 +20,9 @@ from tests.replayproject import Project
 
 from wktriage.bundle import manifest
 
-PHASES = ("preflight", "create", "held", "start", "window", "collect", "judge")
-"""What a run goes through; ``held``: the stand-ins hold their ports and do not serve yet."""
+PHASES = ("preflight", "create", "held", "start", "window", "dump", "collect", "judge")
+"""What a run goes through; ``held``: the stand-ins hold their ports and do not serve yet;
+``dump``: the collector collects what comes after the window."""
 
 MARK = "WKTRIAGE_CELL"
 PROJECT = "disturbed"
@@ -74,6 +75,8 @@ class Disturbed:
         state = next(map(_object, self.runs.glob(".work/*/collector/*/state.json")), {})
         if phase == "window":
             return state.get("phase") == "window"
+        if phase == "dump":
+            return any(self.runs.glob(".work/*/collector/*/evidence/metrics/node1.prom"))
         if phase == "collect":
             return any(self.runs.glob(".work/*/packed/*.tar.gz")) or bool(state.get("done"))
         return any(self.runs.glob("2*/manifest.json"))
