@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import threading
 import time
-from collections.abc import Iterator
 
 import pytest
-from tests.standin import serving
+from tests.standin import dripping, serving
 
 from wkcollect.http import Http, Unanswered
 
@@ -35,28 +31,6 @@ def test_an_answer_that_drips_is_bounded_by_one_deadline(head: bytes) -> None:
             Http(url).get("/x", 0.3)
         assert caught.value.timeout
         assert time.monotonic() - began < 1.0
-
-
-@contextlib.contextmanager
-def dripping(head: bytes) -> Iterator[str]:
-    """Answer with ``head``, and from then on with a byte every 50 ms, for at most 5 s."""
-    server = socket.create_server(("127.0.0.1", 0))
-
-    def answer() -> None:
-        with contextlib.suppress(OSError):
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(4096)
-                connection.sendall(head)
-                for _ in range(100):
-                    connection.sendall(b"x")
-                    time.sleep(0.05)
-
-    threading.Thread(target=answer, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
-    finally:
-        server.close()
 
 
 def test_one_connection_serves_many_requests_one_each() -> None:
