@@ -37,8 +37,9 @@ class Sampler(Protocol):
 class Run:
     """One run of the collector on one host.
 
-    ``sampling_over`` ends the samplers, ``over`` ends everything. ``silent`` counts the health
-    checks in a row that a node did not answer, ``connections`` what each gateway holds.
+    ``sampling_over`` ends the samplers, ``over`` ends everything. ``silent`` counts the questions
+    in a row that a node (its health) or the simulator (its status) did not answer, ``connections``
+    what each gateway holds.
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -87,12 +88,16 @@ class Run:
         return self.client("unix:" + self.docker_socket)
 
     def patience(self, node: dict[str, Any], seconds: float) -> float:
-        """Return the timeout for a node, short when its last health checks got no answer."""
+        """Return the timeout for a target, short when its last questions got no answer."""
         return limits.SILENT_NODE_TIMEOUT if self.is_silent(node) else seconds
 
     def is_silent(self, node: dict[str, Any]) -> bool:
-        """Say whether a node left its last two health checks unanswered."""
+        """Say whether a node, or the simulator, left its last two questions unanswered."""
         return self.silent.get(node["name"], 0) >= 2
+
+    def heard(self, name: str, answered: bool) -> None:
+        """Take note of whether a target answered."""
+        self.silent[name] = 0 if answered else self.silent.get(name, 0) + 1
 
     # Phases
 
