@@ -21,7 +21,7 @@ from tests.replayproject import Project
 from wktriage.bundle import manifest
 
 PHASES = ("preflight", "create", "held", "start", "window", "dump", "collect", "judge")
-"""What a run goes through; ``held``: the stand-ins hold their ports and do not serve yet;
+"""What a run goes through, from its first task on; ``held``: the stand-ins hold their ports and do not serve yet;
 ``dump``: the collector collects what comes after the window."""
 
 MARK = "WKTRIAGE_CELL"
@@ -65,7 +65,7 @@ class Disturbed:
     def reached(self, phase: str) -> bool:
         """Say whether the run is in a phase, or was."""
         if phase == "preflight":
-            return self.controller() is not None
+            return self.worker() is not None
         if phase == "create":
             return any(self.runs.glob(".pending/*.json"))
         if phase == "held":

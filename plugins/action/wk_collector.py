@@ -122,6 +122,5 @@ class ActionModule(TriageAction):
     def _shell(self, command: str, data: bytes | None = None) -> str:
         done = self._low_level_execute_command(command, in_data=data)
         if done["rc"] != 0:
-            message = (done["stderr"] or done["stdout"]).strip()
-            raise AnsibleActionFail(f"{command.split(' ')[0]}: {message or 'no message'}")
+            raise AnsibleActionFail((done["stderr"] or done["stdout"]).strip() or "no message")
         return str(done["stdout"])

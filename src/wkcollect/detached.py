@@ -65,12 +65,13 @@ def _detach(spec: dict[str, Any], writer: int) -> None:
     sys.stderr = _Log(open(2, "wb", buffering=0, closefd=False), write_through=True)
     code = 1
     try:
-        mark = {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid())}
-        write_atomic(_mark_file(out), compact_json(mark).encode())
-        collector = Collector(spec)
-        signal.signal(signal.SIGTERM, lambda _signum, _frame: collector.run.stop(ENDED))
+        # Before anybody can know it, it takes signals as it does later.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        collector = Collector(spec)
+        signal.signal(signal.SIGTERM, lambda _signum, _frame: collector.run.stop(ENDED))
+        mark = {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid())}
+        write_atomic(_mark_file(out), compact_json(mark).encode())
         collector.state.publish()
         os.write(writer, compact_json({**mark, "out_dir": out}).encode() + b"\n")
         os.close(writer)
