@@ -21,8 +21,8 @@ from tests.replayproject import Project
 from wktriage.bundle import manifest
 
 PHASES = ("preflight", "create", "held", "start", "window", "dump", "collect", "judge")
-"""What a run goes through, from its first task on; ``held``: the stand-ins hold their ports and do not serve yet;
-``dump``: the collector collects what comes after the window."""
+"""What a run goes through, from its first task on; ``held``: the stand-ins hold their ports and do
+not serve yet; ``dump``: the collector collects what comes after the window."""
 
 MARK = "WKTRIAGE_CELL"
 PROJECT = "disturbed"
