@@ -39,6 +39,8 @@ class _Datetime(datetime.datetime, metaclass=_Kind):
     @classmethod
     def utcnow(cls):
         return cls.utcfromtimestamp(time.time())
+    def __repr__(self):
+        return "datetime." + super().__repr__()
 _Datetime.__name__ = _Datetime.__qualname__ = _Datetime.__module__ = "datetime"
 datetime.datetime = _Datetime
 """
@@ -155,7 +157,8 @@ def cells() -> Iterator[Cell]:
     for phase in ("held", "start", "window", "collect", "judge"):
         yield Cell("disk of the controller full", phase, _filled, None, mount=".")
     for phase in ("start", "window", "collect"):
-        yield Cell("disk of the host full", phase, _filled, mount=".work/*/collector")
+        says = "No space left" if phase == "window" else ""
+        yield Cell("disk of the host full", phase, _filled, says=says, mount=".work/*/collector")
     yield Cell("disk of the stand-ins full", "create", _filled, None, mount=".replay")
     for what, pattern in (("the stand-ins' directory", f".replay/{PROJECT}"),
                           ("the collector's directory", ".work/*/collector"),

@@ -164,9 +164,13 @@ class Disturbed:
         return next((p.parent for p in sorted(self.runs.glob("2*/manifest.json"))), None)
 
     def why(self) -> str | None:
-        """Return why the bundle says that it is not whole; None when it is."""
+        """Return why the bundle says that it, or its window, is not whole; None when it is."""
         bundle = self.bundle()
-        return None if bundle is None else _object(bundle / "manifest.json").get("interrupted")
+        if bundle is None:
+            return None
+        window = _object(bundle / "window.json")
+        lost = None if window.get("valid") else window.get("reason")
+        return _object(bundle / "manifest.json").get("interrupted") or lost
 
     def remains(self) -> list[str]:
         """Return what is left that should not be: of the run's own files, and of the bundle's."""

@@ -21,6 +21,7 @@ def write_atomic(path: str, data: bytes) -> None:
 
 
 RESERVE_BYTES = 4 << 20
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Reserve:
@@ -39,7 +40,7 @@ class Reserve:
         try:
             write()
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not os.path.exists(self._path):
+            if error.errno not in FULL or not os.path.exists(self._path):
                 raise
             os.remove(self._path)
             write()

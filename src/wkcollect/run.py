@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from wkcollect import limits
 from wkcollect.clock import Cadence, Clock, parse_iso
 from wkcollect.evidence import Evidence
-from wkcollect.files import Reserve
+from wkcollect.files import FULL, Reserve
 from wkcollect.http import Http
 from wkcollect.proc import Proc
 from wkcollect.values import describe
@@ -159,5 +159,7 @@ class Run:
                 sampler.take(seq, due, lateness)
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 tally.note(False, describe(error))
+                if getattr(error, "errno", None) in FULL:
+                    self.window.invalidate("samples were lost: " + describe(error))
             tally.missed += cadence.missed - missed
             missed = cadence.missed

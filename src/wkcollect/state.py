@@ -80,6 +80,8 @@ class State:
                     step()
                 except OSError:
                     traceback.print_exc()
+            if not os.path.isdir(self._run.out):
+                self._run.stop("the collector's directory is gone")
 
     def _check_stop(self) -> None:
         path = stop_file(self._run.out)

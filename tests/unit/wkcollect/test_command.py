@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 from tests.unit.collectstack import Detached, Stack, until
 
 from wktriage.core import schemas
+from wktriage.run.lock import process_start
 
 
 def test_detached_run_from_start_to_pack(stack: Stack) -> None:
@@ -89,8 +91,22 @@ def test_a_full_disk_neither_keeps_a_run_going_nor_loses_what_it_has(stack: Stac
         assert not run.poll()["alive"]
         window = json.loads((stack.evidence / "window.json").read_text())
         assert window["valid"] is False
+        assert window["interrupted"] == "the collector was ended by a signal"
+        assert "samples were lost: " in window["reason"]
+        assert "No space left on device" in window["reason"]
         assert "No space left on device" in (run.out / "collectors.json").read_text()
         assert len(stack.rows("status.jsonl")) > 3
+
+
+def test_a_collector_whose_directory_is_gone_ends_and_leaves_none(stack: Stack) -> None:
+    stack.spec["window"] = {"seconds": 60}
+    stack.sim.run()
+    run = Detached(stack)
+    pid = run("start", str(run.spec))["pid"]
+    until(lambda: run.poll()["samples_taken"] > 1)
+    shutil.rmtree(run.out)
+    until(lambda: process_start(pid) is None)
+    assert not run.out.exists()
 
 
 @contextmanager

@@ -97,6 +97,7 @@ def test_who_serves_no_log_in_time_is_not_waited_for_again(
     node = stack.spec["nodes"][0]
     node["handle"] = {"kind": "http", "logs_url": stack.nodes[0].url + "/logs"}
     stack.nodes[0].hung.set()
+    stack.evidence.mkdir(parents=True)
     began = time.monotonic()
     logs.collect(Run(stack.spec))
     assert time.monotonic() - began < 1.5
