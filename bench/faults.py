@@ -73,8 +73,10 @@ def disturbed(cell: Cell, project: Project, place: Path) -> str:
         checked(cell, run, code)
         bundle, why = run.bundle(), run.why()
     text = run.log.read_text(errors="replace")
-    if "Traceback" in text or "mistake in wktriage" in text:
-        cell.wrong.append("a traceback was printed")
+    for sign in ("Traceback", "mistake in wktriage"):
+        if sign in text:
+            seen = " ".join(text[text.index(sign) :].replace("|", " ").split())
+            cell.wrong.append(f"was printed: {seen[:100]} … {seen[-300:]}")
     there = "no bundle" if bundle is None else f"bundle: {why or 'whole'}"
     return row(cell, there, code, took)
 

@@ -75,7 +75,7 @@ class Collector:
         state = one_line(status.get("state")) or "unknown: /status unanswered"
         if status.get("last_error"):
             state += f", last_error: {one_line(status['last_error'])}"
-        return f"the simulator was not running within {waited:g} s (state {state})"
+        return f"the simulator was not running within {waited:.0f} s (state {state})"
 
     def _measure(self) -> None:
         """Sit out the window, and judge the samples in it."""
