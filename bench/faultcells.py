@@ -151,7 +151,9 @@ def cells() -> Iterator[Cell]:
             for phase in phases:
                 # Before the start there is nothing to keep; without its runner a run goes on.
                 needed = phase not in PHASES[:3] or (who, number) == ("runner", 9)
-                says = SAYS.get((who, number), "") if phase in ("start", "window") else ""
+                # A collector that ends in its first moment has not started.
+                told = ("window",) if who == "collector" else ("start", "window")
+                says = SAYS.get((who, number), "") if phase in told else ""
                 yield Cell(f"{names[number]} of the {who}", phase,
                            partial(_signalled, who, number), needed or None, says)  # fmt: skip
     for phase in ("held", "start", "window", "collect", "judge"):
