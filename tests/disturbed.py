@@ -20,8 +20,9 @@ from tests.replayproject import Project
 
 from wktriage.bundle import manifest
 
-PHASES = ("preflight", "create", "held", "start", "window", "collect", "judge")
-"""What a run goes through; ``held``: the stand-ins hold their ports and do not serve yet."""
+PHASES = ("preflight", "create", "held", "start", "window", "dump", "collect", "judge")
+"""What a run goes through, from its first task on; ``held``: the stand-ins hold their ports and do
+not serve yet; ``dump``: the collector collects what comes after the window."""
 
 MARK = "WKTRIAGE_CELL"
 PROJECT = "disturbed"
@@ -64,7 +65,7 @@ class Disturbed:
     def reached(self, phase: str) -> bool:
         """Say whether the run is in a phase, or was."""
         if phase == "preflight":
-            return self.controller() is not None
+            return self.worker() is not None
         if phase == "create":
             return any(self.runs.glob(".pending/*.json"))
         if phase == "held":
@@ -74,6 +75,8 @@ class Disturbed:
         state = next(map(_object, self.runs.glob(".work/*/collector/*/state.json")), {})
         if phase == "window":
             return state.get("phase") == "window"
+        if phase == "dump":
+            return any(self.runs.glob(".work/*/collector/*/evidence/metrics/node1.prom"))
         if phase == "collect":
             return any(self.runs.glob(".work/*/packed/*.tar.gz")) or bool(state.get("done"))
         return any(self.runs.glob("2*/manifest.json"))
@@ -161,9 +164,13 @@ class Disturbed:
         return next((p.parent for p in sorted(self.runs.glob("2*/manifest.json"))), None)
 
     def why(self) -> str | None:
-        """Return why the bundle says that it is not whole; None when it is."""
+        """Return why the bundle says that it, or its window, is not whole; None when it is."""
         bundle = self.bundle()
-        return None if bundle is None else _object(bundle / "manifest.json").get("interrupted")
+        if bundle is None:
+            return None
+        window = _object(bundle / "window.json")
+        lost = None if window.get("valid") else window.get("reason")
+        return _object(bundle / "manifest.json").get("interrupted") or lost
 
     def remains(self) -> list[str]:
         """Return what is left that should not be: of the run's own files, and of the bundle's."""

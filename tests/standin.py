@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import socketserver
 import threading
 import time
@@ -139,3 +140,25 @@ def serving(answers: dict[str, Any], socket_path: Path | None = None) -> Iterato
         yield standin
     finally:
         standin.close()
+
+
+@contextmanager
+def dripping(head: bytes) -> Iterator[str]:
+    """Answer with ``head``, and from then on with a byte every 50 ms, for at most 5 s."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        with suppress(OSError):
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(head)
+                for _ in range(100):
+                    connection.sendall(b"x")
+                    time.sleep(0.05)
+
+    threading.Thread(target=answer, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+    finally:
+        server.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,11 @@ class ActionModule(TriageAction):
                 return self._start(host, out, arguments)
             return self._collect(out, arguments)
         except (AnsibleError, TriageError) as exc:
-            problem.parent.mkdir(parents=True, exist_ok=True)
-            if not problem.exists():
-                problem.write_text(str(exc))
+            # Where the run's files are gone, or the disk is full, this hides no other reason.
+            with suppress(OSError):
+                problem.parent.mkdir(exist_ok=True)
+                if not problem.exists():
+                    problem.write_text(str(exc))
             raise
 
     def _start(self, host: str, out: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -119,6 +122,5 @@ class ActionModule(TriageAction):
     def _shell(self, command: str, data: bytes | None = None) -> str:
         done = self._low_level_execute_command(command, in_data=data)
         if done["rc"] != 0:
-            message = (done["stderr"] or done["stdout"]).strip()
-            raise AnsibleActionFail(f"{command.split(' ')[0]}: {message or 'no message'}")
+            raise AnsibleActionFail((done["stderr"] or done["stdout"]).strip() or "no message")
         return str(done["stdout"])

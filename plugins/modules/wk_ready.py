@@ -52,6 +52,7 @@ seconds:
   returned: success
 """
 
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -61,6 +62,7 @@ from ansible.module_utils.basic import AnsibleModule
 PAUSE = 0.25
 # /readyz does a write probe on every slot and may take 5 s.
 ANSWER_SECONDS = 6
+SILENT = "no answer in time"
 
 
 def ask(url: str) -> str | None:
@@ -73,6 +75,26 @@ def ask(url: str) -> str | None:
         return reason or "HTTP %d" % exc.code
     except (OSError, ValueError) as exc:
         return str(exc)[:300]
+
+
+def ask_all(urls: dict[str, str], seconds: float = ANSWER_SECONDS + 1) -> dict[str, str | None]:
+    """Ask all nodes at once; return what `ask` does of each.
+
+    The timeout of a request is for each piece of the answer: one that sends its head byte by byte
+    is not waited for.
+    """
+    answers: dict[str, str | None] = {}
+
+    def note(name: str, url: str) -> None:
+        answers[name] = ask(url)
+
+    end = time.monotonic() + seconds
+    threads = [threading.Thread(target=note, args=item, daemon=True) for item in urls.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    return {name: answers.get(name, SILENT) for name in urls}
 
 
 def main() -> None:
@@ -89,7 +111,7 @@ def main() -> None:
     waiting = {node["name"]: "not asked" for node in module.params["nodes"]}
     urls = {node["name"]: node["api_url"] for node in module.params["nodes"]}
     while waiting and not module.check_mode:
-        answers = {name: ask(urls[name]) for name in waiting}
+        answers = ask_all({name: urls[name] for name in waiting})
         waiting = {name: why for name, why in answers.items() if why is not None}
         if not waiting or time.monotonic() - start > module.params["timeout"]:
             break

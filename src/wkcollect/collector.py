@@ -34,6 +34,7 @@ class Collector:
         """Collect from beginning to end; files are complete whatever happens."""
         run = self.run
         run.enter("starting", run.began)
+        run.reserve.keep()
         self.state.publish()
         threading.Thread(target=self.state.publish_until_over, daemon=True).start()
         try:
@@ -74,7 +75,7 @@ class Collector:
         state = one_line(status.get("state")) or "unknown: /status unanswered"
         if status.get("last_error"):
             state += f", last_error: {one_line(status['last_error'])}"
-        return f"the simulator was not running within {waited:g} s (state {state})"
+        return f"the simulator was not running within {waited:.0f} s (state {state})"
 
     def _measure(self) -> None:
         """Sit out the window, and judge the samples in it."""
@@ -142,11 +143,14 @@ class Collector:
             "wall_seconds": round(time.monotonic() - run.began, 3),
         }
         document = window.document(cost, self._profiles.fence)
-        write_atomic(run.evidence.path("window.json"), indented_json(document))
-        write_atomic(os.path.join(run.out, "collectors.json"), indented_json(self._collectors()))
+        self._write(run.evidence.path("window.json"), document)
+        self._write(os.path.join(run.out, "collectors.json"), self._collectors())
         run.close()
         self.state.done = True
-        self.state.publish()
+        run.reserve.use(self.state.publish)
+
+    def _write(self, path: str, document: dict[str, Any]) -> None:
+        self.run.reserve.use(lambda: write_atomic(path, indented_json(document)))
 
     def _collectors(self) -> dict[str, Any]:
         run = self.run

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from wkcollect import detached
-from wkcollect.files import read_json, write_atomic
+from wkcollect.files import Reserve, read_json, write_atomic
 from wkcollect.state import request_stop
 from wkcollect.values import SCHEMA_VERSION, compact_json, indented_json
 from wkcollect.window import document_of_the_dead
@@ -63,7 +63,7 @@ def stop(out: str, reason: str) -> str:
     """Ask the collector to finish early; return as JSON whether it still runs."""
     if not os.path.isdir(out):
         raise CommandError(f"no such directory: {out}")
-    request_stop(out, reason)
+    _ask_to_stop(out, reason)
     return compact_json({"alive": detached.alive(out), "out_dir": out})
 
 
@@ -81,16 +81,12 @@ def pack(out: str, tar_file: str, reason: str | None = None) -> str:
         message = "the collector still runs: wait for it or stop it first"
         raise CommandError(message, STILL_RUNNING)
     window_file = os.path.join(out, "evidence", "window.json")
+    reserve = Reserve(out)
     if not os.path.exists(window_file):
-        write_atomic(window_file, indented_json(document_of_the_dead(state)))
+        window = indented_json(document_of_the_dead(state))
+        reserve.use(lambda: write_atomic(window_file, window))
     if not os.path.exists(tar_file):
-        part = tar_file + ".part"
-        with tarfile.open(part, "w:gz", compresslevel=1) as archive:
-            for name in _PACKED:
-                path = os.path.join(out, name)
-                if os.path.exists(path):
-                    archive.add(path, name)
-        os.replace(part, tar_file)
+        reserve.use(lambda: _archive(out, tar_file))
     return compact_json(
         {
             "tar": tar_file,
@@ -103,11 +99,29 @@ def pack(out: str, tar_file: str, reason: str | None = None) -> str:
     )
 
 
+def _archive(out: str, tar_file: str) -> None:
+    part = tar_file + ".part"
+    with tarfile.open(part, "w:gz", compresslevel=1) as archive:
+        for name in _PACKED:
+            path = os.path.join(out, name)
+            if os.path.exists(path):
+                archive.add(path, name)
+    os.replace(part, tar_file)
+
+
+def _ask_to_stop(out: str, reason: str) -> None:
+    try:
+        request_stop(out, reason)
+    except OSError:
+        # A full disk takes no request.
+        detached.terminate(out)
+
+
 def _finished(out: str, reason: str) -> dict[str, Any]:
     """Ask the collector to finish, and return its state when it has, or should have."""
     end = time.monotonic() + _FINISH_SECONDS
     while detached.alive(out) and not _state(out).get("done") and time.monotonic() < end:
-        request_stop(out, reason)
+        _ask_to_stop(out, reason)
         time.sleep(0.2)
     return _state(out)
 

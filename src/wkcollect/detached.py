@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -11,8 +12,9 @@ from typing import Any
 from wkcollect.collector import Collector
 from wkcollect.files import read_json, write_atomic
 from wkcollect.proc import start_ticks
-from wkcollect.state import request_stop
 from wkcollect.values import compact_json
+
+ENDED = "the collector was ended by a signal"
 
 
 def start(spec: dict[str, Any]) -> str:
@@ -36,6 +38,17 @@ def start(spec: dict[str, Any]) -> str:
     return answer.decode("ascii").strip()
 
 
+class _Log(io.TextIOWrapper):
+    """Standard error that ends nobody: what a full disk does not take is not said."""
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        try:
+            return super().write(text)
+        except OSError:
+            return len(text)
+
+
 def _detach(spec: dict[str, Any], writer: int) -> None:
     """Leave the session and the terminal, then collect. Never returns."""
     out = spec["out_dir"]
@@ -49,14 +62,16 @@ def _detach(spec: dict[str, Any], writer: int) -> None:
     os.dup2(null, 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    sys.stderr = _Log(open(2, "wb", buffering=0, closefd=False), write_through=True)
     code = 1
     try:
-        mark = {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid())}
-        write_atomic(_mark_file(out), compact_json(mark).encode())
-        collector = Collector(spec)
-        signal.signal(signal.SIGTERM, lambda _signum, _frame: request_stop(out, "terminated"))
+        # Before anybody can know it, it takes signals as it does later.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        collector = Collector(spec)
+        signal.signal(signal.SIGTERM, lambda _signum, _frame: collector.run.stop(ENDED))
+        mark = {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid())}
+        write_atomic(_mark_file(out), compact_json(mark).encode())
         collector.state.publish()
         os.write(writer, compact_json({**mark, "out_dir": out}).encode() + b"\n")
         os.close(writer)
@@ -82,6 +97,12 @@ def alive(out: str) -> bool:
     ticks = start_ticks(mark["pid"])
     # The number alone may belong to another process by now.
     return ticks is None or mark.get("start_ticks") in (None, ticks)
+
+
+def terminate(out: str) -> None:
+    """Ask the collector of an out directory to finish by a signal, which needs no disk."""
+    if alive(out):
+        os.kill(read_json(_mark_file(out))["pid"], signal.SIGTERM)
 
 
 def _mark_file(out: str) -> str:

@@ -24,7 +24,11 @@ class Evidence:
         self._lock = threading.Lock()
 
     def path(self, name: str) -> str:
-        """Return the path of a file, its folder made."""
+        """Return the path of a file, its folder made. Raises OSError.
+
+        A directory that somebody removed is not made anew: nobody would look for it there.
+        """
+        os.stat(self._directory)
         full = os.path.join(self._directory, name)
         os.makedirs(os.path.dirname(full), exist_ok=True)
         return full

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from typing import IO, Any
 
 from wkcollect.values import compact_json, parse_json
@@ -15,6 +18,32 @@ def write_atomic(path: str, data: bytes) -> None:
     with open(part, "wb") as handle:
         handle.write(data)
     os.replace(part, path)
+
+
+RESERVE_BYTES = 4 << 20
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Reserve:
+    """Room that is kept back on a disk, for the end of a run whose disk fills (RESERVE_BYTES)."""
+
+    def __init__(self, directory: str) -> None:
+        self._path = os.path.join(directory, "reserve")
+
+    def keep(self) -> None:
+        """Take the room; do without where there is none."""
+        with suppress(OSError):
+            write_atomic(self._path, b"\1" * RESERVE_BYTES)
+
+    def use(self, write: Callable[[], Any]) -> None:
+        """Write something; once more with the room kept back, when the disk is full."""
+        try:
+            write()
+        except OSError as error:
+            if error.errno not in FULL or not os.path.exists(self._path):
+                raise
+            os.remove(self._path)
+            write()
 
 
 def read_json(path: str) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
+import io
 import socket
 import time
 from collections.abc import Callable
@@ -40,6 +42,42 @@ class UnixConnection(http.client.HTTPConnection):
 class _Http10Connection(http.client.HTTPConnection):
     _http_vsn = 10
     _http_vsn_str = "HTTP/1.0"
+
+
+class _InTime(io.RawIOBase):
+    """What a connection receives, until one deadline for all of it.
+
+    The timeout of a socket is for each piece: a server that sends a byte a second never meets it.
+    """
+
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase, deadline: float) -> None:
+        super().__init__()
+        self._sock, self._raw, self._deadline = sock, raw, deadline
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Receive some bytes. Raises socket.timeout once the deadline is over."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise socket.timeout("timed out")
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer that ends at a deadline: its head as well as its body."""
+
+    def __init__(self, deadline: float, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_InTime(sock, self.fp.detach(), deadline))
 
 
 class Http:
@@ -126,36 +164,29 @@ class Http:
         sock = conn.sock
         sock.settimeout(left())
         conn.request("GET", self._prefix + path, headers={"Accept-Encoding": "identity"})
-        sock.settimeout(left())
+        # Whatever can be called will do.
+        conn.response_class = functools.partial(_Response, deadline)  # type: ignore[assignment]
         response = conn.getresponse()
         pieces: list[bytes] = []
-        if response.status == 200:
-            cut = _read(response, sock, deadline, limit, sink or pieces.append)
-        else:
-            cut = _read(response, sock, deadline, min(limit, SMALL_BODY), pieces.append)
-        closing = cut or large or response.will_close
-        # read1() leaves a response open that was read to its end: the next request on this
-        # connection would be sent and its answer refused.
-        response.close()
+        try:
+            if response.status == 200:
+                cut = _read(response, limit, sink or pieces.append)
+            else:
+                cut = _read(response, min(limit, SMALL_BODY), pieces.append)
+            closing = cut or large or response.will_close
+        finally:
+            # read1() leaves a response open that was read to its end: the next request on this
+            # connection would be sent and its answer refused.
+            response.close()
         if closing:
             self.close()
         return response.status, b"".join(pieces), cut
 
 
-def _read(
-    response: http.client.HTTPResponse,
-    sock: socket.socket,
-    deadline: float,
-    limit: int,
-    sink: Callable[[bytes], Any],
-) -> bool:
-    """Pass the body on until its end, the limit or the deadline; return whether it was longer."""
+def _read(response: http.client.HTTPResponse, limit: int, sink: Callable[[bytes], Any]) -> bool:
+    """Pass the body on until its end or the limit; return whether it was longer."""
     size = 0
     while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise socket.timeout
-        sock.settimeout(left)
         piece = response.read1(65536)
         if not piece:
             return False

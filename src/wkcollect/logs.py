@@ -28,7 +28,7 @@ class TargetLogs:
     """Collects the logs of one node or of the simulator into logs/<kind>/<name>.log."""
 
     def __init__(self, run: Run, target: dict[str, Any], is_node: bool) -> None:
-        self._run = run
+        self._run, self._target = run, target
         self._name: str = target["name"]
         self._handle: dict[str, Any] = target.get("handle") or {}
         self._directory: str | None = target.get("log_dir") if is_node else None
@@ -145,20 +145,26 @@ class TargetLogs:
     def _collect_served(self) -> None:
         """Collect the logs that the target itself serves (replay)."""
         url = self._handle.get("logs_url")
+        # One deadline for all kinds: whoever leaves one of them unanswered is not waited for again.
+        patience = self._run.patience(self._target, limits.LOGS_TIMEOUT)
+        deadline = time.monotonic() + patience
         for kind in (OUTPUT, *KINDS) if url else ():
             try:
-                self._write(kind, self._server(f"{str(url).rstrip('/')}/{kind}"))
+                self._write(kind, self._server(f"{str(url).rstrip('/')}/{kind}", deadline))
             except NotRecorded:
                 if self._is_node:
                     tally = self._run.evidence.tally("logs-" + kind)
                     tally.error = tally.error or "not recorded: " + self._name
 
-    def _server(self, url: str) -> Callable[[LogSink], None]:
+    def _server(self, url: str, deadline: float) -> Callable[[LogSink], None]:
         base, path = split_url(url)
 
         def feed(sink: LogSink) -> None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Unanswered("not asked: the logs before it took too long", timeout=True)
             code, _body, _cut = self._run.client(base).get(
-                path, limits.LOGS_TIMEOUT, limits.LOG_BODY, sink=sink.feed
+                path, left, limits.LOG_BODY, sink=sink.feed
             )
             if code in (404, 501):
                 raise NotRecorded

@@ -25,11 +25,13 @@ def collect(run: Run) -> None:
     bundle_url = next((h["bundle_url"] for h in handles if h.get("bundle_url")), None)
     if bundle_url:
         for name in (*FILES, *(f"config/node{n['id']}.toml" for n in run.nodes)):
-            _fetch(run, "recorded", name, f"{bundle_url.rstrip('/')}/{name}")
+            if _fetch(run, "recorded", name, f"{bundle_url.rstrip('/')}/{name}") is None:
+                break  # who does not answer is not asked again
 
 
-def _fetch(run: Run, collector: str, name: str, url: str) -> bool:
+def _fetch(run: Run, collector: str, name: str, url: str) -> bool | None:
+    """Store what is served; say whether it was there, None when nobody answered."""
     code, body = get_url(url, SERVED_FILE_TIMEOUT, run.file_bytes)
     if code == 200:
         run.evidence.store(collector, name, lambda: body)
-    return code == 200
+    return code == 200 if code else None

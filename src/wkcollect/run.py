@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from wkcollect import limits
 from wkcollect.clock import Cadence, Clock, parse_iso
 from wkcollect.evidence import Evidence
+from wkcollect.files import FULL, Reserve
 from wkcollect.http import Http
 from wkcollect.proc import Proc
 from wkcollect.values import describe
@@ -36,8 +37,9 @@ class Sampler(Protocol):
 class Run:
     """One run of the collector on one host.
 
-    ``sampling_over`` ends the samplers, ``over`` ends everything. ``silent`` counts the health
-    checks in a row that a node did not answer, ``connections`` what each gateway holds.
+    ``sampling_over`` ends the samplers, ``over`` ends everything. ``silent`` counts the questions
+    in a row that a node (its health) or the simulator (its status) did not answer, ``connections``
+    what each gateway holds.
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -59,6 +61,7 @@ class Run:
         self.began = time.monotonic()
         self.proc = Proc(spec.get("hide_proc") or os.environ.get("WKTRIAGE_HIDE_PROC") == "1")
         self.window = Window(self.clock, float(spec["window"]["seconds"]), self.interval)
+        self.reserve = Reserve(self.out)
         self.evidence = Evidence(os.path.join(self.out, "evidence"))
         self.sampling_over = threading.Event()
         self.over = threading.Event()
@@ -85,12 +88,16 @@ class Run:
         return self.client("unix:" + self.docker_socket)
 
     def patience(self, node: dict[str, Any], seconds: float) -> float:
-        """Return the timeout for a node, short when its last health checks got no answer."""
+        """Return the timeout for a target, short when its last questions got no answer."""
         return limits.SILENT_NODE_TIMEOUT if self.is_silent(node) else seconds
 
     def is_silent(self, node: dict[str, Any]) -> bool:
-        """Say whether a node left its last two health checks unanswered."""
+        """Say whether a node, or the simulator, left its last two questions unanswered."""
         return self.silent.get(node["name"], 0) >= 2
+
+    def heard(self, name: str, answered: bool) -> None:
+        """Take note of whether a target answered."""
+        self.silent[name] = 0 if answered else self.silent.get(name, 0) + 1
 
     # Phases
 
@@ -152,5 +159,7 @@ class Run:
                 sampler.take(seq, due, lateness)
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 tally.note(False, describe(error))
+                if getattr(error, "errno", None) in FULL:
+                    self.window.invalidate("samples were lost: " + describe(error))
             tally.missed += cadence.missed - missed
             missed = cadence.missed

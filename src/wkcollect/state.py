@@ -74,11 +74,14 @@ class State:
     def publish_until_over(self) -> None:
         """Write state.json every second until over."""
         for _slot in Cadence(self._run.began + 0.7, 1.0, self._run.over).slots():
-            try:
-                self.publish()
-                self._check_stop()
-            except OSError:
-                traceback.print_exc()
+            # A disk that is full keeps nobody from stopping.
+            for step in (self._check_stop, self.publish):
+                try:
+                    step()
+                except OSError:
+                    traceback.print_exc()
+            if not os.path.isdir(self._run.out):
+                self._run.stop("the collector's directory is gone")
 
     def _check_stop(self) -> None:
         path = stop_file(self._run.out)

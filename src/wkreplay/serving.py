@@ -33,7 +33,8 @@ def serve(options: argparse.Namespace) -> None:
     """Serve the asked processes until SIGTERM or SIGINT; with ``--hold`` from `begin` on.
 
     With ``--lease`` it ends, too, when nobody asked anything, or let it begin, for that long:
-    whoever started it may be gone, and the ports are not its own.
+    whoever started it may be gone, and the ports are not its own. So it does when its pidfile is
+    gone or names another: nobody could stop it any more.
 
     The pidfile says which ports it holds and, once it serves, the shift of its clock. Raises
     ReplayError when the recording, a name or a port cannot be used.
@@ -59,7 +60,7 @@ def serve(options: argparse.Namespace) -> None:
         begin_file = daemon.begin_file(pidfile)
         lease = Lease(options.lease)
         while not begin_file.exists() and not done.wait(0.05):
-            if lease.over():
+            if lease.over() or not _is_told(pidfile):
                 done.set()
         start_at = read_object(begin_file).get("start_at")
     if not done.is_set():
@@ -70,14 +71,19 @@ def serve(options: argparse.Namespace) -> None:
             thread.start()
         if pidfile:
             write_object(pidfile, {**state, "shift_ms": clock.shift_ms})
-        while not done.wait(1.0) and not lease.over():
+        while not done.wait(1.0) and not lease.over() and _is_told(pidfile):
             pass
         for thread in threads:
             thread.stopping.set()
         for thread in threads:
             thread.join(2)
-    if pidfile:
+    if pidfile and _is_told(pidfile):
         daemon.forget(pidfile)
+
+
+def _is_told(pidfile: Path | None) -> bool:
+    """Say whether the pidfile, if there is one, still names this process."""
+    return pidfile is None or read_object(pidfile).get("pid") == os.getpid()
 
 
 def _claim(options: argparse.Namespace, recording: Recording) -> dict[str, Port]:

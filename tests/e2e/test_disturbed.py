@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bench import faults
+from bench import faultcells, faults
 from tests.disturbed import Disturbed
 from tests.replayproject import Project
 
@@ -54,7 +54,7 @@ def test_a_controller_that_is_ended(
 @pytest.mark.slow
 @pytest.mark.hosts  # needs root, for a small disk
 def test_a_disk_that_fills_keeps_no_stack_running(project: Project, tmp_path: Path) -> None:
-    (cell,) = (c for c in faults.cells() if c.mount == "." and c.phase == "start")
+    (cell,) = (c for c in faultcells.cells() if c.mount == "." and c.phase == "start")
     text = faults.disturbed(cell, project, tmp_path)
     assert cell.wrong == []
     assert "No space left on device" in text

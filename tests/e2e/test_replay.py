@@ -24,6 +24,7 @@ from wkreplay.failures import RESET, classify_error
 from wkreplay.recording import Recording
 from wkreplay.times import parse_time, shift_metrics, shift_time
 from wktriage.core import zipapps
+from wktriage.run.lock import process_start
 
 ROOT = Path(__file__).parents[2]
 FULL = ROOT / "tests" / "fixtures" / "replay" / "full"
@@ -424,3 +425,15 @@ def test_a_replay_that_nobody_asks_anything_ends_by_itself(held: bool, tmp_path:
     _until(lambda: not pidfile.exists(), 10)
     with pytest.raises(urllib.error.URLError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=2)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_replay_that_nobody_could_stop_any_more_ends(held: bool, tmp_path: Path) -> None:
+    pidfile = tmp_path / "replay.pid"
+    _command(
+        "serve", "--daemon", "--pidfile", str(pidfile), "--bundle", str(FULL), "--incident", "x",
+        "--listen=wk-sim=127.0.0.1:0", *(["--hold"] if held else []),
+    )  # fmt: skip
+    pid = json.loads(pidfile.read_text())["pid"]
+    pidfile.unlink()
+    _until(lambda: process_start(pid) is None, 10)

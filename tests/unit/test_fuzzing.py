@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests import fuzzing
 
@@ -36,6 +36,7 @@ YAML = ("&a ", "*a", "<<: ", "[", "]", "{", "}", ": ", "- ", "\n", "a", "1", "!!
 
 @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=FRESH)
 @given(st.integers(0, 10**9))
+@example(1400422)  # a disk with 1e-308 bytes left
 def test_no_damage_makes_a_command_raise(tmp_path: Path, number: int) -> None:
     assert fuzzing.trial(number, tmp_path / str(number)) == []
 

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.standin import dripping
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -89,6 +90,13 @@ def test_a_refused_connection_is_not_ready(listening: int) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     assert "refused" in module("wk_ready").ask(f"http://127.0.0.1:{port}")
+
+
+def test_a_node_whose_answer_drips_keeps_nobody_waiting() -> None:
+    with dripping(b"HTTP/1.1 200 OK\r\nX: ") as url:
+        assert module("wk_ready").ask_all({"wk-node1": url}, 0.5) == {
+            "wk-node1": "no answer in time"
+        }
 
 
 # --- wk_processes ---------------------------------------------------------------------------

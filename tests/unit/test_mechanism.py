@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -212,6 +213,14 @@ def test_foreign_load_that_nobody_felt_is_a_remark() -> None:
 def test_a_client_without_descriptors_or_ports_is_no_fault_of_a_server(limit: str) -> None:
     said = judged(**HALF, **{limit: 0.99}, send_errors=5000, sendack_errors=0)
     assert (said.category, element(said)) == ("client_bottleneck", "client_sockets")
+
+
+def test_what_is_next_to_nothing_is_a_number_of_times_beyond_its_limit() -> None:
+    said = judged(disk_free_ratio=1e-320, send_errors=900, send_error_ratio=0.07)
+    state = said.element("disk_space")
+    assert state is not None
+    assert state.tri is Tri.YES
+    assert math.isfinite(state.contrast)
 
 
 # -- mechanisms that nobody listed ----------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.unit.test_topology import sample
 
+from wktriage.bundle import assembly
 from wktriage.core.errors import InfraError
 from wktriage.run import interruption, recovery
 from wktriage.run.baseline import Twin
@@ -91,6 +92,18 @@ def test_an_interrupted_run_becomes_a_judged_bundle(paths: RunPaths, no_docker: 
     assert no_docker == ["wktriage-unit-test"]
     assert not paths.work.exists()
     assert recovery.finalise_all(paths.runs_dir) == []
+
+
+def test_what_a_killed_process_had_half_put_together_goes(paths: RunPaths) -> None:
+    begin(paths, RUN, pid=dead_pid())
+    sample().write(paths.topology_file)
+    half = paths.runs_dir / f"{assembly.scratch_prefix(paths.bundle)}x" / "hosts"
+    other = paths.runs_dir / ".assemble-another-run-x"
+    for folder in (half, other):
+        folder.mkdir(parents=True)
+    recovery.finalise_all(paths.runs_dir)
+    assert not half.parent.exists()
+    assert other.is_dir()
 
 
 def test_a_run_that_its_user_ended_says_so_in_its_summary(paths: RunPaths) -> None:

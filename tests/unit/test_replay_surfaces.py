@@ -6,6 +6,7 @@ import gzip
 import itertools
 import json
 import shutil
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -92,6 +93,15 @@ def test_unrecorded_is_said_and_not_invented(plain: Recording) -> None:
     assert surface.answer("/manager/nodes", "", at(23)).code == 404
     assert surface.harness("host", at(23)).code == 501
     assert surface.harness("events", at(23)).code == 501
+
+
+def test_a_recording_does_not_jump_when_the_clock_is_set(
+    full: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = Clock(full, time.time())
+    before = begun.moment()
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
+    assert 0 <= begun.moment() - before < 60 * 10**9
 
 
 def test_logs_come_as_they_are_due_with_their_times_moved(full: Recording) -> None:

@@ -58,8 +58,7 @@ class Health:
             row["ok"], row["error"] = False, describe(error)
         row["took_ms"] = round((time.monotonic() - began) * 1000, 1)
         if self._probe == "healthz":
-            silent = run.silent.get(self._node, 0) + 1
-            run.silent[self._node] = 0 if row["http_status"] is not None else silent
+            run.heard(self._node, row["http_status"] is not None)
         run.evidence.add_row("health", "health.jsonl", row)
         # "It does not answer" is what this collector is there to find out: a good sample.
         self._tally.note(True, began=began)

@@ -39,6 +39,8 @@ class Status:
             row["error"] = error
         else:
             row["status"] = status
+        if run.sim:
+            run.heard(run.sim["name"], status is not None)
         if run.lead:
             run.evidence.add_row("status", "status.jsonl", row)
         if status is not None or run.window.opened:

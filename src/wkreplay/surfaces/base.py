@@ -19,14 +19,18 @@ LOG_KINDS = ("compose", "app", "error", "warn", "debug")
 
 
 class Clock:
-    """The recording's clock, moved to now by a whole number of milliseconds."""
+    """The recording's clock, moved to now by a whole number of milliseconds.
+
+    It reads the host's clock once: a recording does not jump when that is set.
+    """
 
     def __init__(self, recording: Recording, start_at: float) -> None:
         self.shift_ms = int(start_at * 1000) - recording.begin // 10**6
+        self._booted = time.time_ns() - time.monotonic_ns()
 
     def moment(self) -> int:
         """Return the recorded moment (nanoseconds) that is now."""
-        return time.time_ns() - self.shift_ms * 10**6
+        return self._booted + time.monotonic_ns() - self.shift_ms * 10**6
 
 
 class Surface:

@@ -55,7 +55,8 @@ def assemble(
     recorded = {name: Path(path) for name, path in (run.get("references") or {}).items()}
     references = {**recorded, **(references or {})}
     bundle_dir.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".assemble-", dir=bundle_dir.parent))
+    prefix = scratch_prefix(bundle_dir)
+    scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=bundle_dir.parent))
     try:
         hosts = _hosts(
             scratch / "hosts", tars, run, topology, lambda host: _why(host, clocks, known_secrets)
@@ -70,6 +71,11 @@ def assemble(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return document
+
+
+def scratch_prefix(bundle_dir: Path) -> str:
+    """Return how the name of a folder beside a bundle begins in which it is put together."""
+    return f".assemble-{bundle_dir.name}-"
 
 
 def _input(path: Path, what: str) -> dict[str, Any]:

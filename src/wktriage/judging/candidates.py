@@ -27,6 +27,9 @@ from wktriage.judging.symptom import CAPACITY, FAILED_RECEIVES, FAILED_SENDS, Sy
 KNOWN = "known"
 """Explains an unlisted mechanism: a cause that is known holds."""
 
+CLEAREST = 1e6
+"""How often beyond its limit a sign may lie: what is divided by next to nothing is no figure."""
+
 SENDS_FAIL_TOO = 0.05
 """Share of failed sends from which on sends fail too where receives dominate."""
 
@@ -128,8 +131,8 @@ def _beyond(leaf: Leaf) -> float:
     if not isinstance(value, int | float) or not isinstance(limit, int | float) or limit <= 0:
         return 1.0
     if leaf.op in (">", ">="):
-        return value / limit
-    return limit / value if leaf.op in ("<", "<=") and value > 0 else 1.0
+        return min(value / limit, CLEAREST)
+    return min(limit / value, CLEAREST) if leaf.op in ("<", "<=") and value > 0 else 1.0
 
 
 def candidates(

@@ -8,13 +8,14 @@ it lies outside, since judging comes after the bundle is closed.
 
 from __future__ import annotations
 
+import glob
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wktriage.bundle.assembly import failure_text
+from wktriage.bundle.assembly import failure_text, scratch_prefix
 from wktriage.core.errors import InfraError, UsageError
 from wktriage.core.json_files import read_object, write_object
 from wktriage.core.private_files import PRIVATE_DIRECTORY, directory, write
@@ -211,8 +212,13 @@ def why_unfinished(paths: RunPaths) -> str | None:
 
 
 def end(paths: RunPaths) -> None:
-    """Remove the pending mark and the work files: the bundle is complete."""
-    shutil.rmtree(paths.work, ignore_errors=True)
+    """Remove the pending mark and the work files: the bundle is complete.
+
+    What a process that was killed had of it, half put together, goes too.
+    """
+    halves = paths.runs_dir.glob(f"{glob.escape(scratch_prefix(paths.bundle))}*")
+    for folder in (paths.work, *halves):
+        shutil.rmtree(folder, ignore_errors=True)
     paths.reserve_file.unlink(missing_ok=True)
     paths.pending_file.unlink(missing_ok=True)
 

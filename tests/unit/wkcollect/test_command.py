@@ -5,13 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.unit.collectstack import Detached, Stack, until
 
 from wktriage.core import schemas
+from wktriage.run.lock import process_start
 
 
 def test_detached_run_from_start_to_pack(stack: Stack) -> None:
@@ -67,6 +73,51 @@ def test_packing_may_end_a_run_that_goes_on(stack: Stack) -> None:
     assert packed["done"] is True
     window = json.loads((stack.evidence / "window.json").read_text())
     assert window["interrupted"] == "the controller is gone"
+
+
+@pytest.mark.hosts  # needs root, for a small disk
+def test_a_full_disk_neither_keeps_a_run_going_nor_loses_what_it_has(stack: Stack) -> None:
+    stack.spec["window"] = {"seconds": 60}
+    stack.sim.run()
+    run = Detached(stack)
+    with small_disk(run.out):
+        run("start", str(run.spec))
+        until(lambda: run.poll()["samples_taken"] > 3)
+        with suppress(OSError), (run.out / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
+        packed = run("pack", str(run.out), str(run.out / "e.tar"), "--stop", "enough")
+        assert packed["done"] is True
+        assert not run.poll()["alive"]
+        window = json.loads((stack.evidence / "window.json").read_text())
+        assert window["valid"] is False
+        assert window["interrupted"] == "the collector was ended by a signal"
+        assert "samples were lost: " in window["reason"]
+        assert "No space left on device" in window["reason"]
+        assert "No space left on device" in (run.out / "collectors.json").read_text()
+        assert len(stack.rows("status.jsonl")) > 3
+
+
+def test_a_collector_whose_directory_is_gone_ends_and_leaves_none(stack: Stack) -> None:
+    stack.spec["window"] = {"seconds": 60}
+    stack.sim.run()
+    run = Detached(stack)
+    pid = run("start", str(run.spec))["pid"]
+    until(lambda: run.poll()["samples_taken"] > 1)
+    shutil.rmtree(run.out)
+    until(lambda: process_start(pid) is None)
+    assert not run.out.exists()
+
+
+@contextmanager
+def small_disk(where: Path) -> Iterator[None]:
+    """Put a disk of 8 MB at a new directory."""
+    where.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(where)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(where)], check=True)
 
 
 def test_stop_command_ends_a_detached_run(stack: Stack) -> None:

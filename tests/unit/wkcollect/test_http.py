@@ -5,22 +5,32 @@ from __future__ import annotations
 import time
 
 import pytest
-from tests.standin import serving
+from tests.standin import dripping, serving
 
 from wkcollect.http import Http, Unanswered
 
 
-def test_slow_drip_is_bounded_by_the_whole_deadline() -> None:
-    def drip(_full: str) -> tuple[int, bytes]:
+def test_an_answer_that_is_late_is_not_awaited() -> None:
+    def late(_full: str) -> tuple[int, bytes]:
         time.sleep(0.6)
         return 200, b"late"
 
-    with serving({"/x": drip}) as server:
+    with serving({"/x": late}) as server:
         began = time.monotonic()
         with pytest.raises(Unanswered) as caught:
             Http(server.url).get("/x", 0.2)
         assert caught.value.timeout
         assert time.monotonic() - began < 0.5
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_an_answer_that_drips_is_bounded_by_one_deadline(head: bytes) -> None:
+    with dripping(head) as url:
+        began = time.monotonic()
+        with pytest.raises(Unanswered) as caught:
+            Http(url).get("/x", 0.3)
+        assert caught.value.timeout
+        assert time.monotonic() - began < 1.0
 
 
 def test_one_connection_serves_many_requests_one_each() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import time
 from pathlib import Path
 
 import pytest
 from tests.unit.collectstack import Stack
 
+from wkcollect import limits, logs
 from wkcollect.limits import MAX_LOG_LINE
 from wkcollect.logfiles import LogSink, line_level
+from wkcollect.run import Run
 
 
 def sink_text(tmp_path: Path, limit: int, pieces: list[bytes]) -> bytes:
@@ -85,3 +88,20 @@ def test_node_logs_rotated_linked_and_older(stack: Stack, tmp_path: Path) -> Non
 )
 def test_level_of_a_line(line: bytes, level: bytes) -> None:
     assert line_level(line) == level
+
+
+def test_who_serves_no_log_in_time_is_not_waited_for_again(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "LOGS_TIMEOUT", 0.5)
+    node = stack.spec["nodes"][0]
+    node["handle"] = {"kind": "http", "logs_url": stack.nodes[0].url + "/logs"}
+    stack.nodes[0].hung.set()
+    stack.evidence.mkdir(parents=True)
+    began = time.monotonic()
+    logs.collect(Run(stack.spec))
+    assert time.monotonic() - began < 1.5
+    errors = sorted(stack.evidence.glob("logs/*/wk-node1.log.err"))
+    assert [file.parent.name for file in errors] == ["app", "compose", "debug", "error", "warn"]
+    assert "no answer within" in (stack.evidence / "logs/compose/wk-node1.log.err").read_text()
+    assert "not asked" in (stack.evidence / "logs/app/wk-node1.log.err").read_text()

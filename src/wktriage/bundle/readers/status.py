@@ -32,6 +32,11 @@ class Sample:
     config: dict[str, Any]
 
     @property
+    def answered(self) -> float:
+        """When the answer was there (epoch, s); ``time`` is when it was asked for."""
+        return self.time + max(0.0, number(self.row.data.get("took_ms")) or 0.0) / 1000
+
+    @property
     def total(self) -> float:
         """Sum of the traffic counters: grows whenever they are published anew."""
         return self.sent + self.send_errors + self.recv_errors

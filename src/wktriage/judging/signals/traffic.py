@@ -6,16 +6,13 @@ from wktriage.bundle.readers.status import Sample
 from wktriage.core.durations import parse_rate
 from wktriage.core.model import Citation
 from wktriage.judging.signals.context import Context
-from wktriage.judging.signals.counter_steps import STALL_S, Step, steps
+from wktriage.judging.signals.counter_steps import PUBLISHED_S, STALL_S, Step, steps
 
 SHORT = 0.9
 """A step with less than this share of the offered rate is short (upstream's gate: 0.90-0.95)."""
 
 MET = 0.952
 """Share of the offered rate from which on it counts as met: the scenarios' own criterion."""
-
-PUBLISHED_S = 10.0
-"""Time (s) between two publications of the simulator's counters (devsim/runner.go)."""
 
 NO_STEPS = "no two counter publications in the window"
 
