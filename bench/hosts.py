@@ -173,8 +173,8 @@ def once(base: Path, nodes: int, seconds: int, forks: int, binaries: str) -> dic
         "outside_s": round(wall - phases["watch"], 1),
         "phases_s": phases,
         "controller_cpu_s": round(cpu, 1),
-        # Servers, stand-ins and collectors of the hosts, which want the same cores.
-        "hosts_cpu_s": round(_busy_seconds() - busy - cpu, 1),
+        # Servers, stand-ins and collectors of the hosts, and whatever else ran on the same cores.
+        "other_cpu_s": round(_busy_seconds() - busy - cpu, 1),
         "controller_mb": round(watch.highest / 1e6),
         **_kept_time(bundle),
         "bundle_mb": round(
