@@ -15,10 +15,10 @@ from wktriage.stack import builds, drivers
 
 class ActionModule(TriageAction):
     def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        given = arguments["given"]
-        if not given:
-            given = known_variables(self._templar, task_vars, typed_variables(self._loader))
-        code = codes.of(given, Path(runs_dir(given.get("runs_dir"))))
+        extra_vars = arguments["extra_vars"]
+        if not extra_vars:
+            extra_vars = known_variables(self._templar, task_vars, typed_variables(self._loader))
+        code = codes.of(extra_vars, Path(runs_dir(extra_vars.get("runs_dir"))))
         driver = drivers.named(arguments["driver"])
         if code is None or builds.there(code, driver):
             return {"changed": False}

@@ -19,14 +19,14 @@ from wktriage.stack import drivers
 
 class ActionModule(TriageAction):
     def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        given = arguments["given"]
-        if not given:
+        extra_vars = arguments["extra_vars"]
+        if not extra_vars:
             check_project_data()
             typed = typed_variables(self._loader)
             check_names(typed)
-            given = known_variables(self._templar, task_vars, typed)
+            extra_vars = known_variables(self._templar, task_vars, typed)
         request = drivers.check_request(
-            given,
+            extra_vars,
             driver=arguments["driver"],
             benchmark_host=arguments["benchmark_host"] is True,
             root=work_dir(),

@@ -102,10 +102,10 @@ def place(controller: str, path: str) -> str:
 
 def own_path(pid: int, controller: str) -> str:
     """Return the path of the control group that a process is in."""
-    wanted = "" if is_unified() else controller
+    hierarchy = "" if is_unified() else controller
     for line in read("/proc/%d/cgroup" % pid).splitlines():
         fields = line.split(":", 2)
-        if len(fields) == 3 and wanted in fields[1].split(","):
+        if len(fields) == 3 and hierarchy in fields[1].split(","):
             return fields[2]
     return "/"
 

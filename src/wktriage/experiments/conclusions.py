@@ -25,8 +25,11 @@ def tried(case: Case) -> list[Tried]:
     for experiment in case.document.experiments:
         if experiment.outcomes:
             variable = case.registration(experiment.number).variable
-            outcome = experiment.outcomes[-1].outcome
-            done.append(Tried(experiment.number, variable.knob, variable.kind, outcome))
+            outcome = experiment.outcomes[-1]
+            done.append(
+                Tried(experiment.number, variable.knob, variable.kind, outcome.outcome,
+                      outcome.noise_measured)
+            )  # fmt: skip
     return done
 
 

@@ -148,14 +148,14 @@ def _refused(ctx: Context) -> list[Citation]:
 
     A simulator that refuses its workload exits before it answers anybody, again and again.
     """
-    given = ctx.bundle.workload
-    counts = (given.get(key) for key in INTEGERS)
-    if not ctx.samples or any(given.get(key) is None for key in KEYS):
+    workload = ctx.bundle.workload
+    counts = (workload.get(key) for key in INTEGERS)
+    if not ctx.samples or any(workload.get(key) is None for key in KEYS):
         return []
     if any(isinstance(count, bool) or not isinstance(count, int) for count in counts):
         return []
     try:
-        check(given)
+        check(workload)
     except UsageError:
         source = next(
             (f for f in ("config/workload.json", "env.txt") if ctx.bundle.exists(f)), None

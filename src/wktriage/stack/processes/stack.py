@@ -110,11 +110,11 @@ def plan(request: Request, site: Site) -> dict[str, Any]:
 def _copies(request: Request, placed: Layout) -> list[dict[str, Any]]:
     users = {"wukongim": [n.host for n in placed.nodes], "wkbench": [placed.sim.host]}
     copies = []
-    for name, found in request.own["programs"].items():
+    for name, program in request.own["programs"].items():
         remote = [h for h in dict.fromkeys(users[name]) if h not in request.own["local"]]
-        if found["sha256"] is not None and remote:
+        if program["sha256"] is not None and remote:
             to = copied_to(request, name)
-            copies.append({"file": found["file"], "to": to, "hosts": remote})
+            copies.append({"file": program["file"], "to": to, "hosts": remote})
     return copies
 
 
