@@ -10,12 +10,16 @@ import pytest
 from tests.unit.test_signals import NODES, Scenario, at
 
 from wktriage.bundle.bundle import Bundle
+from wktriage.bundle.host_evidence import fell_silent
 from wktriage.core.model import SignalSet
+from wktriage.core.times import parse_time
 from wktriage.judging.signals import compute
 from wktriage.judging.verdict import judge
 
 IDLE = {"h1": 150.0, "h2": 20.0, "h3": 180.0}
 """Idle ticks a second of each host's two CPUs, 200 ticks a second."""
+
+HEARD = "2026-01-01T00:00:50.000Z"
 
 
 def spread(root: Path, *, rows: bool = True, **more: Any) -> Scenario:
@@ -87,6 +91,23 @@ def test_a_lost_host_is_named_in_the_verdict(tmp_path: Path) -> None:
     assert signals(tmp_path).value("hosts_lost") == "h2"
     first = judge(Bundle.open(tmp_path))["unknown"][0]
     assert (first["signal"], first["what"]) == ("hosts_lost", "what happened on h2")
+
+
+def test_a_host_that_fell_silent_takes_its_nodes_with_it(tmp_path: Path) -> None:
+    spread(tmp_path)
+    silent = f"nothing could be fetched from this host: {fell_silent(parse_time(HEARD) or 0)}"
+    collectors = [
+        {"name": "collector", "host": "h1", "status": "failed", "error": "unpacked to nothing"},
+        {"name": "collector", "host": "h2", "status": "failed", "error": silent},
+    ]
+    (tmp_path / "manifest.json").write_text(json.dumps({"collectors": collectors, "files": []}))
+    found = signals(tmp_path)
+    assert found.value("hosts_silent") == f"h2 (last heard {HEARD})"
+    on_h2 = [node for node in NODES if found.value("node_host_silent", node)]
+    assert 0 < len(on_h2) < len(NODES)
+    signal = found.get("node_host_silent", on_h2[0])
+    assert signal is not None
+    assert signal.since == HEARD
 
 
 def test_no_host_is_lost(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ ON_HOSTS = "host:"
 
 HOST_PROGRAM = "wk_supervisor.py"
 LIMITS_PROGRAM = "wk_limits.py"
-LIMITS = ("state", "cpus", "descriptors", "writes")
-"""What the lab asks a host of one process; all but the first take a number more."""
+LIMITS = ("state", "cpus", "descriptors", "writes", "fill", "unfill")
+"""What the lab asks of a host of one process; what limits or fills takes a number more."""
 
 VERBS = ("pause", "unpause", "kill", "stop", "start", "restart", "logs")
 STOP_SECONDS = 10  # what a container gets too
