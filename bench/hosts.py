@@ -31,8 +31,16 @@ from wktriage.core.times import parse_time
 ROOT = Path(__file__).resolve().parents[1]
 INCIDENT = "h02"
 RECORDED_NODES = 3
+BINARY_MB = {"wukongim": 86, "wkbench": 60}
+"""What the real binaries are large, without which their copy costs nothing."""
+
 BINARY = """\
-#!/usr/bin/python3
+#!/bin/sh
+exec /usr/bin/python3 /srv/standin/{name}.py "$@"
+"""
+"""What the shell reads of a binary; what follows only makes it as large as a binary is."""
+
+PROGRAM = """\
 import os, re, sys
 text = open(sys.argv[-1]).read()
 if sys.argv[1] == "dev-sim":
@@ -73,6 +81,13 @@ def _pss(pid: int) -> int:
         return 0
 
 
+def _busy_seconds() -> float:
+    """Return for how long the cores of this machine have been busy since it was started."""
+    ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    idle, waiting = ticks[3:5]
+    return (sum(ticks) - idle - waiting) / os.sysconf("SC_CLK_TCK")
+
+
 def _descendants(pid: int) -> list[int]:
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
@@ -89,8 +104,8 @@ def _descendants(pid: int) -> list[int]:
     return found
 
 
-def prepare(base: Path, nodes: int) -> None:
-    """Make the hosts and what stands in for the binaries."""
+def prepare(base: Path, nodes: int, *, padded: bool) -> None:
+    """Make the hosts and what stands in for the binaries, as large as those if ``padded``."""
     standin = base / "standin"
     program = str(zipapps.build("wkreplay"))
     standin.mkdir(parents=True)
@@ -98,12 +113,18 @@ def prepare(base: Path, nodes: int) -> None:
     archive = ROOT / "incidents" / "shared" / f"{INCIDENT}.tar.xz"
     unpack = [sys.executable, program, "unpack", str(archive), str(standin / "recording")]
     subprocess.run(unpack, check=True, capture_output=True)
-    for name in ("wukongim", "wkbench"):
+    program_text = PROGRAM.format(recorded=RECORDED_NODES, incident=INCIDENT)
+    for name, megabytes in BINARY_MB.items():
+        (standin / f"{name}.py").write_text(program_text)
         file = base / name
-        file.write_text(BINARY.format(recorded=RECORDED_NODES, incident=INCIDENT) + f"# {name}\n")
+        with file.open("wb") as out:
+            out.write(BINARY.format(name=name).encode())
+            for _ in range(megabytes if padded else 0):
+                # Packs to half, as the real ones do.
+                out.write((os.urandom(2048) + bytes(2048)) * 256)
         file.chmod(0o755)
-    for name in ("wukongim", "wkbench"):
-        shutil.copy(base / name, standin)
+        if not padded:
+            shutil.copy(file, standin)
     for host in sshhosts.up(base / "hosts", nodes):
         shutil.copytree(standin, host.srv / "standin")
 
@@ -127,7 +148,7 @@ def once(base: Path, nodes: int, seconds: int, forks: int, binaries: str) -> dic
     for name, value in given.items():
         argv += ["-e", f"{name}={value}"]
     env = {**os.environ, "WKTRIAGE_PLAIN": "1", "ANSIBLE_FORKS": str(forks)}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before, busy = resource.getrusage(resource.RUSAGE_CHILDREN), _busy_seconds()
     began = time.monotonic()
     with (base / "run.log").open("w") as log:
         process = subprocess.Popen(argv, cwd=ROOT, env=env, stdout=log, stderr=log)
@@ -148,8 +169,12 @@ def once(base: Path, nodes: int, seconds: int, forks: int, binaries: str) -> dic
         "forks": forks,
         "wall_s": round(wall, 1),
         "beyond_window_s": round(wall - seconds, 1),
+        # Beside connecting, warming up, window and the last scrapes.
+        "outside_s": round(wall - phases["watch"], 1),
         "phases_s": phases,
         "controller_cpu_s": round(cpu, 1),
+        # Servers, stand-ins and collectors of the hosts, and whatever else ran on the same cores.
+        "other_cpu_s": round(_busy_seconds() - busy - cpu, 1),
         "controller_mb": round(watch.highest / 1e6),
         **_kept_time(bundle),
         "bundle_mb": round(
@@ -196,7 +221,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="wkbench-") as folder:
             base = Path(folder)
             try:
-                prepare(base, nodes)
+                prepare(base, nodes, padded=not args.placed)
                 for _ in range(args.runs):
                     binaries = "host:/srv/standin" if args.placed else str(base)
                     cost = once(base, nodes, args.seconds, args.forks, binaries)

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import sys
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,7 @@ from typing import Any
 import click
 import yaml
 
-from wktriage.core import topology
+from wktriage.core import plugin_docs, topology
 from wktriage.core.declarations import schema
 from wktriage.incidents import labels, library
 from wktriage.judging import causes, rules
@@ -101,10 +100,7 @@ def plugin_doc(path: Path) -> dict[str, Any]:
     """Return the documentation of a plugin file: its DOCUMENTATION, or its sidecar's."""
     if path.suffix == ".yml":
         return dict(load(path)["DOCUMENTATION"])
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DOCUMENTATION":
-            return dict(yaml.safe_load(ast.literal_eval(node.value)))
-    return {}
+    return plugin_docs.of(path)
 
 
 def plugin_page() -> str:
@@ -213,6 +209,7 @@ def cause_page() -> str:
             text += f"- Explains {', '.join(links)}.\n"
         if file.hypotheses:
             text += f"- Hypotheses: {', '.join(file.hypotheses)}.\n"
+        text += f"- Known from: {file.known_from.strip()}\n"
         if file.regression_test:
             text += f"- Regression test: {file.regression_test}.\n"
     return text

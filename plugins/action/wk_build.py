@@ -7,21 +7,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from wktriage.cli.action_base import TriageAction, known_variables, typed_variables
-from wktriage.core.paths import runs_dir
+from wktriage.cli.action_base import TriageAction
+from wktriage.core.paths import runs_dir, work_dir
 from wktriage.request import code as codes
 from wktriage.stack import builds, drivers
 
 
 class ActionModule(TriageAction):
     def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        given = arguments["given"]
-        if not given:
-            given = known_variables(self._templar, task_vars, typed_variables(self._loader))
-        code = codes.of(given, Path(runs_dir(given.get("runs_dir"))))
+        extra_vars = self.asked(arguments, task_vars)
+        code = codes.of(extra_vars, Path(runs_dir(extra_vars.get("runs_dir"))))
         driver = drivers.named(arguments["driver"])
         if code is None or builds.there(code, driver):
             return {"changed": False}
+        # A build takes minutes: what cannot be run is refused before it.
+        drivers.check_request(
+            extra_vars, driver=driver.name, benchmark_host=False, root=work_dir(), needs_stack=False
+        )
         if not self._task.check_mode:
             self._display.display(f"        building {code.name}")
             build = builds.build(code, driver)

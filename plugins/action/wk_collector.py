@@ -97,26 +97,34 @@ class ActionModule(TriageAction):
         pack = collector_spec.command(
             python, out, "pack", out, packed, "--stop", arguments["reason"]
         )
-        before = time.time()
-        printed = self._shell(
-            f"if [ -e {quoted}/state.json ]; then {shlex.join(pack)}; "
-            f"else echo {transfer.NOTHING}; fi"
+
+        def send(offset: int, length: int) -> str:
+            argv = [python, "-c", transfer.SEND, packed, str(offset), str(length)]
+            return shlex.join(argv)
+
+        # One way there for both: most evidence is smaller than one piece.
+        offer = transfer.offered(
+            self._shell(
+                f"if [ -e {quoted}/state.json ]; then {shlex.join(pack)} && "
+                f"{send(0, transfer.PIECE_BYTES)}; else echo {transfer.NOTHING}; fi"
+            )
         )
-        after = time.time()
-        offer = transfer.offered(printed)
         if offer is None:
             return {"changed": False, "archive": "", "bytes": 0}
-        reading = clocks.between(before, offer.began, offer.ended, after)
-        clocks.note(Path(arguments["clock_file"]), "after", reading)
-
-        def ask(offset: int, length: int) -> str:
-            send = [python, "-c", transfer.SEND, packed, str(offset), str(length)]
-            return self._shell(shlex.join(send))
-
-        transfer.fetch(ask, offer, archive, broken=AnsibleError)
+        transfer.fetch(
+            lambda offset, length: self._shell(send(offset, length)),
+            offer,
+            archive,
+            broken=AnsibleError,
+        )
+        ends = shlex.join([python, *clocks.COMMAND])
         # The controller's own files of a run lie where the collector works there.
         if not arguments["keep"] and self._connection.transport != "local":
-            self._shell(REMOVE.format(out=quoted))
+            ends += f"\n{REMOVE.format(out=quoted)}"
+        before = time.time()
+        there = clocks.told(self._shell(ends))
+        reading = clocks.between(before, there, time.time())
+        clocks.note(Path(arguments["clock_file"]), "after", reading)
         return {"changed": True, "archive": str(archive), "bytes": offer.size}
 
     def _shell(self, command: str, data: bytes | None = None) -> str:

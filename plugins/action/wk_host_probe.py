@@ -22,4 +22,5 @@ class ActionModule(TriageAction):
             # The host read its clock somewhere between: half of the way is what can't be told.
             probe["clock_offset_s"] = float(probe["epoch"]) - (before + after) / 2
             probe["clock_uncertainty_s"] = (after - before) / 2
+            probe["asked_at"], probe["answered_at"] = before, after
         return result

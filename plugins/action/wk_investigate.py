@@ -6,28 +6,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from wktriage.cli.action_base import TriageAction, known_variables, stack_hosts, typed_variables
-from wktriage.cli.ansible import tell
+from wktriage.cli.action_base import TriageAction, known_variables, typed_variables
 from wktriage.cli.investigate_steps import InvestigateStep
-from wktriage.core.paths import work_dir
-from wktriage.experiments import investigation
-from wktriage.experiments.grounds import Bench
+from wktriage.experiments.investigation import journal
 
 
 class ActionModule(TriageAction):
     def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         typed = typed_variables(self._loader)
-        given = {**known_variables(self._templar, task_vars, typed), **typed}
-        bench = Bench(
-            driver=arguments["driver"],
-            benchmark_host=arguments["benchmark_host"] is True,
-            root=work_dir(),
-            hosts=tuple(stack_hosts(arguments["hosts"], task_vars)),
-        )
-        asked = investigation.read(given, bench.root)
+        extra_vars = {**known_variables(self._templar, task_vars, typed), **typed}
+        bench = self.bench(arguments, task_vars)
+        asked = journal.read(extra_vars, bench.root)
         step = InvestigateStep(asked, bench, dry=bool(self._task.check_mode))
         result = step.take(arguments["state"], arguments)
-        for line in result.pop("say", ()):
-            self._display.display(f"        {line}")
-        tell(**result.pop("tell", {}))
-        return result
+        return self.shown(result)

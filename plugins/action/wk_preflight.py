@@ -23,6 +23,7 @@ class ActionModule(TriageAction):
         return {
             "changed": False,
             "boot_id": preflight.boot_id({h: p.get("boot_id") for h, p in probes.items()}),
+            "round_seconds": preflight.round_seconds(probes.values()),
             "notes": remarks,
             "msg": preflight.describe(remarks),
         }

@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from wktriage.cli import reproduction
-from wktriage.cli.action_base import TriageAction, known_variables, stack_hosts, typed_variables
-from wktriage.cli.ansible import tell
-from wktriage.core.paths import work_dir
+from wktriage.cli.action_base import TriageAction, known_variables, typed_variables
 from wktriage.experiments import reproduce
-from wktriage.experiments.grounds import Bench
 
 
 class ActionModule(TriageAction):
@@ -20,26 +17,17 @@ class ActionModule(TriageAction):
         # The name of a bundle is nobody's template: it is taken as it was typed.
         typed = typed_variables(self._loader)
         known = known_variables(self._templar, task_vars, typed)
-        given = reproduce.read({**known, **_plain(typed)})
+        asked = reproduce.read({**known, **_plain(typed)})
         if arguments["state"] == "asked":
-            bench = Bench(
-                driver=arguments["driver"],
-                benchmark_host=arguments["benchmark_host"] is True,
-                root=work_dir(),
-                hosts=tuple(stack_hosts(arguments["hosts"], task_vars)),
-            )
-            result = reproduction.asked(given, bench)
+            result = reproduction.request_again(asked, self.bench(arguments, task_vars))
         else:
             result = reproduction.compared(
-                given,
+                asked,
                 Path(arguments["bundle"]),
                 arguments["runs_dir"],
                 dry=bool(self._task.check_mode),
             )
-        for line in result.pop("say", ()):
-            self._display.display(f"        {line}")
-        tell(**result.pop("tell", {}))
-        return result
+        return self.shown(result)
 
 
 def _plain(typed: dict[str, Any]) -> dict[str, Any]:

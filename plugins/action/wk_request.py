@@ -7,26 +7,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from wktriage.cli.action_base import TriageAction, known_variables, stack_hosts, typed_variables
+from wktriage.cli.action_base import TriageAction, stack_hosts
 from wktriage.cli.ansible import tell
 from wktriage.core.paths import work_dir
 from wktriage.core.times import utc_now
 from wktriage.judging.project_data import check_project_data
-from wktriage.request.request import check_names
 from wktriage.run.record import RunPaths
 from wktriage.stack import drivers
 
 
 class ActionModule(TriageAction):
     def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        given = arguments["given"]
-        if not given:
-            check_project_data()
-            typed = typed_variables(self._loader)
-            check_names(typed)
-            given = known_variables(self._templar, task_vars, typed)
+        check_project_data()
         request = drivers.check_request(
-            given,
+            self.asked(arguments, task_vars),
             driver=arguments["driver"],
             benchmark_host=arguments["benchmark_host"] is True,
             root=work_dir(),

@@ -10,11 +10,13 @@ import shutil
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.utils.display import Display
 
+from wktriage.bundle.host_evidence import PROBLEM, fell_silent
 from wktriage.cli import console, progress
 from wktriage.cli.action_base import TriageAction
 from wktriage.core.json_files import parse_object
@@ -22,7 +24,7 @@ from wktriage.run import collector_spec, interruption
 from wktriage.run.lock import process_start
 
 display = Display()
-QUIET_SECONDS = 5
+QUIET_SECONDS = 10
 """Seconds between answers of a host whose progress nobody looks at."""
 
 POLL = """\
@@ -44,6 +46,7 @@ class ActionModule(TriageAction):
         if not out or self._task.check_mode:
             return {"changed": False, "skipped": True, "done": False, "alive": False}
         watch = progress.Watch()
+        self._answered, self._heard = True, time.time()
         self._controller = os.getppid()
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, self._interrupt)
@@ -54,6 +57,10 @@ class ActionModule(TriageAction):
             raise
         finally:
             self._show_live("")
+        if not self._answered and arguments["clock_file"]:
+            host = task_vars["inventory_hostname"]
+            problem = Path(arguments["clock_file"]).with_name(f"{host}{PROBLEM}")
+            problem.write_text(fell_silent(self._heard))
         return {"changed": False, **collector_spec.outcome(watch.state, stalled=stalled)}
 
     def _follow(self, arguments: dict[str, Any], watch: progress.Watch) -> bool:
@@ -84,7 +91,9 @@ class ActionModule(TriageAction):
             answer = self._low_level_execute_command(command)
         except AnsibleConnectionFailure:
             # Its collector does not need us, and the evidence is asked for once more later.
+            self._answered = False
             return None
+        self._answered, self._heard = True, time.time()
         lines = str(answer["stdout"]).strip().splitlines()
         return parse_object(lines[-1]) if answer["rc"] == 0 and lines else None
 

@@ -4,7 +4,9 @@
 
 It lies beside wk_supervisor.py and is called by verbs of the topology:
 ``wk_limits.py state DIRECTORY``, ``cpus DIRECTORY CORES``, ``descriptors DIRECTORY COUNT``,
-``writes DIRECTORY COUNT DATA`` (a second, to the disk of DATA); 0 is no limit. Where a unit of
+``writes DIRECTORY COUNT DATA`` (a second, to the disk of DATA); 0 is no limit;
+``fill DIRECTORY MEGABYTES DATA`` leaves that much of the volume of DATA, ``unfill DIRECTORY`` gives
+it back. Where a unit of
 systemd runs the process, systemd limits it, elsewhere a control group of ours does, which a new
 process of the same name is not in. Standard library only, Python 3.8.
 """
@@ -23,6 +25,9 @@ ROOT = "/sys/fs/cgroup"
 SYSTEMCTL_SECONDS = 30
 MADE = "wktriage-"
 """Begins the names of our control groups."""
+FILLER = "wktriage-filler"
+FILLED = "filled"
+"""In a process's directory, the path of the file that fills a volume."""
 
 
 class LimitError(Exception):
@@ -56,8 +61,9 @@ def pid_of(directory: str) -> int:
 def state(directory: str) -> dict[str, Any]:
     """Return what is known of a process.
 
-    ``state`` (running, paused, exited), ``started``, ``open`` descriptors, and the limits ``cpus``,
-    ``descriptors`` and ``writes``; None is no limit, or no process.
+    ``state`` (running, paused, exited), ``started``, ``open`` descriptors, the limits ``cpus``,
+    ``descriptors`` and ``writes``, and what is left of a volume that was filled
+    (``filled_mb_left``); None is no limit, or no process.
     """
     try:
         pid = pid_of(directory)
@@ -69,6 +75,7 @@ def state(directory: str) -> dict[str, Any]:
             "descriptors": None,
             "open": None,
             "writes": "",
+            "filled_mb_left": filled_mb_left(directory),
         }
     fields = read("/proc/%d/stat" % pid).rpartition(")")[2].split()
     return {
@@ -79,6 +86,7 @@ def state(directory: str) -> dict[str, Any]:
         "descriptors": resource.prlimit(pid, resource.RLIMIT_NOFILE)[0],
         "writes": writes_of(pid),
         "open": len(os.listdir("/proc/%d/fd" % pid)),
+        "filled_mb_left": filled_mb_left(directory),
     }
 
 
@@ -94,10 +102,10 @@ def place(controller: str, path: str) -> str:
 
 def own_path(pid: int, controller: str) -> str:
     """Return the path of the control group that a process is in."""
-    wanted = "" if is_unified() else controller
+    hierarchy = "" if is_unified() else controller
     for line in read("/proc/%d/cgroup" % pid).splitlines():
         fields = line.split(":", 2)
-        if len(fields) == 3 and wanted in fields[1].split(","):
+        if len(fields) == 3 and hierarchy in fields[1].split(","):
             return fields[2]
     return "/"
 
@@ -160,6 +168,51 @@ def device_of(path: str) -> str:
     if not device_number:
         raise LimitError("%s is on no block device of its own" % path)
     return device_number
+
+
+def fill(directory: str, leave_mb: float, data: str) -> None:
+    """Fill the volume of ``data`` but for so many megabytes, until ``unfill`` or a tear-down.
+
+    Raises LimitError when anything but the stack's data lies on it.
+    """
+    root = os.path.dirname(os.path.realpath(data))
+    top = root
+    while not os.path.ismount(top):
+        top = os.path.dirname(top)
+    own = os.path.relpath(root, top).split(os.sep)[0]
+    others = [] if own == "." else sorted(set(os.listdir(top)) - {own, "lost+found"})
+    if top == "/" or others:
+        raise LimitError(
+            "%s is on the volume %s, which holds more than the stack's data, and only one of its "
+            "own is filled: mount one and name it with -e data_root=DIR" % (root, top)
+        )
+    filler = os.path.join(root, FILLER)
+    with open(os.path.join(directory, FILLED), "w", encoding="utf-8") as out:
+        out.write(filler)
+    with open(filler, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(1, free_bytes(root) - int(leave_mb * 1e6)))
+
+
+def unfill(directory: str) -> None:
+    """Give back what was filled."""
+    note = os.path.join(directory, FILLED)
+    filler = read(note)
+    if os.path.lexists(filler):
+        os.remove(filler)
+    if filler:
+        os.remove(note)
+
+
+def filled_mb_left(directory: str) -> float | None:
+    """Return the free megabytes of a volume that was filled, None when none was."""
+    filler = read(os.path.join(directory, FILLED))
+    return free_bytes(os.path.dirname(filler)) / 1e6 if os.path.lexists(filler) else None
+
+
+def free_bytes(path: str) -> int:
+    """Return the bytes that are free on the volume of a path."""
+    free = os.statvfs(path)
+    return free.f_bavail * free.f_frsize
 
 
 def limited_by_systemd(directory: str, setting: str) -> bool:
@@ -240,8 +293,14 @@ def main(argv: list[str]) -> int:
             limit_descriptors(argv[1], int(argv[2]))
         elif len(argv) == 4 and argv[0] == "writes":
             limit_writes(argv[1], int(argv[2]), argv[3])
+        elif len(argv) == 4 and argv[0] == "fill":
+            fill(argv[1], float(argv[2]), argv[3])
+        elif len(argv) == 2 and argv[0] == "unfill":
+            unfill(argv[1])
         else:
-            sys.stderr.write("usage: wk_limits.py state|cpus|descriptors|writes DIR [N [DATA]]\n")
+            sys.stderr.write(
+                "usage: wk_limits.py state|cpus|descriptors|writes|fill|unfill DIR [N [DATA]]\n"
+            )
             return 2
     except (LimitError, OSError, ValueError) as exc:
         sys.stderr.write("%s\n" % exc)

@@ -19,7 +19,7 @@ options:
     description: How the stack runs, as the inventory says it in C(stack_driver).
     type: str
     required: true
-  given:
+  extra_vars:
     description: What to take instead of the play's variables, as for M(wk_request).
     type: dict
     default: {}

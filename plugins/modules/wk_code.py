@@ -26,22 +26,11 @@ options:
     type: str
     required: true
     choices: [opened, next, recorded, told]
-  driver:
-    description: How the stack runs, as the inventory says it in C(stack_driver).
-    type: str
-    required: true
-  benchmark_host:
-    description: Whether the inventory says that data directories may be emptied.
-    type: raw
-    default: false
-  hosts:
-    description: Inventory names of the stack's hosts.
-    type: list
-    elements: str
-    default: []
   bundle:
     description: Id of the finished run's bundle (C(recorded)).
     type: str
+extends_documentation_fragment:
+  - wk_bench
 author:
   - WuKongIM triage harness authors (@wktriage)
 attributes:

@@ -36,8 +36,8 @@ options:
   spec:
     description:
       - What to collect (C(started)), with run_id, window_seconds, profile, profile_seconds,
-        ready_timeout, settle, interval, series_interval, docker_socket, stack_started_at and
-        hide_proc.
+        ready_timeout, settle, interval, series_interval, docker_socket, stack_started_at, hide_proc
+        and begin_at.
     type: dict
   clock_file:
     description:

@@ -21,23 +21,10 @@ options:
     type: str
     required: true
     choices: [registered, next, recorded, judged]
-  given:
+  extra_vars:
     description: What is asked, instead of the extra vars.
     type: dict
     default: {}
-  driver:
-    description: How the stack runs, as the inventory says it in C(stack_driver).
-    type: str
-    required: true
-  benchmark_host:
-    description: Whether the inventory says that data directories may be emptied.
-    type: raw
-    default: false
-  hosts:
-    description: Inventory names of the stack's hosts.
-    type: list
-    elements: str
-    default: []
   case:
     description: Id of the case (all states but C(registered)).
     type: str
@@ -58,6 +45,8 @@ options:
       no such time.
     type: float
     default: 0
+extends_documentation_fragment:
+  - wk_bench
 author:
   - WuKongIM triage harness authors (@wktriage)
 attributes:

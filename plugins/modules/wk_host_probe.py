@@ -53,6 +53,8 @@ probe:
   type: dict
   returned: success
   sample:
+    answered_at: 1760000000.4
+    asked_at: 1760000000.0
     data_root_problem: null
     boot_id: 3f2b0d3e-9d0c-4b8e-9a57-3f6ad1d4f1b0
     disk: {free_bytes: 80000000000, total_bytes: 250000000000, filesystem: ext4}

@@ -41,6 +41,10 @@ boot_id:
   description: One mark for the boot of all hosts, null when a host can't tell.
   type: str
   returned: success
+round_seconds:
+  description: How long it took to ask all hosts, 0 for one host.
+  type: float
+  returned: success
 notes:
   description: What is worth knowing, in words.
   type: list

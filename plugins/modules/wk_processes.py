@@ -138,8 +138,8 @@ def check_program(name: str, program: dict[str, Any]) -> None:
         raise RefusedError("%s: there is no file %s on this host" % (name, path))
     if not os.access(path, os.X_OK):
         raise RefusedError("%s: %s may not be executed: chmod +x it" % (name, path))
-    wanted = program.get("sha256")
-    if wanted and sha256(path) != wanted:
+    expected = program.get("sha256")
+    if expected and sha256(path) != expected:
         raise RefusedError(
             "%s: %s has another sha256 than the file on the controller: was it replaced meanwhile?"
             % (name, path)
@@ -188,12 +188,12 @@ def absent_copies(top: str, plan: dict[str, Any]) -> list[str]:
     They lie below a directory of their own, by their sha256, and stay there for the next run.
     """
     cache = binaries_of(top)
-    wanted = {
+    hashes = {
         str(entry["program"]["file"]): entry["program"]["sha256"]
         for entry in plan["processes"]
         if str(entry["program"]["file"]).startswith(cache + "/")
     }
-    missing = sorted(path for path, known in wanted.items() if sha256(path) != known)
+    missing = sorted(path for path, known in hashes.items() if sha256(path) != known)
     if missing and not os.path.lexists(cache):
         wk_supervisor.make_directory(cache)
     if missing:

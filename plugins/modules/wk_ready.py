@@ -112,7 +112,7 @@ def main() -> None:
     urls = {node["name"]: node["api_url"] for node in module.params["nodes"]}
     while waiting and not module.check_mode:
         answers = ask_all({name: urls[name] for name in waiting})
-        waiting = {name: said for name, said in answers.items() if said is not None}
+        waiting = {name: why for name, why in answers.items() if why is not None}
         if not waiting or time.monotonic() - start > module.params["timeout"]:
             break
         time.sleep(PAUSE)

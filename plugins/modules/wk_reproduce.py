@@ -22,24 +22,14 @@ options:
     type: str
     required: true
     choices: [asked, compared]
-  driver:
-    description: How the stack runs, as the inventory says it in C(stack_driver) (C(asked)).
-    type: str
-  benchmark_host:
-    description: Whether the inventory says that data directories may be emptied (C(asked)).
-    type: raw
-    default: false
-  hosts:
-    description: Inventory names of the stack's hosts (C(asked)).
-    type: list
-    elements: str
-    default: []
   bundle:
     description: Directory of the new run's bundle (C(compared)).
     type: path
   runs_dir:
     description: Where this harness keeps its bundles (C(compared)).
     type: path
+extends_documentation_fragment:
+  - wk_bench
 author:
   - WuKongIM triage harness authors (@wktriage)
 attributes:

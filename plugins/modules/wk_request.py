@@ -13,31 +13,18 @@ description:
   - Takes the extra vars that the project knows from the play's variables, refuses unknown ones, and
     fills in defaults. Every refusal says what to do.
 options:
-  driver:
-    description: How the stack runs, as the inventory says it in C(stack_driver).
-    type: str
-    required: true
-  benchmark_host:
-    description:
-      - Whether the inventory says that data directories may be emptied. Only C(true) itself counts,
-        no text that looks like it.
-    type: raw
-    default: false
   needs_stack:
     description: Whether a stack will be brought up; tearing down needs no checkout.
     type: bool
     default: true
-  given:
+  extra_vars:
     description:
       - What to take instead of the play's variables, by an experiment for one of its runs. Empty
         takes those.
     type: dict
     default: {}
-  hosts:
-    description: Inventory names of the stack's hosts.
-    type: list
-    elements: str
-    default: []
+extends_documentation_fragment:
+  - wk_bench
 author:
   - WuKongIM triage harness authors (@wktriage)
 attributes:

@@ -28,6 +28,12 @@ options:
     description: Python of the host.
     type: str
     default: python3
+  clock_file:
+    description:
+      - File on the controller with the readings of the host's clock (C(wk_collector)). Beside it
+        goes since when a host has not answered that fell silent.
+    type: path
+    default: ""
   show:
     description: Whether to show progress; one host's is enough.
     type: bool

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from wkcollect import limits
+
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]00:?00)?$")
 
 
@@ -52,6 +54,21 @@ class Clock:
     def iso(self, mono: float | None = None) -> str:
         """Return the ISO form of a monotonic moment (default: now)."""
         return iso(self.wall(mono))
+
+    def mono(self, wall: float) -> float:
+        """Return the monotonic moment of epoch seconds."""
+        return wall - self._base
+
+
+def first_slot(agreed: float | None, interval: float, now: float) -> float:
+    """Return when to begin (all in seconds on the monotonic clock).
+
+    That is the agreed moment, or the next slot of a cadence that began then when it is over; now
+    when nothing was agreed, or a moment so far ahead that a clock was set meanwhile.
+    """
+    if agreed is None or agreed - now > limits.BEGIN_WITHIN:
+        return now
+    return max(agreed, agreed - (agreed - now) // interval * interval)
 
 
 class Cadence:

@@ -33,7 +33,7 @@ class Collector:
     def collect(self) -> None:
         """Collect from beginning to end; files are complete whatever happens."""
         run = self.run
-        run.enter("starting", run.began)
+        run.enter("starting", run.launched)
         run.reserve.keep()
         self.state.publish()
         threading.Thread(target=self.state.publish_until_over, daemon=True).start()
@@ -53,7 +53,7 @@ class Collector:
     def _wait_for_load(self) -> None:
         """Wait until the load runs and its counters move; opens the window, or gives up."""
         run, window = self.run, self.run.window
-        ready = run.began + float(run.spec.get("ready_timeout", 300))
+        ready = run.launched + float(run.spec.get("ready_timeout", 300))
         settle = float(run.spec.get("settle", 40))
         with window.changed:
             while not window.opened:
@@ -66,7 +66,7 @@ class Collector:
                     window.open_unmoved(window.base, settle)
                     return
                 if window.base is None and now > ready:
-                    window.invalidate(self._not_running(now - run.began))
+                    window.invalidate(self._not_running(now - run.launched))
                     return
                 window.changed.wait(0.25)
 
@@ -140,7 +140,7 @@ class Collector:
         cost = {
             "host": run.host,
             "cpu_seconds": round(time.process_time(), 3),
-            "wall_seconds": round(time.monotonic() - run.began, 3),
+            "wall_seconds": round(time.monotonic() - run.launched, 3),
         }
         document = window.document(cost, self._profiles.fence)
         self._write(run.evidence.path("window.json"), document)

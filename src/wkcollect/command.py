@@ -73,7 +73,6 @@ def pack(out: str, tar_file: str, reason: str | None = None) -> str:
     With a ``reason`` a collector that still runs is asked to finish first. A tar that is there
     stays as it is: whoever fetched a part of it goes on with the rest.
     """
-    began = time.time()
     state = _state(out)
     if reason is not None:
         state = _finished(out, reason)
@@ -93,8 +92,6 @@ def pack(out: str, tar_file: str, reason: str | None = None) -> str:
             "bytes": os.path.getsize(tar_file),
             "sha256": _sha256(tar_file),
             "done": bool(state.get("done")),
-            # By this host's clock, which whoever asks compares with its own.
-            "clock": [began, time.time()],
         }
     )
 

@@ -105,8 +105,8 @@ class KernelCounters:
         counters["open_descriptors"] = os.stat(directory).st_size or len(os.listdir(directory))
 
     def _network(self, pid: int, counters: Counters) -> None:
-        for name, protocol, wanted in (("snmp", "Tcp:", _SNMP), ("netstat", "TcpExt:", _NETSTAT)):
-            counters.update(_pair(self._proc.read(f"{pid}/net/{name}") or "", protocol, wanted))
+        for name, protocol, columns in (("snmp", "Tcp:", _SNMP), ("netstat", "TcpExt:", _NETSTAT)):
+            counters.update(_pair(self._proc.read(f"{pid}/net/{name}") or "", protocol, columns))
         for line in (self._proc.read(f"{pid}/net/sockstat") or "").splitlines():
             words = line.split()
             if words and words[0] == "TCP:":
@@ -136,11 +136,11 @@ class KernelCounters:
     def _io(self, _pid: int, counters: Counters) -> None:
         totals: Counters = {}
         if self._groups.io:
-            for name, wanted in _IO_V1.items():
+            for name, operations in _IO_V1.items():
                 text = read_text(f"{self._groups.io}/{name}", FILE_BYTES) or ""
                 for operation, value in re.findall(r"^\d+:\d+ (\w+) (\d+)$", text, re.M):
-                    if operation in wanted:
-                        key = wanted[operation]
+                    if operation in operations:
+                        key = operations[operation]
                         totals[key] = totals.get(key, 0) + int(value)
         else:
             text = read_text(f"{self._groups.unified}/io.stat", FILE_BYTES) or ""
@@ -170,9 +170,9 @@ def _groups(root: str | None, text: str) -> Groups:
     return Groups(values.get(""), values.get("memory"), values.get("blkio"))
 
 
-def _pair(text: str, protocol: str, wanted: dict[str, str]) -> Counters:
-    """Return the wanted columns of a file that has a line of names, then one of values."""
+def _pair(text: str, protocol: str, columns: dict[str, str]) -> Counters:
+    """Return the named columns of a file that has a line of names, then one of values."""
     lines = [line.split() for line in text.splitlines() if line.startswith(protocol)]
     if len(lines) != 2:
         return {}
-    return {wanted[k]: int(v) for k, v in zip(*lines) if k in wanted}
+    return {columns[k]: int(v) for k, v in zip(*lines) if k in columns}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from wkcollect import limits
-from wkcollect.clock import Cadence, Clock, parse_iso
+from wkcollect.clock import Cadence, Clock, first_slot, parse_iso
 from wkcollect.evidence import Evidence
 from wkcollect.files import FULL, Reserve
 from wkcollect.http import Http
@@ -58,7 +58,12 @@ class Run:
         # In this host's own time, as its logs and its engine have it.
         self.since = None if began is None else began + self.clock.ahead
         self.docker_socket: str = spec.get("docker_socket") or "/var/run/docker.sock"
-        self.began = time.monotonic()
+        self.launched = time.monotonic()
+        agreed = spec.get("begin_at")
+        # When samples begin: on all hosts at once, however long their collectors took to start.
+        self.began = first_slot(
+            None if agreed is None else self.clock.mono(float(agreed)), self.interval, self.launched
+        )
         self.proc = Proc(spec.get("hide_proc") or os.environ.get("WKTRIAGE_HIDE_PROC") == "1")
         self.window = Window(self.clock, float(spec["window"]["seconds"]), self.interval)
         self.reserve = Reserve(self.out)

@@ -56,7 +56,7 @@ class State:
                 "reason": window.reason,
                 "interrupted": window.interrupted,
                 "sample_time": run.clock.iso(now),
-                "elapsed_s": round(now - run.began, 1),
+                "elapsed_s": round(now - run.launched, 1),
                 "phases": window.phases,
             }
 
@@ -73,7 +73,7 @@ class State:
 
     def publish_until_over(self) -> None:
         """Write state.json every second until over."""
-        for _slot in Cadence(self._run.began + 0.7, 1.0, self._run.over).slots():
+        for _slot in Cadence(self._run.launched + 0.7, 1.0, self._run.over).slots():
             # A disk that is full keeps nobody from stopping.
             for step in (self._check_stop, self.publish):
                 try:

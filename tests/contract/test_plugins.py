@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from wktriage.core import zipapps
+from wktriage.core import plugin_docs, zipapps
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = sorted(p for p in ROOT.glob("plugins/*/*.py") if p.name != "__init__.py")
@@ -47,6 +47,9 @@ def test_plugin_is_documented(path: Path) -> None:
     kind = path.parent.name
     if kind == "module_utils":
         pytest.skip("helpers of modules are documented where they are used")
+    if kind == "doc_fragments":
+        assert all(option["description"] for option in plugin_docs.of(path)["options"].values())
+        return
     if kind == "filter":
         names = filter_names(path)
         assert names

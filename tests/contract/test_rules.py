@@ -73,5 +73,6 @@ def test_every_hypothesis_is_used() -> None:
         *(h for c in ELEMENTS.values() for h in c.file.hypotheses),
         next_experiment.UNEXPLAINED,
         next_experiment.SHIPPED,
+        next_experiment.OWN,
     }
     assert set(knobs.hypotheses()) == used

@@ -193,7 +193,7 @@ def rebuilt(verdict: dict[str, Any], **changes: Any) -> SignalSet:
 
 def with_one_failed_send(verdict: dict[str, Any]) -> SignalSet:
     sent = verdict["signals"]["messages_sent"]["value"] or 0
-    return rebuilt(verdict, send_errors=1, send_error_ratio=1 / (sent + 1), recv_share_of_errors=0)
+    return rebuilt(verdict, send_errors=1, send_error_ratio=1 / (sent + 1))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)

@@ -68,3 +68,30 @@ def test_a_good_commit_that_is_slow_is_refused_after_its_run(tmp_path: Path) -> 
     assert kept.read_text().startswith("built /")
     assert _git(repository, "status", "--short") == ""
     assert len(_git(repository, "worktree", "list").splitlines()) == 1
+
+
+def test_what_cannot_be_run_is_refused_before_it_is_built(tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    _git(repository, "init", "-q", "-b", "main")
+    _git(repository, "commit", "-q", "--allow-empty", "-m", "first")
+    asked = {
+        "scenario": "custom",
+        "code": "main",
+        "duratoin": "12",
+        "stack_build_command": f"touch {tmp_path}/built",
+        "wukongim_checkout": str(repository),
+        "runs_dir": str(tmp_path / "runs"),
+    }
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "-i", "inventory/replay", "triage.yml",
+            *(word for name, value in asked.items() for word in ("-e", f"{name}={value}")),
+        ],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+        env={**os.environ, "WKTRIAGE_PLAIN": "1"},
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "unknown extra var 'duratoin'" in " ".join(done.stdout.split())
+    assert not (tmp_path / "built").exists()

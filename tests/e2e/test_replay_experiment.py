@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from wktriage.experiments import investigation
 from wktriage.experiments.case import Case
+from wktriage.experiments.investigation import journal
 
 ROOT = Path(__file__).parents[2]
 FLUSH = "WK_CLUSTER_COMMIT_COORDINATOR_FLUSH_WINDOW"
@@ -45,7 +45,7 @@ def test_a_setting_is_found_guilty_by_taking_it_away(tmp_path: Path) -> None:
     assert "VERDICT" not in done.stdout
     (name,) = (p.name for p in (tmp_path / "cases").iterdir() if not p.name.startswith("."))
     case = Case.load(tmp_path / "cases", name)
-    story = investigation.load(case)
+    story = journal.load(case)
     assert story is not None
     assert [step.kind for step in story.steps] == ["triage", "recur", "experiment"]
     assert story.steps[1].came_of == "send path again: it recurs"

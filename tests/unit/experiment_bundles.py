@@ -19,6 +19,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
     "send_server_latency_mean": {"scope": "cluster", "unit": "s"},
     "send_errors": {"scope": "cluster", "unit": "count"},
     "recv_errors": {"scope": "cluster", "unit": "count"},
+    "recv_share_of_errors": {"scope": "cluster", "unit": "share"},
     "node_up": {"scope": "node", "unit": "bool"},
     "steady": {"scope": "cluster", "unit": "bool"},
     "status_longest_gap": {"scope": "cluster", "unit": "s"},

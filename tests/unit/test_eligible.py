@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,12 @@ def test_all_five_conditions_with_a_real_go_test(case: Case, checkout: Path) -> 
         answer = conclusions.eligible(case, {**asked, "regression_test": COMMAND, **changed})
         assert (answer.code_change_needed, answer.first_unmet) == ("no", "regression_test")
         assert why in answer.reason
+
+
+def test_the_base_is_the_commit_that_the_control_ran_on(case: Case, lab: conducted.Lab) -> None:
+    assert conclusions.revision_of(case) == "a" * 40
+    file = lab.root / "runs" / "control" / "fingerprint.json"
+    fingerprint = json.loads(file.read_bytes())
+    fingerprint["inputs"]["git_revision"] = "not_applicable"
+    file.write_text(json.dumps(fingerprint))
+    assert conclusions.revision_of(case) == "HEAD"

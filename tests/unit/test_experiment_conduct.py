@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import tarfile
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ from wktriage.experiments import (
 from wktriage.experiments import registration as registrations
 from wktriage.experiments.design import Side
 from wktriage.experiments.grounds import Bench, RefusedError
+from wktriage.experiments.outcomes import ExperimentOutcome
 from wktriage.experiments.registration import TamperedError
 from wktriage.judging import signals
 from wktriage.judging.verdict import judge as real_judge
@@ -106,6 +108,12 @@ class Lab:
     def open(self, **given: Any) -> conduct.Conduct:
         return conduct.open_experiment(self.ask(**given), self.bench, "2026-11-27T10:00:00Z")
 
+    def extend(self, case_id: str) -> conduct.Conduct:
+        places = {name: str(self.root / name.split("_")[0]) for name in ("runs_dir", "cases_dir")}
+        return conduct.open_experiment(
+            asking.read({"extend": case_id, **places}, self.root), self.bench
+        )
+
     def run(self, under_way: conduct.Conduct, **seen: Any) -> bool:
         """Do the run that is due, as the play would; tell whether there was one."""
         following = under_way.next()
@@ -142,7 +150,11 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
             told.add(Signal(name, str(catalogue[name]["unit"]), value))
         return told
 
+    numbers = itertools.count()
     monkeypatch.setattr(signals, "compute", compute)
+    monkeypatch.setattr(
+        conduct, "new_bundle_id", lambda name: f"20261127T100000Z-{name}-{next(numbers):04x}"
+    )
     for module in (conduct, grounds):
         monkeypatch.setattr(
             module, "judge", lambda of: ours.verdicts.get(of.bundle_id, {"hard_stops": []})
@@ -182,6 +194,38 @@ def test_supported_from_registration_to_page(lab: Lab) -> None:
     assert again.next() is None
     assert again.conclude() == outcome
     assert len(again.experiment.outcomes) == 1
+
+
+def test_controls_of_earlier_experiments_are_the_noise_of_the_next(lab: Lab) -> None:
+    measured = []
+    for value in ("64", "128", "256"):
+        under_way = lab.open(value=value)
+        while lab.run(under_way):
+            pass
+        measured.append(under_way.conclude().signals[0])
+    assert [signal.noise_floor is None for signal in measured] == [True, True, False]
+    remarks = [signal.noise.partition("and there ")[2] for signal in measured[:2]]
+    assert remarks == ["are none.", "are 4."]
+    data = telling.told(under_way.case, {})
+    page, text = case_page.render(data), case_page.render_markdown(data)
+    for shown in (page, text):
+        assert shown.count("Noise not measured") >= 2
+        assert "Noise measured in 8 equal runs, each on its own stack, on 1 day." in shown
+    assert "own noise (" in page
+    reason = conclusions.eligible(under_way.case, {}).conditions[1].text
+    assert reason.startswith("A workload experiment explains it: concurrency (experiment 1; noise")
+
+
+def test_runs_of_another_length_are_no_witness_to_noise(lab: Lab) -> None:
+    for value in ("64", "128"):
+        under_way = lab.open(value=value)
+        while lab.run(under_way):
+            pass
+        under_way.conclude()
+    longer = lab.open(value="256", duration="120")
+    while lab.run(longer):
+        pass
+    assert longer.conclude().signals[0].noise.endswith("and there are none.")
 
 
 def test_killed_after_run_three_it_goes_on_and_ends_the_same(lab: Lab) -> None:
@@ -257,17 +301,7 @@ def test_few_repeats_ask_for_more_and_are_extended(lab: Lab) -> None:
         pass
     outcome = under_way.conclude()
     assert (outcome.outcome, outcome.more_pairs) == ("inconclusive", 2)
-    extended = conduct.open_experiment(
-        asking.read(
-            {
-                "extend": under_way.case.document.id,
-                "runs_dir": str(lab.root / "runs"),
-                "cases_dir": str(lab.root / "cases"),
-            },
-            lab.root,
-        ),
-        lab.bench,
-    )
+    extended = lab.extend(under_way.case.document.id)
     assert extended.experiment.repeats == 4
     while lab.run(extended):
         pass
@@ -275,13 +309,40 @@ def test_few_repeats_ask_for_more_and_are_extended(lab: Lab) -> None:
     assert extended.conclude().outcome == "supported"
 
 
+def test_errors_that_went_in_half_of_the_runs_ask_for_more_and_are_extended(lab: Lab) -> None:
+    lab.values["control"] = {"recv_errors": 3}
+    lost = {Side.CONTROL: itertools.cycle([11, 0]), Side.TREATMENT: itertools.cycle([0])}
+
+    def finish(under_way: conduct.Conduct) -> ExperimentOutcome:
+        while (due := under_way.next()) is not None:
+            lab.run(under_way, recv_errors=next(lost[due.planned.side]))
+        return under_way.conclude()
+
+    under_way = lab.open(expect="recv_errors == 0")
+    outcome = finish(under_way)
+    assert (outcome.outcome, outcome.more_pairs) == ("inconclusive", 12)
+    case_id = under_way.case.document.id
+    data = telling.told(under_way.case, {})
+    shown = case_page.outcome_lines(data, 1)
+    command = f"wktriage experiment -e extend={case_id}"
+    assert ["next", f"{command} runs 12 more pairs of runs"] in shown
+    for text in (case_page.render(data), case_page.render_markdown(data), str(shown)):
+        assert "At these shares, 12 more pairs would decide." in text
+    extended = lab.extend(case_id)
+    assert extended.experiment.repeats == 16
+    assert finish(extended).outcome == "supported"
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
         ({"expect": "achieved_rate_ratio >= 0.2"}, "satisfies the expectation already"),
-        ({"expect": "storage_commit_mean <= 0.005"}, "cannot tell storage_commit_mean"),
+        ({"expect": "storage_commit_mean <= 0.005"}, "does not tell storage_commit_mean"),
         ({"stop_if": "achieved_rate_ratio < 0.9"}, "meets the stop condition already"),
-        ({"variable": "gateway_workers", "value": "512"}, "Try raise_concurrency first"),
+        (
+            {"variable": "gateway_workers", "value": "512"},
+            "An experiment on concurrency, which the verdict proposes",
+        ),
         (
             {"variable": "commit_sync", "value": "false", "cause": "raise_concurrency"},
             "commits are no longer synced",
@@ -357,8 +418,8 @@ def test_a_preset_with_one_value_changed_is_custom() -> None:
 
 
 def test_a_proposal_for_a_person_is_no_experiment_of_ours(lab: Lab) -> None:
-    proposal = {"variable": "process of wk-node1", "knob": None}
-    with pytest.raises(UsageError, match="no knob that the harness can turn"):
+    proposal = {"kind": "state", "variable": "process of wk-node1", "to": "running", "knob": None}
+    with pytest.raises(UsageError, match="not one setting that could be compared"):
         hypothesis.terms(
             dataclasses.replace(lab.ask(), proposal=1), {"next_experiment": proposal}, CONTROL
         )

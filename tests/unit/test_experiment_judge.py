@@ -9,6 +9,7 @@ from wktriage.experiments import belief
 from wktriage.experiments.design import Side
 from wktriage.experiments.effects import Outcome
 from wktriage.experiments.judge import JudgedRun, judge
+from wktriage.experiments.noise import Floor
 from wktriage.experiments.outcomes import ExperimentOutcome
 
 SLOW = [0.20, 0.21, 0.19, 0.205]
@@ -77,8 +78,8 @@ class TestOverall:
     def test_the_hosts_noise_holds_back(self) -> None:
         made = runs([0.80, 0.81, 0.79, 0.80], [0.96, 0.97, 0.955, 0.98])
         assert judge(registered(), made, catalogue=CATALOGUE).outcome is Outcome.SUPPORTED
-        floors = {"achieved_rate_ratio": 0.3}
-        said = judge(registered(), made, noise_floors=floors, catalogue=CATALOGUE)
+        floors = {"achieved_rate_ratio": Floor(0.3, True, 12, 12, 3, "Measured.")}
+        said = judge(registered(), made, noise=floors, catalogue=CATALOGUE)
         assert said.outcome is Outcome.INCONCLUSIVE
 
     def test_every_part_must_be_supported(self) -> None:
@@ -120,11 +121,32 @@ class TestErrors:
         made = runs([13, 15, 2, 7], [0, 1, 1, 1], "recv_errors")
         assert judged(made, expected=self.EXPECTED).outcome is Outcome.INCONCLUSIVE
 
+    def test_errors_that_went_in_half_of_the_runs_ask_for_more_pairs(self) -> None:
+        seen = judged(runs([11, 0, 4, 0], [0] * 4, "recv_errors"), expected=self.EXPECTED)
+        assert (seen.outcome, seen.more_pairs) == (Outcome.INCONCLUSIVE, 12)
+        assert "12 more pairs would decide" in seen.why
+        assert seen.errors[0].more_pairs is None
+
+    def test_the_pairs_that_were_asked_for_decide(self) -> None:
+        made = runs([11, 0] * 8, [0] * 16, "recv_errors")
+        assert judged(made, spent=(2 / 70,), expected=self.EXPECTED).outcome is Outcome.SUPPORTED
+
+    def test_one_part_that_no_number_decides_asks_for_none(self) -> None:
+        expected = f"achieved_rate_ratio >= 0.95 and {self.EXPECTED}"
+        seen = judged(runs(SLOW[:2], FAST[:2], recv_errors=([9, 9], [0, 1])), expected=expected)
+        assert (seen.outcome, seen.more_pairs) == (Outcome.INCONCLUSIVE, None)
+
     def test_new_errors_are_said_beside_any_outcome(self) -> None:
         said = judged(runs(SLOW, FAST, send_errors=([0] * 4, [0, 0, 1, 0])))
         assert said.outcome is Outcome.SUPPORTED
         assert [e.what for e in said.errors] == ["send_errors"]
         assert said.errors[0].appeared
+
+    def test_a_share_of_errors_is_no_counter(self) -> None:
+        shares = [1.0] * 4, [0.0] * 4
+        made = runs([13, 15, 2, 7], [0] * 4, "recv_errors", recv_share_of_errors=shares)
+        seen = judged(made, expected=self.EXPECTED)
+        assert [error.what for error in seen.errors] == ["recv_errors"]
 
     def test_a_silent_counter_is_not_listed(self) -> None:
         assert judged(runs(SLOW, FAST)).errors == ()

@@ -129,6 +129,9 @@ class TestLooks:
         assert looks.budget(0.05, [0.0]) == looks.budget(0.05, [])
 
 
+FLOOR = noise.Floor(0.2, True, 12, 12, 3, "Noise measured in 12 equal runs.")
+
+
 class TestSignals:
     def test_supported_beyond_min_effect(self) -> None:
         said = compare_signal(
@@ -138,7 +141,7 @@ class TestSignals:
         assert said.low is not None
         assert said.low > 0.10
         assert said.level == pytest.approx(2 / 70)
-        assert "was not measured" in said.why
+        assert "Noise not measured" in said.why
 
     def test_refuted_when_nothing_moves(self) -> None:
         said = compare_signal(
@@ -164,9 +167,21 @@ class TestSignals:
     def test_noise_floor_holds_back_what_min_effect_would_let_pass(self) -> None:
         sides = [100, 101, 99, 100.5], [115, 116, 114, 115.5]
         assert compare_signal("r", *sides, Direction.INCREASE, TEN).outcome is Outcome.SUPPORTED
-        said = compare_signal("r", *sides, Direction.INCREASE, TEN, noise_floor=0.2)
+        said = compare_signal("r", *sides, Direction.INCREASE, TEN, noise=FLOOR)
         assert said.outcome is Outcome.INCONCLUSIVE
         assert "the host's own noise (20.0 %)" in said.why
+
+    @pytest.mark.parametrize("moved", [120, 115, 100])
+    def test_noise_that_was_not_measured_is_said_with_any_outcome(self, moved: float) -> None:
+        sides = [100, 101, 99, 100.5], [moved, moved + 12, moved - 1, moved]
+        unknown = noise.floor([], "r", 4, relative=True)
+        outcome = compare_signal("r", *sides, Direction.INCREASE, TEN, noise=unknown)
+        assert (
+            "Noise not measured: it takes 8 equal runs on stacks of their own, and there are none."
+            in outcome.why
+        )
+        measured = compare_signal("r", *sides, Direction.INCREASE, TEN, noise=FLOOR)
+        assert "not measured" not in measured.why
 
     def test_decrease(self) -> None:
         said = compare_signal(
@@ -296,11 +311,54 @@ class TestCounters:
         assert compare_counter("e", [3, 3], [0, 0]).outcome is Outcome.INCONCLUSIVE
         assert compare_counter("e", [3, 3], [3, 3]).outcome is Outcome.INCONCLUSIVE
 
+    def test_what_went_in_half_of_the_runs_says_how_many_more_would_decide(self) -> None:
+        outcome = compare_counter("recv_errors", [11, 0, 4, 0], [0, 0, 0, 0])
+        assert outcome.outcome is Outcome.INCONCLUSIVE
+        assert outcome.more_pairs == 12
+        assert outcome.text.endswith("At these shares, 12 more pairs would decide.")
+
+    def test_the_pairs_that_are_asked_for_decide_in_80_of_100_cases_and_fewer_do_not(self) -> None:
+        draw = random.Random(5)
+        decided = {}
+        for pairs in (11, 12):
+            outcomes = [
+                compare_counter(
+                    "e", [1, 0, 1, 0, *(draw.random() < 0.5 for _ in range(pairs))],
+                    [0] * (4 + pairs), spent=[2 / 70], forecast=False,
+                ).outcome
+                for _ in range(2000)
+            ]  # fmt: skip
+            decided[pairs] = outcomes.count(Outcome.SUPPORTED) / len(outcomes)
+        assert decided[12] == pytest.approx(0.806, abs=0.03)
+        assert decided[11] == pytest.approx(0.726, abs=0.03)
+
+    def test_two_a_side_ask_for_the_two_that_are_missing(self) -> None:
+        assert compare_counter("e", [3, 3], [0, 0]).more_pairs == 2
+        assert compare_counter("e", [3, 3], [3, 3]).more_pairs == 2
+        assert compare_counter("e", [], []).more_pairs == 4
+
+    @pytest.mark.parametrize(
+        ("control", "treatment", "why"),
+        [
+            ([0] * 4, [0] * 4, "36 more pairs would not decide either"),
+            ([1] * 4, [1, 0, 0, 0], "has to be as expected, and 1 of 4 was not"),
+        ],
+    )
+    def test_where_no_number_decides_it_is_said(
+        self, control: list[int], treatment: list[int], why: str
+    ) -> None:
+        outcome = compare_counter("e", control, treatment)
+        assert outcome.more_pairs is None
+        assert why in outcome.text
+
+    def test_what_is_decided_asks_for_no_more(self) -> None:
+        assert compare_counter("e", [1] * 4, [0] * 4).more_pairs is None
+
     @given(st.lists(st.integers(0, 9), max_size=6), st.lists(st.integers(0, 9), max_size=6))
     def test_supported_only_when_every_treatment_run_is_free(
         self, control: list[int], treatment: list[int]
     ) -> None:
-        said = compare_counter("e", control, treatment)
+        said = compare_counter("e", control, treatment, forecast=False)
         if said.outcome is Outcome.SUPPORTED:
             assert not any(treatment)
             assert any(control)
@@ -326,7 +384,7 @@ class TestNoise:
         same = [noise.NoiseRun(f"b{i}", "one", "2026-11-10", {"rate": 1.0}) for i in range(20)]
         told = noise.floor(same, "rate", 4, relative=True)
         assert told.size is None
-        assert "there are 1" in told.remark
+        assert told.remark.endswith("and there is 1.")
 
     def test_floor_grows_with_the_spread(self) -> None:
         draw = random.Random(3)
@@ -359,13 +417,13 @@ class TestHonesty:
     def share(self, sigma: float, factor: float, tries: int = 400) -> float:
         draw = random.Random(11)
         pool = TestNoise().runs([draw.lognormvariate(0, sigma) for _ in range(40)])
-        floor = noise.floor(pool, "rate", 4, relative=True).size
+        floor = noise.floor(pool, "rate", 4, relative=True)
         hits = 0
         for _ in range(tries):
             control = [draw.lognormvariate(0, sigma) for _ in range(4)]
             treatment = [factor * draw.lognormvariate(0, sigma) for _ in range(4)]
             said = compare_signal(
-                "rate", control, treatment, Direction.EITHER, FIVE, noise_floor=floor,
+                "rate", control, treatment, Direction.EITHER, FIVE, noise=floor,
                 forecast=False,
             )  # fmt: skip
             hits += said.outcome is Outcome.SUPPORTED

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from wktriage.core.errors import UsageError
 from wktriage.experiments import asking, shelf
 from wktriage.experiments.case import Case
 from wktriage.experiments.design import RunRecord, Side
+from wktriage.experiments.registration import Variable
 from wktriage.report import scales
 
 
@@ -77,6 +80,63 @@ def test_prune_never_removes_what_a_case_or_a_baseline_reference_needs(tmp_path:
     assert done.exit_code == 0, done.output
     assert not (runs / "old").exists()
     assert (runs / "control").is_dir()
+
+
+def built(runs: Path, name: str, *, age: float = 7200) -> Path:
+    """Write a build of 3 bytes that is so many seconds old."""
+    directory = runs / ".builds" / name
+    directory.mkdir(parents=True)
+    (directory / "output.txt").write_text("ok\n")
+    at = time.time() - age
+    os.utime(directory, (at, at))
+    return directory
+
+
+def test_prune_takes_the_builds_that_nothing_needs_any_more(tmp_path: Path) -> None:
+    runs, cases = tmp_path / "runs", tmp_path / "cases"
+    commits = {letter: letter * 40 for letter in "abcd"}
+    for day, letter in enumerate("ab", start=1):
+        image = f"wktriage-build:{commits[letter]}-00000000"
+        bundle(runs, f"run-{letter}", {**INPUTS, "git_revision": commits[letter], "image": image})
+        path = runs / f"run-{letter}" / "manifest.json"
+        created = {"created": f"2026-11-0{day}T00:00:00Z", "purpose": "target"}
+        path.write_text(json.dumps({**json.loads(path.read_text()), **created}))
+    code = Variable("code", "code", "code", commits["b"], commits["c"])
+    Case.create(cases, "why", "Why?", "2026-11-26T10:00:00Z").register(registered(variable=code))
+    places = {letter: built(runs, f"{commit}-00000000") for letter, commit in commits.items()}
+    young = built(runs, f"{'e' * 40}-00000000", age=60)
+    words = ["runs", "prune", "--keep", "1", "--runs", str(runs), "--cases", str(cases)]
+    pending = runs / ".pending" / "run-f.json"
+    pending.parent.mkdir()
+    pending.write_text("{}")
+    assert "and 0 builds" in CliRunner().invoke(group, [*words, "--dry-run"]).output
+    pending.unlink()
+    dry = CliRunner().invoke(group, [*words, "--dry-run"]).output.splitlines()
+    assert dry[:3] == [
+        "would remove run-a",
+        f"would remove build .builds/{commits['a']}-00000000",
+        f"would remove build .builds/{commits['d']}-00000000",
+    ]
+    assert all(path.is_dir() for path in places.values())
+    done = CliRunner().invoke(group, words)
+    assert done.exit_code == 0, done.output
+    assert sorted(letter for letter, path in places.items() if path.is_dir()) == ["b", "c"]
+    assert young.is_dir()
+
+
+def test_prune_follows_no_link_out_of_the_builds(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("mine")
+    builds = tmp_path / "runs" / ".builds"
+    builds.mkdir(parents=True)
+    (builds / "link").symlink_to(outside)
+    os.utime(builds / "link", (0, 0), follow_symlinks=False)
+    words = ["runs", "prune", "--keep", "0", "--runs", str(tmp_path / "runs")]
+    done = CliRunner().invoke(group, [*words, "--cases", str(tmp_path / "cases")])
+    assert done.exit_code == 0, done.output
+    assert not (builds / "link").is_symlink()
+    assert (outside / "file").read_text() == "mine"
 
 
 def test_prune_stops_at_a_case_that_cannot_be_read(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.unit import test_builds as built
 from tests.unit import test_experiment_conduct as conducted
 from tests.unit.experiment_bundles import bundle
-from tests.unit.test_bisect import World
+from tests.unit.test_bisection import World
 from tests.unit.test_builds import BINARIES, code_of, commit
 from tests.unit.test_experiment_eligibility import made_run
 
@@ -99,7 +99,9 @@ def case_of(fixed: Fixed) -> Case:
 def test_a_fix_is_verified_step_by_step(fixed: Fixed) -> None:
     said = fixed.verify()
     assert (said.verified, said.reason) == (
-        "yes", "custom improved beyond noise, and every scenario is healthy on the fix.",
+        "yes",
+        "custom improved by more than what matters (noise not measured), and every scenario is "
+        "healthy on the fix.",
     )  # fmt: skip
     assert [run.scenario for run in said.runs] == [
         *["custom"] * 4, "smoke-default", "sampled-correctness",
@@ -136,7 +138,7 @@ def test_a_test_that_still_fails_ends_it_before_any_run(fixed: Fixed) -> None:
 def test_a_target_that_did_not_improve_needs_no_further_scenario(fixed: Fixed) -> None:
     fixed.slow.add(built.git(fixed.repository, "rev-parse", "new"))
     said = fixed.verify()
-    assert "custom did not improve beyond noise" in said.reason
+    assert "custom did not improve: " in said.reason
     assert fixed.runs == 9
 
 

@@ -16,20 +16,11 @@ from tests.unit.test_experiment_conduct import lab as lab
 from wktriage.bundle.bundle import Bundle
 from wktriage.cli.commands.triage import parse_extra_vars
 from wktriage.core.errors import UsageError
-from wktriage.experiments import (
-    asking,
-    candidates,
-    conduct,
-    grounds,
-    investigate,
-    investigation,
-    investigation_plan,
-    shelf,
-    telling,
-)
+from wktriage.experiments import asking, conduct, grounds, shelf, telling
 from wktriage.experiments.case import Case
 from wktriage.experiments.design import Side
-from wktriage.experiments.investigate import Investigate
+from wktriage.experiments.investigation import candidates, investigate, journal, plan
+from wktriage.experiments.investigation.investigate import Investigate
 from wktriage.judging.proposals import Part, Proposal
 from wktriage.report import case_page
 from wktriage.run import record
@@ -78,8 +69,8 @@ class World:
 
     def __post_init__(self) -> None:
         self.monkeypatch.setattr(candidates, "proposals", lambda of: list(self.proposals))
-        self.monkeypatch.setattr(investigation_plan, "parts", lambda of: list(self.parts))
-        for module in (investigate, investigation_plan):
+        self.monkeypatch.setattr(plan, "parts", lambda of: list(self.parts))
+        for module in (investigate, plan):
             self.monkeypatch.setattr(module, "judge", grounds.judge)
         self.monkeypatch.setattr(investigate.time, "time", lambda: self.now)
 
@@ -91,7 +82,7 @@ class World:
             "cases_dir": str(self.lab.root / "cases"), "seed": "7", "foreign_load": "0.6",
             "node_env": dict(self.inputs["node_env"]), **given,
         }  # fmt: skip
-        asked = investigation.read(values, self.lab.root)
+        asked = journal.read(values, self.lab.root)
         return investigate.begin(asked, self.lab.bench)
 
     def step(self, under_way: Investigate) -> bool:
@@ -150,14 +141,14 @@ class World:
         if most:
             under_way.conclude()
 
-    def to_end(self, under_way: Investigate) -> investigation.Investigation:
+    def to_end(self, under_way: Investigate) -> journal.Investigation:
         while self.step(under_way):
             pass
         return self.document(under_way)
 
-    def document(self, under_way: Investigate) -> investigation.Investigation:
+    def document(self, under_way: Investigate) -> journal.Investigation:
         case = Case.load(under_way.case.directory.parent, under_way.case.document.id)
-        document = investigation.load(case)
+        document = journal.load(case)
         assert document is not None
         return document
 
@@ -167,7 +158,7 @@ def world(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> World:
     return World(lab, monkeypatch, "concurrency", (CONCURRENCY, USERS, GATEWAY, NODE_BACK))
 
 
-def kinds(document: investigation.Investigation) -> list[str]:
+def kinds(document: journal.Investigation) -> list[str]:
     return [step.kind for step in document.steps]
 
 
@@ -387,5 +378,5 @@ def test_what_cannot_be_used_is_one_error(world: World, given: dict[str, Any], s
 
 def test_budgets_are_read_as_they_are_typed(tmp_path: Path) -> None:
     values = parse_extra_vars(("scenario=custom", "budget=1h30m"))
-    assert investigation.read(values, tmp_path).document.budget == 5400
+    assert journal.read(values, tmp_path).document.budget == 5400
     assert isinstance(StandIn("compose", True, tmp_path), grounds.Bench)

@@ -82,3 +82,43 @@ def test_cpu_is_limited_by_a_group_that_goes_again(place: Path) -> None:
     assert wk_limits.own_path(pid_of(place), "cpu") == before
     assert not group.exists()
     ask("cpus", place, 0)
+
+
+FILLING = """\
+set -e
+mount -t tmpfs -o size=8m tmpfs {top}
+mkdir -p {top}/data/node1
+{program} fill {place} 1 {top}/data/node1
+{program} state {place}
+{program} unfill {place}
+{program} state {place}
+ls {top}/data
+touch {top}/precious
+! {program} fill {place} 1 {top}/data/node1
+"""
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or subprocess.run(["unshare", "--mount", "true"]).returncode != 0,
+    reason="nothing can be mounted here",
+)
+def test_only_a_volume_of_the_data_alone_is_filled(place: Path, tmp_path: Path) -> None:
+    top = tmp_path / "volume"
+    top.mkdir()
+    script = FILLING.format(top=top, place=place, program=f"{sys.executable} {wk_limits.__file__}")
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    filled, freed, *left = done.stdout.splitlines()
+    assert 0.5 < json.loads(filled)["filled_mb_left"] <= 1
+    assert json.loads(freed)["filled_mb_left"] is None
+    assert left == ["node1"]
+    assert "holds more than the stack's data" in done.stderr
+
+
+def test_the_volume_of_the_host_itself_is_never_filled(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with pytest.raises(RuntimeError, match="only one of its own is filled"):
+        ask("fill", place, 1, tmp_path / "data" / "node1")
+    assert list((tmp_path / "data").iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from wktriage.core.model import Signal, SignalSet, Tri
 from wktriage.judging import ledger, signals, symptom
 from wktriage.judging.decision import Decision, decide
+from wktriage.judging.reasons import text_of
 from wktriage.judging.signals.context import Others
 from wktriage.request import scenarios
 
@@ -108,6 +110,7 @@ def test_receives_that_fail_more_than_sends_are_of_the_deliveries() -> None:
 # -- ledger ---------------------------------------------------------------------------------------
 
 APPEND = {
+    "channel_create_mean": 0.0,
     "dispatch_wait_mean": 0.1,
     "append_mean": 0.6,
     "append_pool_wait_mean": 0.4,
@@ -260,3 +263,84 @@ def test_a_node_that_stands_out_is_named_though_no_cause_looks_at_it() -> None:
     alike = judged({n: dict.fromkeys(odd, 1.5) for n in NODES}, **HALF, **slow)
     assert alike.winner is not None
     assert alike.winner.nodes == ()
+
+
+# -- first touches --------------------------------------------------------------------------------
+
+SLOW_CREATION = {
+    **HALF,
+    "channel_metadata_created": 90,
+    "channel_create_mean": 0.52,
+    "channel_create_share": 0.96,
+    "send_server_latency_mean": 0.54,
+    "dispatch_wait_mean": 0.002,
+    "append_mean": 0.006,
+    "cycle_share_outside_servers": 0.0,
+}
+
+
+def test_first_touches_are_the_mechanism_where_sends_create_their_channels() -> None:
+    said = judged(in_flight_limit=16, send_cycle_time=0.54, **SLOW_CREATION)
+    assert (said.category, element(said)) == ("server_hot_path", "first_touches")
+    assert said.ledger.largest() == "create"
+    whole = said.ledger.cluster.whole
+    assert whole is not None
+    assert said.ledger.cluster.share("create") == pytest.approx(0.52 / whole)
+
+
+def test_a_client_limit_is_not_blamed_on_first_touches() -> None:
+    said = judged(
+        in_flight_limit=2, in_flight_limit_binds=True, send_cycle_time=0.54, **SLOW_CREATION
+    )
+    assert (said.category, element(said)) == ("client_bottleneck", "client_concurrency")
+    assert "first to their channel and create it (90 channels" in text_of(
+        said.fired(said.category)[0], run(in_flight_limit=2, **SLOW_CREATION)
+    )
+    assert "server_hot_path" in said.also_holding()
+
+
+def test_without_created_channels_nothing_is_said_of_first_touches() -> None:
+    said = judged(
+        in_flight_limit=16, send_cycle_time=0.54, **SLOW_CREATION | {"channel_metadata_created": 0}
+    )
+    assert element(said) != "first_touches"
+
+
+# -- baseline and onset ---------------------------------------------------------------------------
+
+
+def test_beside_a_baseline_the_stage_that_grew_is_the_one() -> None:
+    shares = {"gateway": 0.0, "route": 0.4, "append_pool": 0.0, "own_store": 0.1, "followers": 0.1}
+    made = run(
+        send_server_latency_mean=0.1,
+        channel_create_mean=0.0,
+        dispatch_wait_mean=0.002,
+        append_mean=0.05,
+        append_pool_wait_mean=0.001,
+        local_store_mean=0.035,
+        quorum_wait_mean=0.01,
+    )
+    assert ledger.of(made).largest() == "route"
+    assert ledger.of(made, {**shares, "append_rest": 0.1}).largest() == "own_store"
+    # Half a baseline is none, and what is no share is not taken for one.
+    assert ledger.of(made, {"route": 0.4, "own_store": "much"}).largest() == "route"
+
+
+def test_what_began_after_the_symptom_is_not_its_cause() -> None:
+    made = run(**HALF | {"send_errors": 900, "send_error_ratio": 0.1})
+
+    def decided(pool: str, leaders: str) -> str:
+        told = SignalSet(names=signals.catalogue(), nodes=NODES)
+        for signal in made:
+            felt = "2026-01-01T00:01:00.000Z" if signal.name == "send_errors" else None
+            told.add(replace(signal, since=felt))
+        for name, value, since in (
+            ("pool_rejections", 9, pool),
+            ("sendack_errors_route", 30, leaders),
+        ):
+            told.add(Signal(name, "count", value, since=since, since_not_before=since))
+        return element(decide(told, SUCCESS))
+
+    early, late = "2026-01-01T00:00:50.000Z", "2026-01-01T00:01:30.000Z"
+    assert decided(late, early) == "slot_leaders"
+    assert decided(early, late) == "append_workers"

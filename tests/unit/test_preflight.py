@@ -152,6 +152,12 @@ def test_clocks(offsets: dict[str, float], uncertainty: float, warns: bool) -> N
     assert not found.errors
 
 
+def test_a_round_lasts_until_the_last_host_has_answered() -> None:
+    first, last = {"asked_at": 10.0, "answered_at": 11.0}, {"asked_at": 10.5, "answered_at": 14.0}
+    assert preflight.round_seconds([first, last]) == 4.0
+    assert preflight.round_seconds([first]) == 0.0
+
+
 def test_boot_of_all_hosts_or_unknown() -> None:
     assert preflight.boot_id({"a": "x"}) == "x"
     assert preflight.boot_id({"b": "y", "a": "x"}) == "a=x,b=y"

@@ -13,6 +13,7 @@ import pytest
 
 from wktriage.bundle.bundle import Bundle
 from wktriage.incidents import library
+from wktriage.judging.ledger import STAGES
 from wktriage.judging.verdict import judge
 from wktriage.report import figures, lanes, page, panels, sections, timeline, words
 from wktriage.run.baseline import reference
@@ -369,3 +370,9 @@ def test_files_say_whether_they_are_what_the_manifest_lists(tmp_path: Path) -> N
 def test_address_of_a_file_is_relative_whatever_its_name() -> None:
     assert sections.href("logs/\udcff é.log") == "logs/%FF%20%C3%A9.log"
     assert sections.href("javascript:alert(1)") == "javascript%3Aalert%281%29"
+
+
+def test_every_stage_of_the_ledger_has_a_colour_of_its_own() -> None:
+    style = page.asset("report.css")
+    colours = [re.search(rf"\.stage-{stage} {{ fill: (#\w+)", style) for stage in STAGES]
+    assert len({found.group(1) for found in colours if found}) == len(STAGES)

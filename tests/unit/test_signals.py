@@ -276,7 +276,6 @@ def test_paused_node_is_named_from_every_side(paused: SignalSet) -> None:
     assert [value(paused, "peers_reporting_failures", n) for n in NODES] == [0, 2, 0]
     assert [value(paused, "push_errors_to", n) for n in NODES] == [0, 271, 0]
     assert value(paused, "push_rpc_latency_to_vs_others", "wk-node2") > 100
-    assert value(paused, "node_suspect_score", "wk-node2") >= 4
     assert value(paused, "quorum_lost") is False
 
 
@@ -308,7 +307,6 @@ def test_healthy_run_is_nothing_but_met(healthy: SignalSet) -> None:
     assert value(healthy, "onset_seen") is False
     assert value(healthy, "sim_restarts") == 0
     assert value(healthy, "status_coverage") == 1
-    assert [value(healthy, "node_suspect_score", n) for n in NODES] == [0, 0, 0]
 
 
 def test_a_stall_that_is_over_at_the_end_still_counts(tmp_path: Path) -> None:
@@ -347,7 +345,7 @@ def test_receive_errors_dominate(tmp_path: Path) -> None:
     signals = Scenario(
         tmp_path, recv_errors=lambda s: max(0, s // 10 - 4) * 3, send_errors=lambda s: s // 60
     ).signals()
-    assert value(signals, "recv_share_of_errors") > 0.9
+    assert value(signals, "recv_errors") > 9 * value(signals, "send_errors") > 0
 
 
 def test_simulator_restart_is_seen_and_no_rate_is_made_of_it(tmp_path: Path) -> None:
@@ -741,7 +739,6 @@ def test_slow_disk_of_one_node_stands_out(tmp_path: Path) -> None:
     assert value(signals, "storage_queueing_share", "wk-node2") == pytest.approx(0.2)
     assert value(signals, "storage_queueing_share", "wk-node1") == pytest.approx(0.5)
     assert value(signals, "storage_commit_p99", "wk-node2") == pytest.approx(0.05 + 0.45 * 0.99)
-    assert value(signals, "node_suspect_score", "wk-node2") == 1
 
 
 def test_busy_pool_is_told_by_utilisation(tmp_path: Path) -> None:
@@ -796,7 +793,6 @@ def test_a_missing_scrape_is_unknown_not_zero(tmp_path: Path) -> None:
     assert value(signals, "sendack_errors", "wk-node1") == 0
     assert value(signals, "sendack_errors", "wk-node2") is None
     assert "connection refused" in str(get(signals, "sendack_errors", "wk-node2").why_unknown)
-    assert value(signals, "sendacks_missing_ratio") is None
     assert value(signals, "fanout_ratio") is None
 
 

@@ -10,12 +10,16 @@ import pytest
 from tests.unit.test_signals import NODES, Scenario, at
 
 from wktriage.bundle.bundle import Bundle
+from wktriage.bundle.host_evidence import fell_silent
 from wktriage.core.model import SignalSet
+from wktriage.core.times import parse_time
 from wktriage.judging.signals import compute
 from wktriage.judging.verdict import judge
 
 IDLE = {"h1": 150.0, "h2": 20.0, "h3": 180.0}
 """Idle ticks a second of each host's two CPUs, 200 ticks a second."""
+
+HEARD = "2026-01-01T00:00:50.000Z"
 
 
 def spread(root: Path, *, rows: bool = True, **more: Any) -> Scenario:
@@ -50,7 +54,6 @@ def test_foreign_load_is_that_of_the_host_that_has_most(tmp_path: Path) -> None:
     spread(tmp_path)
     found = signals(tmp_path)
     # h2: 1.8 of 2 cores are busy, its node takes 0.1.
-    assert found.value("foreign_cpu_host") == "h2"
     assert found.value("foreign_cpu_cores") == pytest.approx(1.7)
     assert found.value("foreign_cpu_of_host") == pytest.approx(0.85)
     assert found.value("busiest_host") == "h2"
@@ -71,7 +74,7 @@ def test_a_host_that_cannot_tell_leaves_foreign_load_unknown(tmp_path: Path) -> 
 
 def test_one_host_needs_no_name(tmp_path: Path) -> None:
     found = Scenario(tmp_path).signals()
-    for name in ("busiest_host", "foreign_cpu_host", "fullest_disk_host"):
+    for name in ("busiest_host", "fullest_disk_host"):
         assert found.value(name) is None
         signal = found.get(name)
         assert signal is not None
@@ -88,6 +91,23 @@ def test_a_lost_host_is_named_in_the_verdict(tmp_path: Path) -> None:
     assert signals(tmp_path).value("hosts_lost") == "h2"
     first = judge(Bundle.open(tmp_path))["unknown"][0]
     assert (first["signal"], first["what"]) == ("hosts_lost", "what happened on h2")
+
+
+def test_a_host_that_fell_silent_takes_its_nodes_with_it(tmp_path: Path) -> None:
+    spread(tmp_path)
+    silent = f"nothing could be fetched from this host: {fell_silent(parse_time(HEARD) or 0)}"
+    collectors = [
+        {"name": "collector", "host": "h1", "status": "failed", "error": "unpacked to nothing"},
+        {"name": "collector", "host": "h2", "status": "failed", "error": silent},
+    ]
+    (tmp_path / "manifest.json").write_text(json.dumps({"collectors": collectors, "files": []}))
+    found = signals(tmp_path)
+    assert found.value("hosts_silent") == f"h2 (last heard {HEARD})"
+    on_h2 = [node for node in NODES if found.value("node_host_silent", node)]
+    assert 0 < len(on_h2) < len(NODES)
+    signal = found.get("node_host_silent", on_h2[0])
+    assert signal is not None
+    assert signal.since == HEARD
 
 
 def test_no_host_is_lost(tmp_path: Path) -> None:

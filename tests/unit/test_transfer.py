@@ -41,7 +41,7 @@ class Link:
         return f"Welcome to this host\r\n{piece}\r\n"
 
     def fetch(self, target: Path, sha256: str = SHA256) -> int:
-        offer = transfer.Offer(len(DATA), sha256, 1.0, 2.0)
+        offer = transfer.Offer(len(DATA), sha256)
         return transfer.fetch(self, offer, target, pause=self.waited.append)
 
 
@@ -77,26 +77,38 @@ def test_what_is_not_what_the_host_said_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_offer_is_the_last_line_that_a_host_prints() -> None:
-    printed = json.dumps({"tar": "/x", "bytes": 7, "sha256": SHA256, "clock": [1.5, 2.5]})
-    assert transfer.offered(f"Welcome\r\n{printed}\r\n") == transfer.Offer(7, SHA256, 1.5, 2.5)
+def test_an_offer_comes_with_the_first_piece(tmp_path: Path) -> None:
+    printed = json.dumps({"tar": "/x", "bytes": len(DATA), "sha256": SHA256})
+    first = base64.b64encode(DATA[:3000]).decode()
+    offer = transfer.offered(f"Welcome\r\n{printed}\r\n{first}\r\n")
+    assert offer == transfer.Offer(len(DATA), SHA256, first)
+    link = Link()
+    assert transfer.fetch(link, offer, tmp_path / "h.tar.gz") == len(DATA)
+    assert link.asked == [3000, 6000, 9000]
+    assert (tmp_path / "h.tar.gz").read_bytes() == DATA
     assert transfer.offered("Welcome\nnothing\n") is None
+
+
+def test_a_first_piece_that_is_not_whole_is_asked_for(tmp_path: Path) -> None:
+    link = Link()
+    offer = transfer.Offer(len(DATA), SHA256, base64.b64encode(DATA[:2999]).decode())
+    assert transfer.fetch(link, offer, tmp_path / "h.tar.gz") == len(DATA)
+    assert link.asked[0] == 0
 
 
 @pytest.mark.parametrize(
     ("offer", "says"),
     [
-        ({"bytes": 1 << 50, "sha256": SHA256, "clock": [1.0, 2.0]}, "too many"),
-        ({"bytes": -1, "sha256": SHA256, "clock": [1.0, 2.0]}, "too many"),
+        ({"bytes": 1 << 50, "sha256": SHA256}, "too many"),
+        ({"bytes": -1, "sha256": SHA256}, "too many"),
         ({"bytes": 7, "sha256": "../../" + SHA256}, "no offer"),
         ({"bytes": "7", "sha256": SHA256}, "no offer"),
-        ({"bytes": 7, "sha256": SHA256, "clock": [1.0]}, "no offer"),
         ([], "no offer"),
     ],
 )
 def test_an_offer_that_no_run_can_make_is_refused(offer: object, says: str) -> None:
     with pytest.raises(InfraError, match=says):
-        transfer.offered(json.dumps(offer))
+        transfer.offered(json.dumps(offer) + "\nAAAA\n")
 
 
 def test_the_host_prints_the_piece_that_was_asked_for(tmp_path: Path) -> None:

@@ -114,7 +114,6 @@ def test_a_criterion_that_is_unknown_is_not_met(name: str) -> None:
             {
                 "recv_errors": 9,
                 "send_errors": 1,
-                "recv_share_of_errors": 0.9,
                 "send_error_ratio": 0.001,
             },
             {},
@@ -346,7 +345,11 @@ def test_command_never_carries_what_ansible_would_template() -> None:
 def test_every_hypothesis_renders(name: str, nodes: str) -> None:
     run = next_experiment.Run("person-hotpath", WORKLOAD | {"group_channels": 0}, "clean", 60)
     values = {"nodes": nodes, "component": "transport", "s": Shown(found())}
-    suspect = Setting("WK_X", "config", "400ms", "1ms") if name == next_experiment.SHIPPED else None
+    suspects = {
+        next_experiment.SHIPPED: Setting("WK_X", "config", "400ms", "1ms"),
+        next_experiment.OWN: Setting("concurrency", "workload", "1", "256"),
+    }
+    suspect = suspects.get(name)
     hypothesis, experiment = next_experiment.propose("send_path", [name], run, values, suspect)
     for text in (*hypothesis.values(), experiment["expected_result"]):
         assert text
@@ -414,6 +417,25 @@ def test_a_setting_with_a_path_to_the_symptom_is_suspected_first() -> None:
     assert suspected("storage_commit", way, both) == FLUSH
 
 
+def test_a_workload_that_is_not_the_scenarios_own_is_suspected_as_settings_are() -> None:
+    told = differing("smoke-default", {"concurrency": 1, "group_members": 20}, {FLUSH: "400ms"})
+    way = {"client", "storage_commit"}
+    named = settings.suspects(told, "client", way)
+    # Group members act on deliveries, which have no part in it.
+    assert [s.name for s in named] == ["concurrency", FLUSH]
+    assert [s.name for s in settings.suspects(told, "node_process", way, by_load=False)] == [FLUSH]
+    run = next_experiment.Run("smoke-default", {"concurrency": 1}, "clean", 60, bundle="b-1")
+    failed = found({"achieved_rate_ratio": 0.4})
+    values = {"s": Shown(failed), "nodes": "", "component": "client"}
+    hypothesis, step = next_experiment.propose(
+        "client_bottleneck", ["raise_concurrency"], run, values, named[0], failed
+    )
+    assert hypothesis["id"] == next_experiment.OWN
+    assert (step["variable"], step["from"], step["to"]) == ("concurrency", 1, 128)
+    assert (step["knob"], step["expect"]) == ("concurrency", "achieved_rate_ratio >= 0.95")
+    assert "-e concurrency=128" in step["command"]
+
+
 def test_the_way_to_the_symptom_is_that_of_the_cause_and_of_the_time() -> None:
     assert decide(found(), SUCCESS).reach == frozenset()
     slow = {"send_server_latency_p99": 2.4, "send_server_latency_mean": 0.6, "append_mean": 0.5}
@@ -422,7 +444,7 @@ def test_the_way_to_the_symptom_is_that_of_the_cause_and_of_the_time() -> None:
     reach = decide(found({**slow, **stages}), SUCCESS).reach
     assert {"channel_append", "storage_commit"} <= reach
     assert "presence" not in reach
-    failing = {"recv_errors": 9, "send_errors": 0, "recv_share_of_errors": 1.0}
+    failing = {"recv_errors": 9, "send_errors": 0}
     assert "delivery" in decide(found(failing), SUCCESS).reach
 
 

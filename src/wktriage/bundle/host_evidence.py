@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -12,6 +13,7 @@ from wktriage.bundle.archive import Limits, unpack
 from wktriage.core import private_files, schemas
 from wktriage.core.errors import InfraError
 from wktriage.core.json_files import read_object
+from wktriage.core.times import iso
 
 LIMITS = Limits(members=200_000, member_bytes=1 << 30, total_bytes=8 << 30)
 """Bounds on what one host may hand in: far above any real run, below what fills a disk."""
@@ -20,6 +22,8 @@ PROBLEM = ".problem"
 """Ends the file, beside what hosts handed in, that says why one handed in nothing."""
 
 PROBLEM_CHARS = 300
+SILENT_SINCE = re.compile(r"has not answered since (\S+Z)")
+"""What a problem says of a host that fell silent while the run went on, and when it last spoke."""
 
 REPORT, STATE = "collectors.json", "state.json"
 _OWN_FILES = frozenset({REPORT, STATE, "collector.log"})
@@ -49,6 +53,11 @@ class HostEvidence:
     def evidence(self) -> Path:
         """The directory of its files, in the bundle's layout. It need not exist."""
         return self.root / _EVIDENCE_DIR
+
+
+def fell_silent(last_heard: float) -> str:
+    """Return the problem of a host that last answered at that time, in epoch seconds."""
+    return f"it has not answered since {iso(last_heard)}"
 
 
 def known_problem(host: str, folder: Path | None) -> str | None:

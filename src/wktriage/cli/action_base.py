@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-import ast
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
 from ansible import context
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
 from wktriage.cli import extra_texts
-from wktriage.cli.ansible import report_failure
+from wktriage.cli.ansible import report_failure, tell
+from wktriage.core import plugin_docs
 from wktriage.core.errors import TriageError
-from wktriage.core.paths import PROJECT
-from wktriage.request.request import HOST_SETTINGS, KNOWN, TEXTS, StackHost
+from wktriage.core.paths import work_dir
+from wktriage.request.request import HOST_SETTINGS, KNOWN, TEXTS, StackHost, check_names
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+if TYPE_CHECKING:
+    from wktriage.experiments.grounds import Bench
+
 _SPEC_KEYS = frozenset({"type", "required", "default", "choices", "elements"})
 
 
 @cache
 def argument_spec(plugin: str) -> dict[str, dict[str, Any]]:
     """Return the arguments that a plugin's documentation promises, in Ansible's form."""
-    path = PROJECT / "plugins" / "modules" / f"{plugin}.py"
-    text = next(
-        ast.literal_eval(node.value)
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DOCUMENTATION"
-    )
-    options = yaml.load(text, Loader=_LOADER).get("options") or {}  # noqa: S506 (safe)
     return {
         name: {key: value for key, value in option.items() if key in _SPEC_KEYS}
-        for name, option in options.items()
+        for name, option in plugin_docs.module(plugin).get("options", {}).items()
     }
 
 
@@ -59,6 +53,36 @@ class TriageAction(ActionBase):  # type: ignore[misc]
     @abstractmethod
     def act(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Do it and return the task's result. In check mode, change nothing."""
+
+    def asked(self, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the extra vars of a request: those handed over, else what was typed.
+
+        Raises UsageError for a name that nobody knows.
+        """
+        handed_over: dict[str, Any] = arguments["extra_vars"]
+        if handed_over:
+            return handed_over
+        typed = typed_variables(self._loader)
+        check_names(typed)
+        return known_variables(self._templar, task_vars, typed)
+
+    def bench(self, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Bench:
+        """Return where runs happen, as the options of the fragment wk_bench say it."""
+        from wktriage.experiments.grounds import Bench
+
+        return Bench(
+            driver=arguments["driver"],
+            benchmark_host=arguments["benchmark_host"] is True,
+            root=work_dir(),
+            hosts=tuple(stack_hosts(arguments["hosts"], task_vars)),
+        )
+
+    def shown(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Show what a step has to say, hand on what it has to tell; return the rest of it."""
+        for line in result.pop("say", ()):
+            self._display.display(f"        {line}")
+        tell(**result.pop("tell", {}))
+        return result
 
     def _name(self) -> str:
         # Ansible loads it as ansible.plugins.action.<name>.

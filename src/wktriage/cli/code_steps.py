@@ -8,13 +8,14 @@ from typing import Any, Protocol
 
 from wktriage.cli import exit_codes
 from wktriage.core.terminal import visible
-from wktriage.experiments import bisect, conduct, fixing
-from wktriage.experiments.bisect import Bisect
+from wktriage.experiments import conduct, fixing
+from wktriage.experiments.bisection import bisect
+from wktriage.experiments.bisection.bisect import Bisect
+from wktriage.experiments.bisection.search import percent
 from wktriage.experiments.case import Case
 from wktriage.experiments.effects import Outcome
 from wktriage.experiments.fixing import Fixing
 from wktriage.experiments.grounds import Bench
-from wktriage.experiments.search import percent
 
 BISECT, VERIFY = "bisect", "verify"
 TEXTS = ("expect", "because")
@@ -35,13 +36,19 @@ class Steps(Protocol):
 
 
 def take(
-    what: str, state: str, given: Mapping[str, Any], bench: Bench, bundle: str | None, *, dry: bool
+    what: str,
+    state: str,
+    extra_vars: Mapping[str, Any],
+    bench: Bench,
+    bundle: str | None,
+    *,
+    dry: bool,
 ) -> dict[str, Any]:
     """Take a step by its name; return the task's result. Raises TriageError."""
     if dry:
-        _check(what, given, bench)
+        _check(what, extra_vars, bench)
         return {"changed": True, "case": "", "most": 0, "run": {}, "experiment": {}}
-    steps: Steps = _opened(what, given, bench)
+    steps: Steps = _opened(what, extra_vars, bench)
     if state == "opened":
         return {
             "changed": True,
@@ -60,19 +67,19 @@ def take(
     return _told(steps)
 
 
-def _check(what: str, given: Mapping[str, Any], bench: Bench) -> None:
+def _check(what: str, extra_vars: Mapping[str, Any], bench: Bench) -> None:
     """Refuse what cannot be done; write nothing."""
     if what == BISECT:
-        asked = bisect.read(given, bench.root)
+        asked = bisect.read(extra_vars, bench.root)
         bisect.plan(asked, bisect.runs_dir_of(asked.run, bench))
     else:
-        fixing.open_fixing(fixing.read(given, bench.root), bench)
+        fixing.open_fixing(fixing.read(extra_vars, bench.root), bench)
 
 
-def _opened(what: str, given: Mapping[str, Any], bench: Bench) -> Bisect | Fixing:
+def _opened(what: str, extra_vars: Mapping[str, Any], bench: Bench) -> Bisect | Fixing:
     if what == BISECT:
-        return bisect.open_bisection(bisect.read(given, bench.root), bench)
-    return fixing.open_fixing(fixing.read(given, bench.root), bench)
+        return bisect.open_bisection(bisect.read(extra_vars, bench.root), bench)
+    return fixing.open_fixing(fixing.read(extra_vars, bench.root), bench)
 
 
 def _most(steps: Steps) -> int:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from wktriage.cli import exit_codes
-from wktriage.experiments import conduct, investigate
+from wktriage.experiments import conduct
 from wktriage.experiments.grounds import Bench
-from wktriage.experiments.investigate import Investigate
-from wktriage.experiments.investigation import Asked
+from wktriage.experiments.investigation import investigate
+from wktriage.experiments.investigation.investigate import Investigate
+from wktriage.experiments.investigation.journal import Asked
 
 
 class InvestigateStep:

@@ -27,22 +27,22 @@ STATUS = {
 }
 
 
-def asked(given: Asked, bench: Bench) -> dict[str, Any]:
+def request_again(asked: Asked, bench: Bench) -> dict[str, Any]:
     """Return the task's result: ``run``, the extra vars of the new run. Raises UsageError."""
-    with opened(given.bundle) as directory:
+    with opened(asked.bundle) as directory:
         old = Bundle.open(directory)
-        values = reproduce.request_of(old, given, bench)
+        values = reproduce.request_of(old, asked, bench)
         # What a foreign bundle asks for is checked like anybody's wish, before it is shown.
         bench.check(values)
     says = [f"once more {old.bundle_id}", *reproduce.described(values)]
     return {"changed": False, "run": values, "say": [visible(line) for line in says]}
 
 
-def compared(given: Asked, bundle: Path, runs: str, *, dry: bool = False) -> dict[str, Any]:
+def compared(asked: Asked, bundle: Path, runs: str, *, dry: bool = False) -> dict[str, Any]:
     """Compare, write reproduction.json beside the new verdict, return the task's result."""
     if dry:
         return {"changed": True, "outcome": "", "say": []}
-    with opened(given.bundle) as directory:
+    with opened(asked.bundle) as directory:
         made = reproduce.compared(Bundle.open(directory), Bundle.open(bundle))
     file = reproduce.write(verdict_files.target(bundle, None, runs_dir(runs)), made)
     return {
@@ -50,11 +50,11 @@ def compared(given: Asked, bundle: Path, runs: str, *, dry: bool = False) -> dic
         "outcome": made.outcome,
         "reproduction_file": str(file),
         "say": lines(made),
-        "tell": {"exit_code": exit_codes.of_reproduction(made.outcome), "message": said(made)},
+        "tell": {"exit_code": exit_codes.of_reproduction(made.outcome), "message": sentence(made)},
     }
 
 
-def said(made: Reproduction) -> str:
+def sentence(made: Reproduction) -> str:
     """Return the outcome as one sentence."""
     if made.outcome == "not compared":
         return "the two runs are of different classes of evidence and are not compared"
@@ -67,8 +67,11 @@ def lines(made: Reproduction) -> list[str]:
     counts: dict[str, int] = {}
     for field in made.fields:
         counts[field.status] = counts.get(field.status, 0) + 1
-    total = ", ".join(f"{counts[key]} {STATUS[key]}" for key in STATUS if key in counts)
-    shown = [f"old run {made.one}, new run {made.other}", f"fingerprint: {total}"]
+    total = ", ".join(f"{STATUS[key]} {counts[key]}" for key in STATUS if key in counts)
+    shown = [
+        f"old run {made.one}, new run {made.other}",
+        f"fields of the fingerprint: {total}",
+    ]
     rows = [
         [field.path, STATUS[field.status], text(field.one), text(field.other), field.why or ""]
         for field in made.fields
@@ -85,7 +88,7 @@ def lines(made: Reproduction) -> list[str]:
     ]
     if figures:
         shown += aligned([["number", "", "old", "new"], *figures], right=(2, 3))
-    return [*(visible(line) for line in shown), *made.remarks, f"{said(made)}"]
+    return [*(visible(line) for line in shown), *made.remarks, sentence(made)]
 
 
 def text(value: Any) -> str:

@@ -117,26 +117,26 @@ def fit(chosen: Sequence[Sample]) -> tuple[float, dict[str, float]]:
 
 def held_out(chosen: Sequence[Sample]) -> list[tuple[float, Sample]]:
     """Return the confidence in each verdict, fitted without all runs of its own mechanism."""
-    said = []
+    predicted = []
     for mechanism in sorted({s.mechanism for s in chosen}):
         base, weights = fit([s for s in chosen if s.mechanism != mechanism])
-        said += [
+        predicted += [
             (confidence.probability(base, weights, s.figures), s)
             for s in chosen
             if s.mechanism == mechanism
         ]
-    return said
+    return predicted
 
 
 def report(chosen: Sequence[Sample]) -> str:
     """Return the fitted parameters, and how well they do on mechanisms that they have not seen."""
     base, weights = fit(chosen)
-    said = held_out(chosen)
+    predicted = held_out(chosen)
     total = sum(s.weight for s in chosen)
     share = sum(s.weight for s in chosen if s.right) / total
-    loss = sum(s.weight * (p - s.right) ** 2 for p, s in said) / total
+    loss = sum(s.weight * (p - s.right) ** 2 for p, s in predicted) / total
     # Ten thousand of a unit each: the figures of score.py take no weights.
-    units = [(p, s.right) for p, s in said for _ in range(round(100 * s.weight))]
+    units = [(p, s.right) for p, s in predicted for _ in range(round(100 * s.weight))]
     lines = [f"BASE = {base:.2f}", *(f"{name} = {value:.2f}" for name, value in weights.items())]
     lines += [
         f"verdicts: {len(chosen)}, wrong: {sum(not s.right for s in chosen)}",

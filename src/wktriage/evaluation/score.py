@@ -282,7 +282,7 @@ def report(results: Sequence[Result], beside: Mapping[str, Mapping[str, str]] | 
             r.component,
             "right" if r.grounded else "WRONG",
             r.plain or "-",
-            *(said.get(r.case.name, "-") for said in others.values()),
+            *(classes.get(r.case.name, "-") for classes in others.values()),
         ]
         for r in results
     ]

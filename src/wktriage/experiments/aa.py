@@ -16,8 +16,7 @@ from scipy import stats
 
 from wktriage.bundle.bundle import Bundle
 from wktriage.core.errors import UsageError
-from wktriage.core.times import iso
-from wktriage.experiments import compare, design, noise
+from wktriage.experiments import compare, design, noise, noise_store
 from wktriage.experiments.effects import Direction, MinEffect, Outcome
 from wktriage.experiments.noise import NoiseRun, NoiseRuns
 from wktriage.experiments.statistics import compare_signal
@@ -74,17 +73,7 @@ def runs_of(bundles: Iterable[Bundle]) -> NoiseRuns:
         keys.add(noise.key_of(compare.fingerprint_of(bundle)["inputs"]))
         if bundle.window is None:
             raise UsageError(f"{bundle.root}: has no measured window")
-        values = {
-            signal.name: float(signal.value)
-            for signal in signals.compute(bundle)
-            if signal.node is None
-            and isinstance(signal.value, int | float)
-            and not isinstance(signal.value, bool)
-        }
-        day = str(iso(bundle.window[0]))[:10]
-        made.append(
-            (bundle.window[0], NoiseRun(bundle.bundle_id, bundle.bundle_id, day, dict(values)))
-        )
+        made.append((bundle.window[0], noise_store.noise_run(bundle, signals.compute(bundle))))
     if len(keys) != 1:
         raise UsageError(
             f"the bundles have {len(keys)} different sets of inputs: A/A runs have one"
@@ -137,7 +126,7 @@ def _compared(
         way,
         plan.min_effect,
         alpha=plan.alpha,
-        noise_floor=floor.size,
+        noise=floor,
         forecast=False,
     )
     return outcome.outcome

@@ -24,7 +24,7 @@ from wktriage.core import private_files
 from wktriage.core.errors import UsageError
 from wktriage.core.times import parse_time
 from wktriage.experiments import belief, design, registration
-from wktriage.experiments.bisection import Bisection
+from wktriage.experiments.culprit import Bisection
 from wktriage.experiments.design import RunRecord, Stop
 from wktriage.experiments.eligibility import Eligibility
 from wktriage.experiments.finding import Finding
@@ -247,8 +247,8 @@ class Case:
         finding: Finding | None = None,
     ) -> None:
         """Write what is given of the case's last steps."""
-        given = {"eligibility": eligibility, "verification": verification, "finding": finding}
-        changes = {key: value for key, value in given.items() if value is not None}
+        conclusions = {"eligibility": eligibility, "verification": verification, "finding": finding}
+        changes = {key: value for key, value in conclusions.items() if value is not None}
         self._save(msgspec.structs.replace(self.document, **changes))
 
     def bisected(self, state: Bisection, belief: Mapping[str, float] | None = None) -> None:

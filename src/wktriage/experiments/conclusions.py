@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from wktriage.bundle.bundle import Bundle
 from wktriage.core.errors import UsageError
 from wktriage.core.json_files import read_object
 from wktriage.core.suggestions import did_you_mean
-from wktriage.experiments import eligibility, finding, regression
+from wktriage.experiments import conduct, eligibility, finding, regression
 from wktriage.experiments.case import Case
+from wktriage.experiments.compare import fingerprint_of
 from wktriage.experiments.eligibility import Eligibility, Tried
 from wktriage.experiments.finding import Entry, Recorded
 
 ELIGIBLE = ("regression_test", "wukongim_checkout", "base", "tests_from", "because", "semantics")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def tried(case: Case) -> list[Tried]:
@@ -25,8 +29,11 @@ def tried(case: Case) -> list[Tried]:
     for experiment in case.document.experiments:
         if experiment.outcomes:
             variable = case.registration(experiment.number).variable
-            outcome = experiment.outcomes[-1].outcome
-            done.append(Tried(experiment.number, variable.knob, variable.kind, outcome))
+            outcome = experiment.outcomes[-1]
+            done.append(
+                Tried(experiment.number, variable.knob, variable.kind, outcome.outcome,
+                      outcome.noise_measured)
+            )  # fmt: skip
     return done
 
 
@@ -37,6 +44,17 @@ def target_of(case: Case) -> str:
     if not isinstance(name, str):
         raise UsageError(f"{case.document.id}: holds no verdict ({eligibility.VERDICT})")
     return name
+
+
+def revision_of(case: Case) -> str:
+    """Return the commit that the case's newest control ran on; HEAD where that is not known.
+
+    Raises CaseError for a case without an experiment, or whose control lies nowhere any more.
+    """
+    made = case.registration()
+    control = Bundle.open(conduct.place_of(case, made.control.bundle_id, Path("runs")))
+    revision = str(fingerprint_of(control)["inputs"].get("git_revision"))
+    return revision if _COMMIT.fullmatch(revision) else "HEAD"
 
 
 def eligible(case: Case, asked: Mapping[str, Any]) -> Eligibility:
@@ -55,7 +73,7 @@ def eligible(case: Case, asked: Mapping[str, Any]) -> Eligibility:
             raise UsageError("regression_test needs -e wukongim_checkout=<checkout>")
         run = regression.run(
             Path(str(asked["wukongim_checkout"])).expanduser().resolve(),
-            str(asked.get("base") or "HEAD"),
+            str(asked.get("base") or revision_of(case)),
             str(asked["regression_test"]),
             tests_from=str(asked["tests_from"]) if asked.get("tests_from") else None,
         )

@@ -114,7 +114,8 @@ class Conduct:
         record = RunRecord(
             place, attempt, due.side, BundleRef.of(run), made.sha256(), excluded, unchecked
         )
-        stops = _new_stops(control, run)
+        # A search for the commit that brought a fault has to run the fault.
+        stops = [] if self.case.document.bisection is not None else _new_stops(control, run)
         stop = design.stop_after(made, record, seen, [*self.experiment.runs, record], stops)
         remember(self.case, {run.bundle_id: str(run.root)})
         self.case.record(self.number, record, stop)
@@ -147,7 +148,7 @@ class Conduct:
                 controls.append(noise_store.noise_run(bundle, runs[-1].signals))
         store = noise_store.path(self.case.directory.parent, key)
         floors = noise_store.floors(store, made, experiment.repeats, without=set(names))
-        outcome = judging.judge(made, runs, spent=experiment.spent, noise_floors=floors)
+        outcome = judging.judge(made, runs, spent=experiment.spent, noise=floors)
         self.case.conclude(self.number, outcome)
         noise_store.add(store, key, controls)
         return outcome
@@ -184,25 +185,27 @@ def prepare(asked: Asked, bench: Bench) -> Prepared:
     reference = BundleRef.of(control.bundle)
     case = _case_of(asked, reference)
     inputs = fingerprint_of(control.bundle)["inputs"]
-    if control.verdict is None:
-        raise RefusedError(
-            "refused: The control has no verdict. Classify it first: "
-            f"wktriage classify {control.bundle.root}"
-        )
-    terms = hypothesis.terms(asked, control.verdict, inputs)
+    terms = hypothesis.terms(asked, grounds.verdict_of(control), inputs)
     duration = asked.duration or grounds.window_of(control.bundle)
     if case is not None:
         number = _registered(case, reference, terms, asked, duration)
         if number is not None:
             return Prepared(case, control, terms, duration, number)
     treated = variables.applied(inputs, terms["variable"])
-    values = grounds.run_values(bench, asked.stack, treated, duration, 0)
+    values: dict[str, Any] | None = None
+    impossible: UsageError | None = None
+    try:
+        values = grounds.run_values(bench, asked.stack, treated, duration, 0)
+    except UsageError as exc:
+        impossible = exc  # said after what makes no sense on any stack
     refused = grounds.refuse(
         control, terms, bench, values, case.document if case is not None else None, runs_dir,
         attribution_only=asked.attribution_only, code_only=asked.code_only,
     )  # fmt: skip
     if refused:
         raise RefusedError("\n".join(f"refused: {refusal}" for refusal in refused))
+    if impossible is not None:
+        raise impossible
     return Prepared(case, control, terms, duration)
 
 

@@ -18,6 +18,7 @@ from wktriage.core import categories
 from wktriage.core.errors import UsageError
 from wktriage.core.text import iter_lines
 from wktriage.experiments.effects import Outcome
+from wktriage.experiments.noise import NOT_MEASURED
 from wktriage.experiments.registration import Kind
 from wktriage.experiments.regression import Ran, TestRun
 from wktriage.judging.eligibility import SURE_ENOUGH
@@ -58,12 +59,16 @@ class Eligibility(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Tried(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One concluded experiment: its number, what kind of variable it turned, what came of it."""
+    """One concluded experiment: its number, what kind of variable it turned, what came of it.
+
+    ``noise_measured``: the host's own noise was known for all that was measured.
+    """
 
     number: int
     knob: str
     kind: Kind
     outcome: Outcome
+    noise_measured: bool = True
 
 
 def assess(
@@ -113,10 +118,11 @@ def _unexplained(tried: Sequence[Tried]) -> Condition:
         won = next((t for t in mine if t.outcome is Outcome.SUPPORTED), None)
         word = "configuration" if kind == "config" else kind
         if won is not None:
+            doubt = "" if won.noise_measured else f"; {NOT_MEASURED.lower()}"
             return Condition(
                 name, "no",
-                f"A {word} experiment explains it: {won.knob} (experiment {won.number}). Change "
-                "that instead.", "case.json",
+                f"A {word} experiment explains it: {won.knob} (experiment {won.number}{doubt}). "
+                "Change that instead.", "case.json",
             )  # fmt: skip
         if not any(t.outcome is Outcome.REFUTED for t in mine):
             return Condition(

@@ -19,7 +19,6 @@ from wktriage.core import git
 from wktriage.core.errors import UsageError
 from wktriage.experiments import (
     asking,
-    bisect,
     builds,
     conclusions,
     conduct,
@@ -29,6 +28,7 @@ from wktriage.experiments import (
     regression,
     verification,
 )
+from wktriage.experiments.bisection import bisect
 from wktriage.experiments.case import Case, Experiment
 from wktriage.experiments.compare import fingerprint_of
 from wktriage.experiments.grounds import Bench, RefusedError

@@ -10,6 +10,7 @@ from typing import Any
 
 from wktriage.bundle import fingerprint
 from wktriage.bundle.bundle import Bundle
+from wktriage.core import paths
 from wktriage.core.errors import UsageError
 from wktriage.core.git import git_state
 from wktriage.experiments import refusals, variables
@@ -19,7 +20,7 @@ from wktriage.experiments.design import Side
 from wktriage.experiments.effects import Outcome
 from wktriage.experiments.refusals import Control, Explanation, Refusal
 from wktriage.experiments.registration import Snapshot, Variable
-from wktriage.judging import signals
+from wktriage.judging import signals, verdict_files
 from wktriage.judging.verdict import judge
 from wktriage.request import code as codes
 from wktriage.request import knobs, scenarios
@@ -88,6 +89,18 @@ def control_of(name: str, runs_dir: Path) -> Control:
     return Control(bundle, judge(bundle) if classified else None, signals.compute(bundle))
 
 
+def verdict_of(control: Control) -> Mapping[str, Any]:
+    """Return the verdict on a control. Raises RefusedError when it was never classified."""
+    if control.verdict is not None:
+        return control.verdict
+    root = control.bundle.root
+    # A bundle that is not kept with our own is only written into where that is asked for.
+    out = "" if verdict_files.is_ours(root, paths.runs_dir()) else f" --out {root}"
+    raise RefusedError(
+        f"refused: The control has no verdict. Classify it first: wktriage classify {root}{out}"
+    )
+
+
 def side_inputs(control: Bundle, variable: Variable, side: Side) -> dict[str, Any]:
     """Return the fingerprint inputs of a side: the control's, or those with the variable turned."""
     inputs = dict(fingerprint_of(control)["inputs"])
@@ -124,7 +137,7 @@ def refuse(
     control: Control,
     terms: Mapping[str, Any],
     bench: Bench,
-    values: Mapping[str, Any],
+    values: Mapping[str, Any] | None,
     case: CaseFile | None,
     runs_dir: Path,
     *,
@@ -134,8 +147,9 @@ def refuse(
     """Return every reason against an experiment, before anything of it exists.
 
     ``terms`` are those of :func:`wktriage.experiments.hypothesis.terms`, ``values`` the extra vars
-    of a treatment run. With ``code_only`` the question is which of two versions of the code it is,
-    not what causes a failure: then nothing has to be tried before code.
+    of a treatment run, None where the stack can have no such run. With ``code_only`` the question
+    is which of two versions of the code it is, not what causes a failure: then nothing has to be
+    tried before code.
     """
     variable: Variable = terms["variable"]
     settled = code_only and variable.kind == "code"
@@ -186,12 +200,14 @@ def snapshot_of(control: Bundle, bench: Bench, values: Mapping[str, Any]) -> Sna
 
 def _treatment(
     bench: Bench,
-    values: Mapping[str, Any],
+    values: Mapping[str, Any] | None,
     inputs: Mapping[str, Any],
     variable: Variable,
     runs_dir: Path,
 ) -> dict[str, Any]:
-    """Return the inputs of a treatment run: of a ref that is not built yet, those it will have."""
+    """Return the inputs of a treatment run; where it cannot be asked yet, those it should have."""
+    if values is None:
+        return variables.applied(inputs, variable)
     code = codes.of(values, runs_dir) if variable.kind == "code" else None
     if code is not None and not builds.there(code, drivers.named(bench.driver)):
         return variables.applied(inputs, variable)
@@ -201,17 +217,17 @@ def _treatment(
 def explanations(verdict: Mapping[str, Any] | None, case: CaseFile | None) -> list[Explanation]:
     """Return the causes whose experiments are still open: proposed or tried, and not decided."""
     decided: dict[str, Outcome] = {}
-    kinds: dict[str, Any] = {}
+    proposed: dict[str, Any] = {}
     for experiment in case.experiments if case is not None else ():
         if experiment.outcomes and experiment.cause:
             decided[experiment.cause] = experiment.outcomes[-1].outcome
     hypothesis = (verdict or {}).get("hypothesis") or {}
     proposal = (verdict or {}).get("next_experiment") or {}
     if hypothesis.get("id") and proposal.get("knob") in knobs.load():
-        kinds[str(hypothesis["id"])] = knobs.load()[str(proposal["knob"])].kind
+        proposed[str(hypothesis["id"])] = knobs.load()[str(proposal["knob"])]
     return [
-        Explanation(cause, kind)
-        for cause, kind in kinds.items()
+        Explanation(cause, knob.kind, knob.name)
+        for cause, knob in proposed.items()
         if decided.get(cause, Outcome.INCONCLUSIVE) is Outcome.INCONCLUSIVE
     ]
 

@@ -38,13 +38,13 @@ def terms(asked: Asked, verdict: Mapping[str, Any], inputs: Mapping[str, Any]) -
         cause = _cause(variable, hypothesis, proposal)
         own = cause == hypothesis.get("id")
         statement = str(hypothesis.get("statement")) if own else _statement(variable)
-    for name, given in (
+    for name, predicate in (
         ("expected", asked.expect),
         ("falsified_if", asked.falsified_if),
         ("stop_if", asked.stop_if),
     ):
-        if given is not None:
-            predicates[name] = given
+        if predicate is not None:
+            predicates[name] = predicate
     return {
         "variable": variable,
         "cause": asked.cause or cause,
@@ -59,10 +59,14 @@ def _proposed(proposal: Mapping[str, Any], inputs: Mapping[str, Any]) -> Variabl
     """Return the variable of a proposal. Raises UsageError when the harness cannot turn it."""
     name = proposal.get("knob")
     if not isinstance(name, str):
+        own = "-e variable=… -e value=… -e expect=… -e min_effect=…"
+        if proposal.get("kind", "none") == "none":
+            raise UsageError(f"the verdict proposes no experiment; name your own with {own}")
+        command = proposal.get("command")
+        how = f"do it with {command}" if command else f"it is done by hand ({proposal.get('to')})"
         raise UsageError(
-            f"the verdict proposes to change {proposal.get('variable')!r}, which is no knob that "
-            "the harness can turn and compare: run its command, or name a variable with "
-            "-e variable=… -e value=… -e expect=… -e min_effect=…"
+            f"the verdict proposes {proposal.get('variable')!r}, which is not one setting that "
+            f"could be compared: {how}, or name a variable with {own}"
         )
     value = proposal.get("to")
     return variables.variable_of(name, None if value == variables.NOT_SET else value, inputs)

@@ -16,10 +16,16 @@ from wktriage.core.model import SignalSet, Tri
 from wktriage.experiments import expectations, looks, ranks, statistics
 from wktriage.experiments.design import Side
 from wktriage.experiments.effects import Outcome
+from wktriage.experiments.noise import Floor
 from wktriage.experiments.outcomes import CounterOutcome, ExperimentOutcome, Seen, SignalOutcome
 from wktriage.experiments.registration import Registration
 from wktriage.judging import signals
 from wktriage.judging.predicates import Catalogue, Predicate
+
+_NO_MORE = (
+    "More pairs cannot decide it: every treatment run has to be as expected. Find out what sets "
+    "the others apart, and register that."
+)
 
 
 @dataclass(frozen=True)
@@ -35,13 +41,13 @@ def judge(
     runs: Sequence[JudgedRun],
     *,
     spent: Sequence[float] = (),
-    noise_floors: Mapping[str, float | None] | None = None,
+    noise: Mapping[str, Floor] | None = None,
     catalogue: Catalogue | None = None,
 ) -> ExperimentOutcome:
     """Judge the runs that count.
 
-    ``noise_floors`` are per signal, of the same kind as the registered ``min_effect``. ``spent``
-    are the levels of earlier looks.
+    ``noise`` is the host's own per signal, of the same kind as the registered ``min_effect``.
+    ``spent`` are the levels of earlier looks.
     """
     known = signals.catalogue() if catalogue is None else catalogue
     control = [run.signals for run in runs if run.side is Side.CONTROL]
@@ -58,7 +64,7 @@ def judge(
             registration.min_effect,
             alpha=alpha,
             spent=spent,
-            noise_floor=(noise_floors or {}).get(effect.signal),
+            noise=(noise or {}).get(effect.signal),
         )
         for effect in expectations.effects(expected, known, "expected observation")
     )
@@ -108,12 +114,12 @@ def _overall(
     if judged.expected.yes < judged.expected.runs:
         return Outcome.INCONCLUSIVE, (
             f"The effect is there, but {registration.expected} was seen {judged.expected} "
-            "treatment runs only."
+            f"treatment runs only. {_NO_MORE}"
         )
     if judged.falsified.yes:
         return Outcome.INCONCLUSIVE, (
             f"The falsification test ({registration.falsified_if}) holds {judged.falsified} "
-            "treatment runs."
+            f"treatment runs. {_NO_MORE}"
         )
     if not parts:
         return Outcome.INCONCLUSIVE, "The expectation names nothing that could be compared."
@@ -123,7 +129,8 @@ def _overall(
 def _more(judged: ExperimentOutcome, fewest: int, controls: int, treatments: int) -> int | None:
     """Return how many more pairs the undecided part that needs most asks for."""
     short = max(0, fewest - min(controls, treatments))
-    asked = [s.more_pairs for s in judged.signals if s.outcome is Outcome.INCONCLUSIVE]
+    parts: list[SignalOutcome | CounterOutcome] = [*judged.signals, *judged.facts]
+    asked = [part.more_pairs for part in parts if part.outcome is Outcome.INCONCLUSIVE]
     if any(pairs is None for pairs in asked):
         return None
     most = max([short, *(pairs for pairs in asked if pairs is not None)])
@@ -163,11 +170,14 @@ def _errors(
 ) -> tuple[CounterOutcome, ...]:
     values = []
     for name, entry in known.items():
-        if not name.endswith("_errors") or entry.get("scope") == "node":
+        counts_errors = name.endswith("_errors") and entry.get("unit") == "count"
+        if not counts_errors or entry.get("scope") == "node":
             continue
         sides = [[_count(run, name) for run in side] for side in (control, treatment)]
         if any(map(sum, sides)):
-            values.append(statistics.compare_counter(name, *sides, alpha=alpha, spent=spent))
+            values.append(
+                statistics.compare_counter(name, *sides, alpha=alpha, spent=spent, forecast=False)
+            )
     return tuple(values)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from wktriage.core.errors import UsageError
 
+NOT_MEASURED = "Noise not measured"
 QUANTILE = 0.95
 DRAWS = 2000
 FEWEST_DAYS = 2
@@ -26,13 +27,15 @@ FEWEST_DAYS = 2
 class NoiseRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One A/A run: the bundle it comes from, its stack instance, its day (ISO), values by signal.
 
-    A run without a stack instance of its own says which one it shares.
+    A run without a stack instance of its own says which one it shares. ``seconds`` is the length of
+    its window: shorter ones scatter more.
     """
 
     bundle: str
     instance: str
     day: str
     values: dict[str, float | None]
+    seconds: float | None = None
 
 
 class NoiseRuns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,13 +86,14 @@ def floor(runs: Sequence[NoiseRun], signal: str, repeats: int, *, relative: bool
     instances = len({run.instance for run, _ in known})
     days = len({run.day for run, _ in known})
     if instances < 2 * repeats:
+        are = "is" if instances == 1 else "are"
         remark = (
-            f"The A/A noise of {signal} is not known: it takes {2 * repeats} A/A runs of different "
-            f"stack instances, there are {instances}."
+            f"{NOT_MEASURED}: it takes {2 * repeats} equal runs on stacks of their own, and there "
+            f"{are} {instances or 'none'}."
         )
         return Floor(None, relative, len(known), instances, days, remark)
     if relative and np.any(values <= 0):
-        remark = f"{signal} is zero in some A/A runs: its noise has no relative size."
+        remark = f"{NOT_MEASURED}: {signal} is zero in some equal runs, so that it has no share."
         return Floor(None, relative, len(known), instances, days, remark)
     random = np.random.default_rng(0)
     scaled = np.log(values) if relative else values
@@ -98,7 +102,7 @@ def floor(runs: Sequence[NoiseRun], signal: str, repeats: int, *, relative: bool
     sizes = np.abs(np.median(pairs.reshape(DRAWS, -1), axis=1))
     size = float(np.quantile(sizes, QUANTILE))
     size = math.expm1(size) if relative else size
-    remark = f"A/A noise of {signal} from {instances} stack instances on {_days(days)}."
+    remark = f"Noise measured in {instances} equal runs, each on its own stack, on {_days(days)}."
     if days < FEWEST_DAYS:
         remark += " What changes from day to day is not in it."
     return Floor(size, relative, len(known), instances, days, remark)

@@ -13,11 +13,13 @@ from wktriage.core.model import SignalSet
 from wktriage.core.times import iso
 from wktriage.experiments import expectations, noise
 from wktriage.experiments.compare import fingerprint_of
-from wktriage.experiments.noise import NoiseRun, NoiseRuns
+from wktriage.experiments.noise import Floor, NoiseRun, NoiseRuns
 from wktriage.experiments.registration import Registration
 from wktriage.judging import signals
 
 DIRECTORY = ".noise"
+LENGTH = 0.1
+"""Windows that differ by less than this share are of one length: none ends to the second."""
 
 
 def path(cases: Path, key: str) -> Path:
@@ -32,21 +34,28 @@ def key_of_bundle(bundle: Bundle) -> str:
 
 def floors(
     file: Path, made: Registration, repeats: int, *, without: Collection[str]
-) -> dict[str, float | None]:
-    """Return the noise floor of each signal that an experiment expects to move; None if unknown.
+) -> dict[str, Floor]:
+    """Return the noise floor of each signal that an experiment expects to move.
 
-    ``without`` are the experiment's own bundles: a run is no witness to its own noise.
+    ``without`` are the experiment's own bundles: a run is no witness to its own noise. Nor is one
+    with a window of another length.
     """
     known = noise.load(file).runs if file.is_file() else ()
-    runs = [run for run in known if run.bundle not in without]
+    runs = [run for run in known if run.bundle not in without and _as_long(run, made.duration)]
     catalogue = signals.catalogue()
     expected = expectations.parse(made.expected, "expected observation", catalogue)
     named = expectations.effects(expected, catalogue, "expected observation")
     relative = made.min_effect.relative
     return {
-        effect.signal: noise.floor(runs, effect.signal, repeats, relative=relative).size
+        effect.signal: noise.floor(runs, effect.signal, repeats, relative=relative)
         for effect in named
     }
+
+
+def _as_long(run: NoiseRun, seconds: int | None) -> bool:
+    if run.seconds is None or seconds is None:
+        return True
+    return abs(run.seconds - seconds) <= LENGTH * seconds
 
 
 def add(file: Path, key: str, runs: Sequence[NoiseRun]) -> None:
@@ -71,5 +80,8 @@ def noise_run(bundle: Bundle, signal_set: SignalSet) -> NoiseRun:
         and isinstance(signal.value, int | float)
         and not isinstance(signal.value, bool)
     }
-    day = "" if bundle.window is None else str(iso(bundle.window[0]))[:10]
-    return NoiseRun(bundle.bundle_id, bundle.bundle_id, day, values)
+    if bundle.window is None:
+        return NoiseRun(bundle.bundle_id, bundle.bundle_id, "", values)
+    start, end = bundle.window
+    day = str(iso(start))[:10]
+    return NoiseRun(bundle.bundle_id, bundle.bundle_id, day, values, round(end - start, 1))

@@ -12,8 +12,9 @@ class SignalOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``shift``, ``low`` and ``high`` are shares of the control's value when ``relative`` (0.1 is
     10 % more), else in the signal's unit; None where there is no finite one. ``level`` is the risk
-    that the interval really takes, ``beyond`` what it had to lie beyond to support. ``more_pairs``
-    is how many more pairs would decide; None when decided, or when no such number can be told.
+    that the interval really takes, ``beyond`` what it had to lie beyond to support. ``noise`` says
+    of what the noise floor was measured, or that it was not. ``more_pairs`` is how many more pairs
+    would decide; None when decided, or when no such number can be told.
     """
 
     signal: str
@@ -30,6 +31,7 @@ class SignalOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     p: float | None = None
     min_effect: float = 0.0
     noise_floor: float | None = None
+    noise: str = ""
     beyond: float = 0.0
     more_pairs: int | None = None
     missing: int = 0
@@ -39,6 +41,8 @@ class CounterOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one counter (or yes-or-no fact) says: runs in which it was there, on each side.
 
     ``appeared``: in no control run, but in some treatment run; ``went``: the reverse.
+    ``more_pairs`` is how many more pairs would decide; None when decided, when no such number can
+    be told, and for an error counter that nothing was expected of.
     """
 
     what: str
@@ -49,6 +53,7 @@ class CounterOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     p: float | None
     appeared: bool
     went: bool
+    more_pairs: int | None = None
 
 
 class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,3 +93,8 @@ class ExperimentOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     level: float
     more_pairs: int | None = None
     schema_version: int = 1
+
+    @property
+    def noise_measured(self) -> bool:
+        """Whether the host's own noise was known for every signal that was measured."""
+        return all(signal.noise_floor is not None for signal in self.signals)

@@ -72,12 +72,13 @@ class Control:
 class Explanation:
     """A cause that could explain the control's symptom, and how its own experiment stands.
 
-    ``kind`` is that of the variable that its experiment turns. ``predicts`` says whether the
-    observation that is registered now would be seen if this cause were the true one.
+    ``kind`` and ``knob`` are of the variable that its experiment turns. ``predicts`` says whether
+    the observation that is registered now would be seen if this cause were the true one.
     """
 
     cause: str
     kind: Kind
+    knob: str
     refuted: bool = False
     predicts: Tri = Tri.UNKNOWN
 
@@ -155,7 +156,7 @@ def unclassified(control: Control) -> Refusal | None:
         return Refusal(
             "unclassified",
             "The control could not be classified: its evidence is insufficient.",
-            "Repeat the run until it can be.",
+            "Repeat the run until it can be classified.",
         )
     return None
 
@@ -179,11 +180,12 @@ def other_mode(control: Control, request: Request) -> Refusal | None:
     ours = measured_mode({"inputs": request.treatment_inputs, "observed": request.observed})
     if theirs is not None and theirs == ours:
         return None
-    known = f"The control ran on {theirs or 'unknown'} data, the treatment would on {ours}."
     return Refusal(
         "mode",
-        f"{known} Clean and accumulated runs are different evidence classes.",
-        "Run both in the same mode; of accumulated and clean only pass and fail are contrasted.",
+        f"As measured, the control ran on {theirs or 'unknown'} data and the treatment would run "
+        f"on {ours or 'unknown'} data: numbers of the two are never compared.",
+        "Record the control again in the mode that both sides are to have (mode=clean or "
+        "mode=accumulated).",
     )
 
 
@@ -202,22 +204,26 @@ def not_one_input(control: Control, request: Request) -> Refusal | None:
     if not differing:
         return Refusal(
             "inputs",
-            "The treatment differs from the control in no input: it would be a repeat.",
-            "Change one variable, or ask whether the failure recurs, by that name.",
+            "The treatment would differ from the control in nothing: it would be a repeat.",
+            "Change one variable, or ask whether the failure recurs: "
+            f"wktriage investigate -e bundle={control.bundle.root}.",
         )
-    if len(differing) > 1:
+    others = [path for path in differing if path != request.fingerprint_input]
+    if others:
         return Refusal(
             "inputs",
-            f"The treatment differs in {len(differing)} inputs: {', '.join(differing)}.",
-            f"Keep all but {request.knob} as they were in the control.",
-        )
-    if differing != [request.fingerprint_input]:
-        return Refusal(
-            "inputs",
-            f"{request.knob} is {request.fingerprint_input}, but {differing[0]} is what differs.",
-            f"Change {request.knob} and nothing else.",
+            f"The treatment would differ in {', '.join(differing)}, not in {request.knob} alone.",
+            _as_in_control(inputs, others),
         )
     return None
+
+
+def _as_in_control(inputs: Mapping[str, Any], others: Sequence[str]) -> str:
+    """Return what to do about inputs that are not the variable and differ all the same."""
+    revision = str(inputs.get("git_revision"))[:12]
+    named = ["the code" if other == "code" else other for other in others]
+    text = f"Bring {' and '.join(named)} back to what the control had"
+    return f"{text} (git checkout {revision})." if "code" in others else f"{text}."
 
 
 def variables(paths: Sequence[str], one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -242,19 +248,19 @@ def other_profiling(control: Control, request: Request) -> Refusal | None:
         return None
     return Refusal(
         "profiled",
-        f"The control was {_profiled(theirs)}, the treatment would be {_profiled(ours)}, and "
-        "profiles change the load.",
-        "Use the control's profile and profile_seconds for the treatment.",
+        f"Profiles change the load, and the sides would have them at other times: the control "
+        f"{_profiled(theirs)}, the treatment {_profiled(ours)}.",
+        "Leave out profile and profile_seconds: then both have those of the control.",
     )
 
 
 def _profiled(value: object) -> str:
     words = {
-        "onset": "profiled at the onset of trouble",
-        "after": "profiled after its window",
-        "none": "not profiled",
+        "onset": "at the onset of trouble",
+        "after": "after its window",
+        "none": "never",
     }
-    return words.get(str(value), "not known to be profiled")
+    return words.get(str(value), "at a time that is not known")
 
 
 def weakens_durability(request: Request) -> Refusal | None:
@@ -270,8 +276,9 @@ def weakens_durability(request: Request) -> Refusal | None:
         return None
     return Refusal(
         "durability",
-        f"{request.knob} = {request.after}: {why}. What it wins is no result of the product.",
-        "Leave it as it is, or mark the experiment attribution_only to find where time goes.",
+        f"With {request.knob} = {request.after}, {why}: what that wins is no result of the "
+        "product.",
+        "Leave it as it is, or add -e attribution_only=true to only find where time goes.",
     )
 
 
@@ -290,8 +297,8 @@ def workload_first(request: Request) -> Refusal | None:
     first = open_ones[0]
     return Refusal(
         "workload_first",
-        f"A {first.kind} experiment could still explain it: {first.cause}.",
-        f"Try {first.cause} first: workload before configuration before code.",
+        f"An experiment on {first.knob}, which the verdict proposes, could still explain it.",
+        "Try that first (-e proposal=1): workload before configuration before code.",
     )
 
 
@@ -299,13 +306,14 @@ def isolated_first(control: Control, request: Request) -> Refusal | None:
     """Refuse a mixed scenario before its isolated ones where load is the cause."""
     verdict = control.verdict or {}
     load = verdict.get("category") in LOAD_CATEGORIES and verdict.get("component") not in NOT_LOAD
+    load = load or (verdict.get("next_experiment") or {}).get("kind") == "isolate"
     waiting = [name for name in request.isolates if name not in request.isolated]
     if not load or not waiting or request.takes_away:
         return None
     return Refusal(
         "isolate",
         f"{control.bundle.scenario} mixes traffic, and its load may be the cause.",
-        f"Run {' and '.join(waiting)} first.",
+        f"Run {' and '.join(waiting)} on the same stack first, each by itself.",
     )
 
 
@@ -322,8 +330,8 @@ def already_satisfied(control: Control, request: Request, catalogue: Catalogue) 
     if outcome.tri is Tri.UNKNOWN:
         return Refusal(
             "satisfied",
-            f"The control cannot tell {', '.join(outcome.undecided) or request.expected}, so that "
-            "nothing could be compared with it.",
+            f"The control does not tell {', '.join(outcome.undecided) or request.expected}, so "
+            "that nothing could be compared with it.",
             "Expect something of a signal that the control has.",
         )
     return None
@@ -356,7 +364,7 @@ def tells_nothing_apart(request: Request) -> Refusal | None:
         names = ", ".join(e.cause for e in rivals)
         return Refusal(
             "same_prediction",
-            f"Every other cause predicts the same: {names}. Whatever comes out fits them all.",
+            f"Every other cause ({names}) predicts the same, so that whatever comes out fits all.",
             "Turn a variable on which the causes disagree.",
         )
     if request.knob == "rate" and _number(request.after) < _number(request.before):

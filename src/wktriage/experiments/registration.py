@@ -111,7 +111,8 @@ class Variable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.before == self.after and type(self.before) is type(self.after):
-            raise ValueError(f"{self.knob} is {self.after!r} already: nothing would change")
+            value = "not set" if self.after is None else self.after
+            raise ValueError(f"{self.knob} is {value} already, so that nothing would change")
 
 
 class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -129,26 +129,26 @@ def request_of(old: Bundle, asked: Asked, bench: Bench) -> dict[str, Any]:
     return grounds.run_values(bench, stack, inputs, grounds.window_of(old), 0)
 
 
-def _node_env(recorded: Any, given: Any) -> dict[str, Any]:
+def _node_env(recorded: Any, asked: Any) -> dict[str, Any]:
     """Return the nodes' variables, with what a person gives for those that a bundle hides."""
     known = dict(recorded) if isinstance(recorded, Mapping) else {}
     hidden = sorted(name for name, value in known.items() if HIDDEN in str(value))
-    asked = dict(given) if isinstance(given, Mapping) else {}
-    if given and not asked:
+    supplied = dict(asked) if isinstance(asked, Mapping) else {}
+    if asked and not supplied:
         raise UsageError('node_env must be a mapping: -e \'{"node_env": {"WK_…": "…"}}\'')
-    foreign = sorted(set(asked) - set(hidden))
+    foreign = sorted(set(supplied) - set(hidden))
     if foreign:
         raise UsageError(
             f"node_env {', '.join(foreign)}: the run to reproduce says what the nodes get; only "
             "what its bundle hides may be given"
         )
-    missing = sorted(set(hidden) - set(asked))
+    missing = sorted(set(hidden) - set(supplied))
     if missing:
         raise UsageError(
             f"the bundle hides the value of {', '.join(missing)}: give it with -e node_env=…, "
             "best from an Ansible Vault"
         )
-    return {**known, **asked}
+    return {**known, **supplied}
 
 
 def _check_workload(inputs: Mapping[str, Any]) -> None:

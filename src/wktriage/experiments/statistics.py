@@ -8,7 +8,8 @@ interval of the Hodges-Lehmann shift decides:
 - *refuted* when it lies wholly below ``min_effect``;
 - else *inconclusive*, with how many more pairs would decide.
 
-Error counters are not averaged: runs with errors are counted, with Fisher's exact test.
+Error counters are not averaged: runs with errors are counted, with Fisher's exact test. It too says
+how many more pairs would decide.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import median
 
 import msgspec
@@ -25,7 +27,9 @@ from scipy import stats
 
 from wktriage.experiments import looks, power, ranks
 from wktriage.experiments.effects import Direction, MinEffect, Outcome
+from wktriage.experiments.noise import NOT_MEASURED, Floor
 from wktriage.experiments.outcomes import CounterOutcome, SignalOutcome
+from wktriage.experiments.power import Counts
 
 
 @dataclass(frozen=True)
@@ -82,21 +86,23 @@ def compare_signal(
     *,
     alpha: float = 0.05,
     spent: Sequence[float] = (),
-    noise_floor: float | None = None,
+    noise: Floor | None = None,
     forecast: bool = True,
 ) -> SignalOutcome:
     """Judge one signal from its values in each run (None: the run does not tell it).
 
     ``spent`` are the levels that earlier looks at this experiment have spent of ``alpha``.
-    ``noise_floor`` is of the same kind as ``min_effect`` (a share, or in the signal's unit); None
-    when it was not measured. ``forecast``: work out how many more pairs would decide.
+    ``noise`` is the host's own, of the same kind as ``min_effect`` (a share, or in the signal's
+    unit); None where nobody looked for it. ``forecast``: work out how many more pairs would decide.
     """
+    noise_floor = None if noise is None else noise.size
     left = tuple(v for v in control if v is not None and math.isfinite(v))
     right = tuple(v for v in treatment if v is not None and math.isfinite(v))
     missing = len(control) + len(treatment) - len(left) - len(right)
     base = SignalOutcome(
         signal, direction, Outcome.INCONCLUSIVE, "", left, right, min_effect.relative,
         min_effect=min_effect.size, noise_floor=noise_floor, missing=missing,
+        noise=f"{NOT_MEASURED}." if noise is None else noise.remark,
         beyond=max(min_effect.size, noise_floor or 0.0),
     )  # fmt: skip
     if min(len(left), len(right)) < 2:
@@ -142,7 +148,7 @@ def _judge(
             scale.supports(lows, highs, base.direction) | scale.refutes(lows, highs, base.direction)
         ),
     )
-    return _with(seen, why=f"{_undecided(seen, allowed)} {_wanted(pairs)}", more_pairs=pairs)
+    return _with(seen, why=f"{_undecided(seen, allowed)} {_more_measured(pairs)}", more_pairs=pairs)
 
 
 def _scale(
@@ -190,7 +196,7 @@ def _supported(seen: SignalOutcome) -> str:
     least = _amount(seen.min_effect, seen.relative, sign=False)
     text = f"{_moved(seen)}, wholly beyond the smallest effect that matters ({least})"
     if seen.noise_floor is None:
-        return f"{text}. The host's own A/A noise was not measured."
+        return f"{text}. {seen.noise}"
     return (
         f"{text} and the host's own noise ({_amount(seen.noise_floor, seen.relative, sign=False)})."
     )
@@ -202,7 +208,7 @@ def _refuted(seen: SignalOutcome) -> str:
     against = {Direction.INCREASE: seen.high, Direction.DECREASE: seen.low}.get(seen.direction)
     if against is not None and against * (1 if seen.direction is Direction.INCREASE else -1) < 0:
         text += " It went the other way."
-    return text
+    return text if seen.noise_floor is not None else f"{text} {seen.noise}"
 
 
 def _undecided(seen: SignalOutcome, allowed: float) -> str:
@@ -224,10 +230,10 @@ def _undecided(seen: SignalOutcome, allowed: float) -> str:
             noise = _amount(seen.noise_floor, seen.relative, sign=False)
             text += f" and the host's own noise ({noise})"
         text += "."
-    return text
+    return text if seen.noise_floor is not None else f"{text} {seen.noise}"
 
 
-def _wanted(pairs: int | None) -> str:
+def _more_measured(pairs: int | None) -> str:
     if pairs is None:
         return (
             f"At the spread seen, {power.CANDIDATES[-1]} more pairs would not decide either: the "
@@ -248,34 +254,87 @@ def compare_counter(
     alpha: float = 0.05,
     spent: Sequence[float] = (),
     expect_gone: bool = True,
+    forecast: bool = True,
 ) -> CounterOutcome:
     """Compare in how many runs of each side a counter is above zero.
 
     ``expect_gone``: the treatment was expected to bring it to zero (else: to raise it above zero).
-    *Supported* when Fisher's exact test says so at the level left; *refuted* when not one
-    treatment run came out as expected and there are runs enough to have seen it.
+    *Supported* when every treatment run came out as expected and Fisher's exact test says so at the
+    level left; *refuted* when not one did and there are runs enough to have seen it. ``forecast``:
+    work out how many more pairs would decide.
     """
     allowed = looks.budget(alpha, spent)
     hit, struck = sum(c > 0 for c in control), sum(c > 0 for c in treatment)
-    p = None
-    outcome = Outcome.INCONCLUSIVE
-    if control and treatment:
-        table = [[hit, len(control) - hit], [struck, len(treatment) - struck]]
-        p = float(stats.fisher_exact(table).pvalue)
-        met = struck == 0 if expect_gone else struck == len(treatment)
-        never = struck == len(treatment) if expect_gone else struck == 0
-        if met and p <= allowed:
-            outcome = Outcome.SUPPORTED
-        elif never and len(treatment) >= looks.fewest_repeats(allowed):
-            outcome = Outcome.REFUTED
+    left, right = (hit, len(control)), (struck, len(treatment))
+    outcome = _counted(left, right, allowed, expect_gone)
     appeared, went = hit == 0 and struck > 0, hit > 0 and struck == 0
+    seen = f"{what} above zero" if expect_gone else f"{what} held"
     text = (
-        f"{what}: in {hit} of {len(control)} control runs{_sum(control)} and in {struck} of "
+        f"{seen} in {hit} of {len(control)} control runs{_sum(control)} and in {struck} of "
         f"{len(treatment)} treatment runs{_sum(treatment)}."
     )
     if appeared and expect_gone:
         text += " The control had none: classify these before anything else."
-    return CounterOutcome(what, text, tuple(control), tuple(treatment), outcome, p, appeared, went)
+    pairs = None
+    if forecast and outcome is Outcome.INCONCLUSIVE:
+        pairs, remark = _more_counted(left, right, alpha, spent, expect_gone)
+        text += f" {remark}"
+    return CounterOutcome(
+        what, text, tuple(control), tuple(treatment), outcome, _fisher(left, right), appeared, went,
+        pairs,
+    )  # fmt: skip
+
+
+def _counted(left: Counts, right: Counts, allowed: float, expect_gone: bool) -> Outcome:
+    """Return what the counts of both sides (runs that show it, all runs) say at a level."""
+    struck, treatments = right
+    if not left[1] or not treatments:
+        return Outcome.INCONCLUSIVE
+    as_expected = treatments - struck if expect_gone else struck
+    if as_expected == treatments and (_fisher(left, right) or 0.0) <= allowed:
+        return Outcome.SUPPORTED
+    if as_expected == 0 and treatments >= looks.fewest_repeats(allowed):
+        return Outcome.REFUTED
+    return Outcome.INCONCLUSIVE
+
+
+@cache
+def _fisher(left: Counts, right: Counts) -> float | None:
+    """Return the two-sided p of Fisher's exact test; None when a side has no run."""
+    if not left[1] or not right[1]:
+        return None
+    table = [[shown, runs - shown] for shown, runs in (left, right)]
+    return float(stats.fisher_exact(table).pvalue)
+
+
+def _more_counted(
+    left: Counts, right: Counts, alpha: float, spent: Sequence[float], expect_gone: bool
+) -> tuple[int | None, str]:
+    """Return how many more pairs would decide what was counted, and the sentence that says so."""
+    struck, treatments = right
+    allowed = looks.budget(alpha, spent)
+    if not left[1] or not treatments:
+        fewest = looks.fewest_repeats(allowed)
+        return fewest - min(left[1], treatments), "These are too few runs to decide."
+    if 0 < struck < treatments:
+        failed = struck if expect_gone else treatments - struck
+        return None, (
+            f"More pairs cannot decide it: every treatment run has to be as expected, and {failed} "
+            f"of {treatments} {'was' if failed == 1 else 'were'} not."
+        )
+    level = ranks.trim(left[1], treatments, allowed)[1]
+    later = looks.budget(alpha, [*spent, level])
+    pairs = power.more_counted_pairs(
+        left,
+        right,
+        lambda one, other: _counted(one, other, later, expect_gone) is not Outcome.INCONCLUSIVE,
+    )
+    if pairs is None:
+        return None, (
+            f"At these shares, {power.CANDIDATES[-1]} more pairs would not decide either: the two "
+            "sides differ too little."
+        )
+    return pairs, f"At these shares, {pairs} more {'pair' if pairs == 1 else 'pairs'} would decide."
 
 
 def _sum(counts: Sequence[int]) -> str:

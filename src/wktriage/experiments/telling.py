@@ -11,11 +11,13 @@ import msgspec
 
 from wktriage.core import private_files
 from wktriage.core.json_files import read_object
-from wktriage.experiments import design, investigation
+from wktriage.experiments import design
+from wktriage.experiments.bisection.search import Search
 from wktriage.experiments.case import Case, Experiment, standing
 from wktriage.experiments.design import RunRecord
-from wktriage.experiments.search import Search
+from wktriage.experiments.investigation import journal
 from wktriage.report.case_page import UNDER_WAY
+from wktriage.request import knobs
 
 PAGES = ("case.html", "case.md")
 
@@ -32,6 +34,7 @@ def told(case: Case, places: Mapping[str, str]) -> dict[str, Any]:
     # A case is about one question: what answers it heads the page, not what was tried after it.
     supported = [e for e in experiments if e["outcome"] == "supported"]
     head = supported[-1] if supported else last
+    statements = _statements(case)
     searched = _searched(case) if document.bisection is not None else None
     plain = msgspec.to_builtins(document)
     return {
@@ -44,7 +47,7 @@ def told(case: Case, places: Mapping[str, str]) -> dict[str, Any]:
         "head": head["number"] if head else None,
         "next": _next(document.id, last),
         "belief": [
-            {"cause": cause, "percent": round(100 * share)}
+            {"cause": cause, "percent": round(100 * share), "means": statements.get(cause, "")}
             for cause, share in sorted(document.belief.items(), key=lambda item: -item[1])
         ],
         "experiments": experiments,
@@ -55,9 +58,18 @@ def told(case: Case, places: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+def _statements(case: Case) -> dict[str, str]:
+    """Return what each cause says, as far as it is written down in words of its own."""
+    known = {name: h.statement for name, h in knobs.hypotheses().items() if "{" not in h.statement}
+    for experiment in case.document.experiments:
+        made = case.registration(experiment.number)
+        known[made.cause] = made.statement
+    return known
+
+
 def _investigation(case: Case, places: Mapping[str, str]) -> dict[str, Any] | None:
     """Return the steps of a case's investigation, and what it would do next; None without one."""
-    document = investigation.load(case)
+    document = journal.load(case)
     if document is None:
         return None
     ended = document.ended

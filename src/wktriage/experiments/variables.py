@@ -125,7 +125,7 @@ def _made(knob: str, kind: Kind, path: str, before: Setting, after: Setting) -> 
     try:
         return Variable(knob, kind, path, before, after)
     except ValueError as exc:
-        raise UsageError(f"variable {exc}: the control has that value") from exc
+        raise UsageError(f"in the control {exc}: name another value") from exc
 
 
 def _away(value: Any) -> bool:

@@ -12,6 +12,7 @@ from wktriage.bundle.bundle import Bundle
 from wktriage.core.errors import UsageError
 from wktriage.experiments import eligibility
 from wktriage.experiments.effects import Outcome
+from wktriage.experiments.noise import NOT_MEASURED
 from wktriage.experiments.outcomes import ExperimentOutcome
 from wktriage.experiments.registration import BundleRef
 from wktriage.experiments.regression import TestRun
@@ -78,11 +79,17 @@ def verify(
         after.ref,
         after.commit,
         "no" if problem else "yes",
-        problem or f"{target} improved beyond noise, and every scenario is healthy on the fix.",
+        problem or f"{_better(target, improvement)}, and every scenario is healthy on the fix.",
         tuple(runs),
         semantics,
         improvement.why if improvement else "not compared",
     )
+
+
+def _better(target: str, improvement: ExperimentOutcome | None) -> str:
+    if improvement is None or improvement.noise_measured:
+        return f"{target} improved beyond noise"
+    return f"{target} improved by more than what matters ({NOT_MEASURED.lower()})"
 
 
 def _unhealthy(target: str, runs: Sequence[ScenarioRun], commit: str) -> str | None:
@@ -99,11 +106,11 @@ def _unhealthy(target: str, runs: Sequence[ScenarioRun], commit: str) -> str | N
 
 
 def no_better(target: str, improvement: ExperimentOutcome | None) -> str | None:
-    """Return why the target did not get better; None when it did, beyond noise."""
+    """Return why the target did not get better; None when it did."""
     if improvement is None:
         return f"{target} has not been compared before and after the fix."
     if improvement.outcome is not Outcome.SUPPORTED:
-        return f"{target} did not improve beyond noise: {improvement.why}"
+        return f"{target} did not improve: {improvement.why}"
     new = [error.what for error in improvement.errors if error.appeared]
     return f"{target} has errors that it had not before the fix: {new[0]}." if new else None
 

@@ -79,8 +79,10 @@ def _met(outcome: Outcome) -> float:
 
 
 def _why_not(category: str, decision: Decision, nearest: Outcome, signal_set: SignalSet) -> str:
+    if decision.holds[category] is Tri.YES and nearest.candidate is not None:
+        return lost(nearest.candidate, decision)
     if decision.holds[category] is Tri.YES:
-        return f"It holds as well, but {decision.category} is decided before it."
+        return f"It holds as well, but {_words(decision.category)} is decided before it."
     if decision.holds[category] is Tri.UNKNOWN:
         unknown = [o for o in decision.of(category) if o.tri is Tri.UNKNOWN]
         evidence = [in_question(name) for name in missing_signals(unknown)[:NAMED]]
@@ -94,26 +96,52 @@ def _why_not(category: str, decision: Decision, nearest: Outcome, signal_set: Si
     return explain(_clause(category, decision, nearest), missing)
 
 
-def lost(candidate: Candidate, decision: Decision) -> str:
-    """Return why an abnormal element is not the cause, in words."""
-    title = candidate.cause.file.title
+def lost(candidate: Candidate, decision: Decision, *, named: bool = True) -> str:
+    """Return why an abnormal element is not the cause, in words.
+
+    ``named`` is whether the text names the element: not where its name stands beside.
+    """
+    about = f" ({candidate.cause.file.title})" if named else ""
+    seen = f"What is seen of it{about}"
     if candidate.explained_by:
         other = decision.element(candidate.explained_by)
         why = other.cause.file.title if other else "another cause"
-        return f"What is seen of it ({title}) is explained by {why}."
+        return f"{seen} is explained by {why}."
     winner = decision.winner
+    if candidate.late:
+        return f"{seen} began only after the symptom."
     if candidate.tri is Tri.YES and winner is not None:
-        return f"It holds as well ({title}), but {winner.rule.title} is decided before it."
+        return f"It holds as well{about}, but {_beaten(candidate, winner)}."
     felt = FELT.get(decision.symptom.kind)
+    if set(candidate.cause.file.category) == {"unfelt"}:
+        return f"{seen} would be a cause only where the criteria cannot show a symptom."
     if candidate.share is not None and candidate.share < PART and not candidate.abnormal.nodes:
         share = show(candidate.share, "share")
-        return f"What is seen of it ({title}) holds up only {share} of a message's time."
+        return f"{seen} holds up only {share} of a message's time."
     if felt is None:
-        return f"Nobody felt what is seen of it ({title})."
-    about = FELT[_ABOUT.get(candidate.category, CAPACITY)]
-    if about != felt:
-        return f"It is about {about}, and most of the symptom is {felt}."
-    return f"What is seen of it ({title}) does not cause {felt}, which are most of the symptom."
+        return f"Nobody felt what is seen of it{about}."
+    kind = FELT[_ABOUT.get(candidate.category, CAPACITY)]
+    if kind != felt:
+        return f"It is about {kind}, and most of the symptom is {felt}."
+    return f"{seen} does not cause {felt}, which are most of the symptom."
+
+
+def _beaten(candidate: Candidate, winner: Outcome) -> str:
+    """Return why another cause that holds was taken for the cause, in words."""
+    best, title = winner.candidate, winner.rule.title
+    if winner.rule.category == "client_bottleneck" != candidate.category:
+        return f"{title} is the limit whatever the servers do, and comes before blame of them"
+    if winner.rule.category != candidate.category:
+        return f"{title} is of a class that is decided first ({_words(winner.rule.category)})"
+    shares = (best.share if best is not None else None, candidate.share)
+    if shares[0] is not None and shares[1] is not None and shares[0] > shares[1]:
+        more, less = (show(share, "share") for share in shares)
+        return f"{title} holds up more of a message's time ({more} against {less})"
+    return f"{title} lies further beyond its limit"
+
+
+def _words(category: str) -> str:
+    return category.replace("_", " ")
 
 
 def _clause(category: str, decision: Decision, nearest: Outcome) -> str:

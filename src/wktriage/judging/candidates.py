@@ -2,12 +2,13 @@
 
 An element (a resource, a process, a link, a setting, the load) is abnormal when one of its signs
 holds: at its own limit, unlike its peers, or unlike the baseline. An abnormal element with a path
-to the symptom is a candidate. Which of several it is, is found in three steps that a person can
+to the symptom is a candidate. Which of several it is, is found in four steps that a person can
 follow by hand:
 
 1. *Upstream*: a candidate that another abnormal element holds up is explained by that one.
-2. *Share*: of those left, the one whose stages take the largest share of a message's time.
-3. *Contrast*: of equals, the one whose sign lies furthest beyond its limit.
+2. *Onset*: one that was not there yet when the users felt it is none, unless all are so.
+3. *Share*: then the one whose stages take the largest share of a message's time.
+4. *Contrast*: of equals, the one whose sign lies furthest beyond its limit.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ class Abnormal:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An abnormal element as the cause of a symptom in one category."""
+    """An abnormal element as the cause of a symptom in one category.
+
+    ``late`` says that it began after the symptom, as far as the moments of both are known.
+    """
 
     abnormal: Abnormal
     category: str
@@ -60,6 +64,7 @@ class Candidate:
     tri: Tri
     share: float | None = None
     explained_by: str = ""
+    late: bool = False
 
     @property
     def cause(self) -> Cause:
@@ -146,6 +151,10 @@ def candidates(
     ]
     felt = {c.cause.element: c.abnormal for c in made if c.tri is Tri.YES}
     made = [_explained(candidate, felt) for candidate in made]
+    holding = [c for c in made if c.tri is Tri.YES and c.cause.element != UNLISTED]
+    if not all(c.late for c in holding):
+        # What began after the symptom did not cause it, where something else could have.
+        made = [replace(c, tri=Tri.NO) if c.late and c.tri is Tri.YES else c for c in made]
     if any(c.tri is Tri.YES and c.cause.element != UNLISTED for c in made):
         # What a cause that is known explains needs no other.
         made = [
@@ -179,12 +188,26 @@ def _of_cause(
         if own.get(FAILED_SENDS) == own.get(FAILED_RECEIVES) == category and "both" not in own:
             tris.append(symptom.failures)
     path = _path(state, share, signal_set)
+    late = _late(state, symptom, signal_set)
     return [
         Candidate(
-            state, category, component, kleene_and([kleene_or(tris), state.tri, needs, path]), share
+            state,
+            category,
+            component,
+            kleene_and([kleene_or(tris), state.tri, needs, path]),
+            share,
+            late=late,
         )
         for (category, component), tris in felt.items()
     ]
+
+
+def _late(state: Abnormal, symptom: Symptom, signal_set: SignalSet) -> bool:
+    """Tell whether all that shows an element was not there yet when the users felt the symptom."""
+    felt = [s.since for n in symptom.signs if (s := signal_set.get(n)) is not None and s.since]
+    shown = [leaf.since_not_before for leaf in state.evaluation.leaves if leaf.result is Tri.YES]
+    # ISO times in UTC with equal precision sort as text.
+    return bool(felt) and bool(shown) and all(m is not None and m > min(felt) for m in shown)
 
 
 def _path(state: Abnormal, share: float | None, signal_set: SignalSet) -> Tri:

@@ -71,6 +71,9 @@ class CauseFile(Declared, frozen=True):
     signs: Annotated[tuple[Sign, ...], Meta(min_length=1)]
     category: dict[Kind, CategoryName]
     message: Purpose
+    known_from: Purpose
+    """By what the mechanism and its numbers are known: incidents, findings, runs by hand, a
+    criterion, a limit of the kernel or of the server's source."""
     measured: Measured = Measured()
     needs: PredicateTree | None = None
     everywhere: Everywhere | None = None

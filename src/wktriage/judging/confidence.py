@@ -4,6 +4,7 @@
 
 - *unlisted*: 1 when all is known and no cause that is known fits.
 - *little*: how little of a message's time the cause holds up, where that is known (1: nothing).
+- *of_run*: 1 where the cause is one of the whole run, so that no node stands out from its peers.
 - *missing*: the share of the rules and causes decided before or with this one that are unknown.
 - *damage*: the share of the sources that are there but could not be used.
 
@@ -24,8 +25,8 @@ from wktriage.judging.causes import UNLISTED
 from wktriage.judging.decision import Decision
 from wktriage.judging.symptom import CAPACITY
 
-BASE = 2.99
-FITTED = {"unlisted": 1.35, "little": 1.82}
+BASE = 3.94
+FITTED = {"unlisted": 1.35, "little": 0.37, "of_run": 1.64}
 SET = {"missing": 2.0, "damage": 3.0}
 LOWEST = 0.05
 
@@ -40,15 +41,17 @@ def figures(decision: Decision, damage: float) -> dict[str, float]:
     made = {
         "unlisted": 0.0,
         "little": 0.0,
+        "of_run": 0.0,
         "missing": unknown / len(before) if before else 0.0,
         "damage": min(1.0, damage),
     }
     if candidate is None:
         return made
     made["unlisted"] = float(candidate.cause.element == UNLISTED)
+    made["of_run"] = float(not candidate.abnormal.nodes)
     # What waits for a node waits at others, whose ledger tells nothing of it.
-    of_run = not candidate.abnormal.nodes and not candidate.abnormal.everywhere
-    if decision.symptom.kind == CAPACITY and of_run and candidate.share is not None:
+    alike = not candidate.abnormal.nodes and not candidate.abnormal.everywhere
+    if decision.symptom.kind == CAPACITY and alike and candidate.share is not None:
         made["little"] = 1 - candidate.share
     return made
 

@@ -109,16 +109,20 @@ class Decision:
 
 
 def decide(
-    signal_set: SignalSet, success: Mapping[str, Any], left_out: Collection[str] = ()
+    signal_set: SignalSet,
+    success: Mapping[str, Any],
+    left_out: Collection[str] = (),
+    baseline: Mapping[str, Any] | None = None,
 ) -> Decision:
     """Judge a run by its signals; no category that holds is abstaining.
 
     ``left_out`` are elements that are taken for unknown to us: how the rest does without them.
+    ``baseline`` holds the shares of a message's time by stage that the run's own baseline had.
     """
     catalogue = signals.catalogue()
     loaded = {n: c for n, c in causes.load(catalogue).items() if n not in left_out}
     felt = symptom.of(signal_set, success)
-    account = ledger.of(signal_set)
+    account = ledger.of(signal_set, baseline)
     states = {name: candidates.abnormal(cause, signal_set) for name, cause in loaded.items()}
     unlisted = states.get(causes.UNLISTED)
     if unlisted is not None and unlisted.tri is Tri.YES:

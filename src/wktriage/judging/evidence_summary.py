@@ -37,12 +37,16 @@ def _status(bundle: Bundle, signal_set: SignalSet) -> str:
         return "none"
     samples, coverage = signal_set.value("status_samples"), signal_set.value("status_coverage")
     unreadable = signal_set.value("status_unreadable_rows")
+    jitter = signal_set.value("collector_jitter_p99_ms")
+    cost = signal_set.value("collector_cpu_ratio")
     parts = [
         f"{counted(samples, 'sample')} in the window"
         if isinstance(samples, int | float)
         else "no sample in a known window",
         f"{show(coverage, 'share')} of those due" if coverage is not None else "",
         counted(unreadable, "unreadable row") if isinstance(unreadable, int) and unreadable else "",
+        f"at most {show(jitter, 'ms')} late in 99 % of them" if jitter is not None else "",
+        f"collecting took {show(cost, 'share')} of a core" if cost is not None else "",
     ]
     return ", ".join(part for part in parts if part)
 

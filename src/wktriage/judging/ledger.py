@@ -10,8 +10,8 @@ The stages and their order are those of WuKongIM's docs/development/PERF_TRIAGE.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from wktriage.core.categories import ComponentName
@@ -19,12 +19,13 @@ from wktriage.core.model import SignalSet
 from wktriage.judging.symptom import number
 
 StageName = Literal[
-    "client", "gateway", "route", "append_pool", "own_store", "followers", "append_rest"
+    "client", "gateway", "create", "route", "append_pool", "own_store", "followers", "append_rest"
 ]
 
 STAGES: Mapping[str, str] = {
     "client": "outside the servers",
     "gateway": "waiting for a gateway worker",
+    "create": "creating the channel",
     "route": "between gateway and append",
     "append_pool": "append: waiting for a worker",
     "own_store": "append: the leader's own store",
@@ -39,6 +40,7 @@ PART = 0.1
 COMPONENTS: Mapping[str, ComponentName] = {
     "client": "client",
     "gateway": "gateway",
+    "create": "channel_append",
     "route": "channel_append",
     "append_pool": "channel_append",
     "own_store": "storage_commit",
@@ -49,21 +51,35 @@ COMPONENTS: Mapping[str, ComponentName] = {
 
 _MEASURED = {
     "gateway": "dispatch_wait_mean",
+    "create": "channel_create_mean",
     "append_pool": "append_pool_wait_mean",
     "own_store": "local_store_mean",
     "followers": "quorum_wait_mean",
 }
 """The stages that have a histogram of their own, with the signal of its mean (s)."""
 
-_FAILURES = {
-    "route": "sendack_errors_route",
-    "append_pool": "append_errors_backpressured",
-    "own_store": "storage_errors",
-    "followers": "peer_exchange_errors",
-    "between nodes": "rpc_errors",
-    "deliveries": "push_errors",
-}
-"""Where the servers count failures, with the signal of their number."""
+_FAILURES = (
+    ("answers of the gateway", "sendack_errors", ("sendack_error_class", "send_failed_class")),
+    ("append queues", "append_errors_backpressured", ()),
+    ("the leader's store", "storage_errors", ()),
+    ("exchanges with followers", "peer_exchange_errors", ()),
+    ("calls between nodes", "rpc_errors", ("rpc_error_service",)),
+    ("pushes of deliveries", "push_errors", ()),
+)
+"""Where the servers count failures: the signals of their number and of the commonest reason."""
+
+
+_NO_REASON = (None, "none", "unknown")
+
+
+@dataclass(frozen=True)
+class Failures:
+    """How many failures were counted at one stage of one node; ``reason`` is empty if unknown."""
+
+    where: str
+    node: str
+    count: float
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,11 +98,16 @@ class Account:
 
 @dataclass(frozen=True)
 class Ledger:
-    """A message's time in the cluster and at each node, and where failures were counted."""
+    """A message's time in the cluster and at each node, and where failures were counted.
+
+    ``baseline`` holds the shares (0 to 1) of the run's own healthy baseline by stage, as far as
+    they are recorded.
+    """
 
     cluster: Account
     nodes: tuple[Account, ...]
-    failures: tuple[tuple[str, str | None, float], ...]
+    failures: tuple[Failures, ...]
+    baseline: Mapping[str, float] = field(default_factory=dict)
 
     def held_up(self, stages: Iterable[str], nodes: Iterable[str]) -> float | None:
         """Return the share of a message's time that is spent in some stages at some nodes.
@@ -111,16 +132,17 @@ class Ledger:
         return min(1.0, sum(shares)) if shares else None
 
     def largest(self) -> str | None:
-        """Return the stage with the largest known share, None when none is known."""
-        known = {s: v for s, v in self.cluster.stages.items() if v}
-        return max(known, key=lambda s: known[s]) if known else None
+        """Return the stage that most of the time goes to, None when none is known.
 
-    def as_dict(self, baseline: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return the ledger as verdict.json has it: seconds and shares, by stage.
-
-        ``baseline`` holds the shares of the run's own baseline by stage, as far as it is recorded.
+        Beside a baseline, the one whose share grew most: what takes long in a healthy run too is
+        not what is wrong.
         """
-        beside = baseline or {}
+        known = {s: self.cluster.share(s) or 0.0 for s, v in self.cluster.stages.items() if v}
+        beside = self.baseline if known.keys() <= self.baseline.keys() else {}
+        return max(known, key=lambda s: known[s] - beside.get(s, 0.0)) if known else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the ledger as verdict.json has it: seconds and shares, by stage."""
         return {
             "whole_s": self.cluster.whole,
             "stages": [
@@ -129,30 +151,30 @@ class Ledger:
                     "title": STAGES[stage],
                     "seconds": seconds,
                     "share": self.cluster.share(stage),
-                    "baseline_share": _share(beside.get(stage)),
+                    "baseline_share": self.baseline.get(stage),
                     "nodes": {str(a.node): a.stages.get(stage) for a in self.nodes},
                 }
                 for stage, seconds in self.cluster.stages.items()
             ],
-            "failures": [
-                {"where": where, "node": node, "count": count}
-                for where, node, count in self.failures
-            ],
+            "failures": [asdict(failures) for failures in self.failures],
         }
 
 
-def _share(value: object) -> float | None:
-    """Return a share that evidence states, None for what is none."""
-    number_ = float(value) if isinstance(value, int | float) else -1.0
-    return number_ if 0 <= number_ <= 1 else None
+def of(signal_set: SignalSet, baseline: Mapping[str, Any] | None = None) -> Ledger:
+    """Return the ledger of a run from its signals.
 
-
-def of(signal_set: SignalSet) -> Ledger:
-    """Return the ledger of a run from its signals."""
+    ``baseline`` holds what evidence states as the shares of its baseline; what is none is left out.
+    """
+    beside = (baseline or {}).items()
+    shares = {s: float(v) for s, v in beside if isinstance(v, int | float) and 0 <= v <= 1}
+    if shares:
+        # Recorded before the creation of channels had a stage: warm channels are not created.
+        shares.setdefault("create", 0.0)
     return Ledger(
         _account(signal_set, None),
         tuple(_account(signal_set, node) for node in signal_set.nodes),
         tuple(_failures(signal_set)),
+        {stage: shares[stage] for stage in STAGES if stage in shares},
     )
 
 
@@ -170,7 +192,8 @@ def _account(signal_set: SignalSet, node: str | None) -> Account:
     stages = {
         "client": client,
         "gateway": measured["gateway"],
-        "route": _rest(servers, [measured["gateway"], append]),
+        "create": measured["create"],
+        "route": _rest(servers, [measured["gateway"], measured["create"], append]),
         "append_pool": measured["append_pool"],
         "own_store": measured["own_store"],
         "followers": measured["followers"],
@@ -188,9 +211,9 @@ def _rest(whole: float | None, parts: Iterable[float | None]) -> float | None:
     return max(0.0, whole - sum(part for part in known if part is not None))
 
 
-def _failures(signal_set: SignalSet) -> list[tuple[str, str | None, float]]:
-    rows: list[tuple[str, str | None, float]] = []
-    for where, name in _FAILURES.items():
-        by_node = {n: number(signal_set, name, n) for n in signal_set.nodes}
-        rows += [(where, n, count) for n, count in by_node.items() if count]
-    return rows
+def _failures(signal_set: SignalSet) -> Iterator[Failures]:
+    for where, name, reasons in _FAILURES:
+        for node in signal_set.nodes:
+            if count := number(signal_set, name, node):
+                known = [v for r in reasons if (v := signal_set.value(r, node)) not in _NO_REASON]
+                yield Failures(where, node, count, str(known[0]) if known else "")

@@ -22,11 +22,13 @@ from wktriage.judging.settings import Setting
 from wktriage.judging.wording import render
 from wktriage.request import knobs, scenarios
 from wktriage.request.request import NODE_ENV
-from wktriage.request.workload import KEYS
+from wktriage.request.workload import INTEGERS, KEYS
 
 UNEXPLAINED = "unexplained"
 SHIPPED = "shipped_setting"
 """The hypothesis that blames a setting which differs from the shipped configuration."""
+OWN = "own_workload"
+"""The one that blames a workload which differs from the scenario's own."""
 
 SYMPTOMS = (
     "send_error_ratio <= 0.001",
@@ -98,7 +100,7 @@ def propose(
     """
     name = choose(hypothesis_ids, run, suspect, nodes_named=bool(values["nodes"]))
     hypothesis, experiment = hypothetical(name, run, values, suspect, seen)
-    if by_load and must_isolate(category, run) and name != SHIPPED:
+    if by_load and must_isolate(category, run) and name not in (SHIPPED, OWN):
         experiment = _isolate(run)
         experiment |= {"by": "harness", "knob": None, **dict.fromkeys(_PREDICATES)}
     return hypothesis, experiment
@@ -113,7 +115,7 @@ def hypothetical(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a hypothesis of the catalogue and its own experiment, as :func:`propose` does."""
     entry = knobs.hypotheses()[name]
-    setting = suspect.name if suspect is not None and name == SHIPPED else ""
+    setting = suspect.name if suspect is not None and name in (SHIPPED, OWN) else ""
     values = {
         **values,
         "setting": setting or (run.refused[0] if run.refused else ""),
@@ -212,9 +214,14 @@ def choose(ids: Sequence[str], run: Run, suspect: Setting | None, *, nodes_named
         if entry.needs_refused_setting and not run.refused:
             continue
         if suspect is not None and not entry.needs_refused_setting:
-            return SHIPPED
+            return of_setting(suspect)
         return name
     raise UsageError(f"hypotheses.yml: {UNEXPLAINED} must not need nodes")
+
+
+def of_setting(suspect: Setting) -> str:
+    """Return the hypothesis that blames a setting."""
+    return SHIPPED if suspect.kind == "config" else OWN
 
 
 def _experiment(entry: knobs.Hypothesis, run: Run, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -249,6 +256,17 @@ def _experiment(entry: knobs.Hypothesis, run: Run, values: Mapping[str, Any]) ->
             "from": run.node_env.get(setting, "set"),
             "to": "not set",
             "command": _command(run, unset=setting),
+            **common,
+        }
+    if isinstance(plan, knobs.OwnWorkload):
+        key = str(values["setting"])
+        own = int(values["shipped"]) if key in INTEGERS else values["shipped"]
+        return {
+            "kind": "workload",
+            "variable": key,
+            "from": run.workload.get(key),
+            "to": own,
+            "command": _command(run, change={key: own}),
             **common,
         }
     if isinstance(plan, knobs.StateChange):

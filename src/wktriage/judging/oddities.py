@@ -26,7 +26,17 @@ SEVERAL = 5
 """Signals in which one node stands out, from which on it is named; no other in half as many. With
 three faulty nodes of three, or none, up to four were seen by chance, and one waits for another."""
 
-_SMALLEST = {"s": 0.005, "ms": 5.0, "share": 0.05, "count": 10.0, "1/s": 1.0, "percent": 5.0}
+SMALLEST = {
+    "s": 0.005,
+    "ms": 5.0,
+    "share": 0.05,
+    "count": 10.0,
+    "1/s": 1.0,
+    "percent": 5.0,
+    "cores": 0.2,
+    "bytes": 50e6,
+    "bytes/s": 1e6,
+}
 """What a node's value must reach, by unit: below it a factor says nothing."""
 
 
@@ -60,7 +70,7 @@ def _odd(signal_set: SignalSet) -> Iterator[Oddity]:
             continue
         known.sort(key=lambda s: _number(s) or 0.0)
         top, second, least = (_number(known[i]) or 0.0 for i in (-1, -2, 0))
-        smallest = _SMALLEST.get(known[-1].unit)
+        smallest = SMALLEST.get(known[-1].unit)
         if smallest is None or top < smallest or second > AGREE * max(least, smallest / GAP):
             continue
         factor = top / max(second, smallest / GAP)

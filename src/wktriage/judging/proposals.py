@@ -15,7 +15,7 @@ import msgspec
 from wktriage.bundle.bundle import Bundle
 from wktriage.judging import next_experiment
 from wktriage.judging.alternatives import alternatives, closeness
-from wktriage.judging.next_experiment import SHIPPED, UNEXPLAINED
+from wktriage.judging.next_experiment import UNEXPLAINED, of_setting
 from wktriage.judging.verdict import Reading, read
 from wktriage.request import scenarios
 
@@ -53,9 +53,9 @@ def _settings(reading: Reading) -> Iterator[Proposal]:
     suspected = reading.suspects
     for place, setting in enumerate(suspected):
         hypothesis, experiment = next_experiment.hypothetical(
-            SHIPPED, reading.run, reading.values, setting, reading.signals
+            of_setting(setting), reading.run, reading.values, setting, reading.signals
         )
-        cause = SHIPPED if place == 0 else setting.name
+        cause = of_setting(setting) if place == 0 else setting.name
         yield Proposal(cause, reading.sure / len(suspected), hypothesis, experiment)
 
 

@@ -51,7 +51,8 @@ _SYMPTOMS = {
         "{{ s.offered_rate }} offered{% elif s.below('worst_achieved_rate_ratio', 0.8) %}At worst "
         "the simulator sent {{ s.worst_achieved_rate_ratio }} of its offer for ten seconds"
         "{% else %}The offer was sent, but slowly: a send takes {{ s.send_server_latency_mean }} "
-        "inside the servers (p99 {{ s.send_server_latency_p99 }}){% endif %}"
+        "inside the servers (p99 {% if s.some('send_server_latency_off_scale') %}at least "
+        "{% endif %}{{ s.send_server_latency_p99 }}){% endif %}"
         "{% if s.some('send_errors') %}; {{ s.count('send_errors', 'send') }} failed, which "
         "accounts for little of it{% else %}, and no send failed{% endif %}."
     ),
@@ -127,7 +128,10 @@ def _unlisted(decision: Decision) -> bool:
 
 
 def _stage(decision: Decision, signal_set: SignalSet) -> list[dict[str, Any]]:
-    """Return where most of a message's time goes, and at which node, where no cause is known."""
+    """Return where most of a message's time goes, and at which node, where no cause is known.
+
+    Beside a baseline it is where most of what came on top of it goes.
+    """
     stage, winner = decision.ledger.largest(), decision.winner
     # While a receive is waited for, time passes outside the servers whatever is wrong.
     if stage is None or winner is None or decision.symptom.kind == FAILED_RECEIVES:
@@ -137,7 +141,10 @@ def _stage(decision: Decision, signal_set: SignalSet) -> list[dict[str, Any]]:
     known = {str(n): s for n, s in seconds.items() if s}
     slowest = max(known, key=lambda n: known[n]) if known else None
     where = "" if slowest is None else f", longest at {slowest} ({show(known[slowest], 's')})"
-    text = f"Most of a message's time ({show(share, 'share')}) passes here: {STAGES[stage]}{where}."
+    before = decision.ledger.baseline.get(stage)
+    beside = "" if before is None else f", {show(before, 'share')} in the baseline"
+    most = "Most of a message's time" if before is None else "What grew most of a message's time"
+    text = f"{most} ({show(share, 'share')}{beside}) passes here: {STAGES[stage]}{where}."
     names = ("send_cycle_time", "send_server_latency_mean", "append_mean", "dispatch_wait_mean")
     cited = [s for name in names if (s := signal_set.get(name)) is not None]
     return [_reason(winner.rule.id, text, [c for s in cited for c in s.citations[:1]])]

@@ -91,7 +91,7 @@ def candidates(decision: Decision, suspect: Setting | None = None) -> list[dict[
     rows: dict[str, dict[str, Any]] = {}
     ordered = sorted(
         (o for o in decision.outcomes if o.candidate is not None),
-        key=lambda o: (o is not winner, o.tri is not Tri.YES, o.tri is not Tri.UNKNOWN),
+        key=lambda o: (o is not winner, o.tri is not Tri.YES, o.tri is not Tri.UNKNOWN, _aside(o)),
     )
     for outcome in ordered:
         candidate = outcome.candidate
@@ -114,11 +114,16 @@ def candidates(decision: Decision, suspect: Setting | None = None) -> list[dict[
             "share": candidate.share,
             "contrast": round(candidate.abnormal.contrast, 2),
             "explained_by": candidate.explained_by,
-            "why_lost": "" if won else lost(candidate, decision),
+            "why_lost": "" if won else lost(candidate, decision, named=False),
             "explains": _explains(element, decision),
         }
     before = [_of_setting(suspect, winner)] if suspect is not None and winner is not None else []
     return [*before, *rows.values()]
+
+
+def _aside(outcome: Outcome) -> bool:
+    """Tell whether nothing explains why an element is abnormal: those come last."""
+    return outcome.candidate is None or not outcome.candidate.explained_by
 
 
 def _of_setting(suspect: Setting, winner: Outcome) -> dict[str, Any]:

@@ -18,10 +18,10 @@ LARGEST = 60
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting that is not the shipped one. ``shipped`` is None where it is not known.
+    """One setting that is not the shipped one, or not the scenario's own.
 
-    ``kind`` is config (the nodes') or workload (the scenario's own differs). ``components`` are
-    what it acts on; empty when the catalogue does not know it.
+    ``shipped`` is that one, None where it is not known. ``kind`` is config (the nodes') or
+    workload. ``components`` are what it acts on; empty when the catalogue does not know it.
     """
 
     name: str
@@ -44,8 +44,9 @@ class Setting:
 
     @property
     def text(self) -> str:
-        """The setting in words: its value, and the shipped one."""
-        return f"{self.name} = {self.value} (shipped: {self.shipped or 'not known'})"
+        """The setting in words: its value, and the one that it differs from."""
+        other = "shipped" if self.kind == "config" else "the scenario's own"
+        return f"{self.name} = {self.value} ({other}: {self.shipped or 'not known'})"
 
 
 def differing(
@@ -83,20 +84,24 @@ def differing(
     return settings
 
 
-def suspects(settings: Sequence[Setting], component: str, reach: Collection[str]) -> list[Setting]:
-    """Return the settings of the nodes that have a path to the symptom, most suspect first.
+def suspects(
+    settings: Sequence[Setting], component: str, reach: Collection[str], *, by_load: bool = True
+) -> list[Setting]:
+    """Return the settings that have a path to the symptom, most suspect first.
 
-    ``reach`` are the components from which there is one. A setting that acts on the component that
-    the verdict names comes before others; what the catalogue does not know may reach anything.
+    ``reach`` are the components from which there is one; ``by_load`` is whether load or contention
+    is the cause, without which no workload is suspect. What acts on the component that the verdict
+    names comes before others, and the load before the nodes; what the catalogue does not know may
+    reach anything.
     """
     reaching = [
         setting
         for setting in settings
-        if setting.kind == "config"
-        and reach
+        if reach
+        and (by_load or setting.kind == "config")
         and (not setting.components or not set(setting.components).isdisjoint(reach))
     ]
-    reaching.sort(key=lambda setting: component not in setting.components)
+    reaching.sort(key=lambda s: (component not in s.components, s.kind == "config"))
     return reaching
 
 

@@ -68,15 +68,18 @@ class Reading:
 
     @property
     def suspects(self) -> list[settings.Setting]:
-        """The settings that are not as shipped and have a path to the symptom."""
-        return settings.suspects(self.differing, self.component, self.decision.reach)
+        """The settings that are not as shipped, or not the scenario's own, and have a path."""
+        decision = self.decision
+        return settings.suspects(
+            self.differing, self.component, decision.reach, by_load=decision.by_load
+        )
 
 
 def read(bundle: Bundle) -> Reading:
     """Return what the rules make of a bundle."""
     signal_set = signals.compute(bundle)
     scenario = _scenario(bundle.scenario)
-    decision = decide(signal_set, scenario.success)
+    decision = decide(signal_set, scenario.success, baseline=_baseline_stages(bundle))
     run = _run(bundle, signal_set, scenario)
     component, nodes = _where(bundle, decision)
     return Reading(
@@ -125,7 +128,7 @@ def judge(bundle: Bundle) -> dict[str, Any]:
         "next_experiment": experiment,
         "fix_eligibility": eligibility.assess(category, component, sure, nodes),
         "symptom": decision.symptom.as_dict(),
-        "ledger": decision.ledger.as_dict(_baseline_stages(bundle)),
+        "ledger": decision.ledger.as_dict(),
         "resources": resources.table(decision, signal_set),
         "causes": resources.candidates(decision, suspect),
         "scenario": {

@@ -79,7 +79,7 @@ class Injector(threading.Thread):
             topology = self._await_topology()
             targets = self._targets(topology)
             self.record.targets = [t.name for t in targets]
-            actions = Actions(topology.data_root, self._ask, _hosts(topology))
+            actions = Actions(topology.data_root, self._ask, _of_processes(topology))
             if self.fault.at == "start":
                 self._await_running(actions, targets)
             elif self.fault.at == "window":
@@ -175,6 +175,6 @@ class Injector(threading.Thread):
         raise InfraError("the load never ran: nothing was injected")
 
 
-def _hosts(topology: topologies.Topology) -> set[str]:
+def _of_processes(topology: topologies.Topology) -> list[Target]:
     parts: list[Target] = [*topology.nodes, topology.sim]
-    return {part.host for part in parts if part.handle.kind == "process"}
+    return [part for part in parts if part.handle.kind == "process"]

@@ -80,7 +80,8 @@ def outcome_lines(case: Mapping[str, Any], number: int) -> list[list[str]]:
             ["excluded", f"{words.counted(excluded, 'disturbed run')}, listed in the case"]
         )
     if experiment["more_pairs"] and not experiment["stop"]:
-        lines.append(["next", f"-e extend={case['id']} runs {pairs(experiment['more_pairs'])}"])
+        command = f"wktriage experiment -e extend={case['id']}"
+        lines.append(["next", f"{command} runs {pairs(experiment['more_pairs'])}"])
     return [[label, clean(text, 600)] for label, text in lines]
 
 
@@ -140,7 +141,7 @@ def _drawn(experiment: Mapping[str, Any]) -> dict[str, Any]:
             "amount": _amount(signal, signal["shift"]),
             "between": _between(signal),
             "least": _amount(signal, signal["min_effect"], sign=False),
-            "noise": (
+            "floor": (
                 None
                 if signal["noise_floor"] is None
                 else _amount(signal, signal["noise_floor"], sign=False)

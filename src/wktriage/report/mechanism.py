@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wktriage.judging import causes, signals
-from wktriage.judging.wording import clean, join, show
+from wktriage.judging.ledger import STAGES
+from wktriage.judging.wording import clean, counted, join, show
 
 KINDS = {
     "none": "Nobody felt anything: every criterion is met.",
@@ -18,8 +19,8 @@ KINDS = {
 SHARES = {
     "failed_sends": "failed to be sent",
     "failed_receives": "sent and not received",
-    "displaced": "not sent because failures held their places",
-    "not_sent": "not sent otherwise",
+    "displaced": "not sent, since failures held their places",
+    "not_sent": "not sent",
     "slow": "sent slowly",
 }
 BAR = 24
@@ -63,10 +64,19 @@ def _ledger(ledger: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"  {row['title']:34} {seconds:>10} {_percent(share):>8}{beside} {bar}".rstrip()
         )
-    lines += [
-        f"  {show(row['count'])} failures at {row['where'].replace('_', ' ')}, {row['node']}"
-        for row in ledger["failures"]
-    ]
+    return lines + [f"  {text}" for text in _failures(ledger)]
+
+
+def _failures(ledger: Mapping[str, Any]) -> list[str]:
+    """Return where the servers counted failures, one line a stage: by node, and mostly why."""
+    lines = []
+    for where in dict.fromkeys(row["where"] for row in ledger["failures"]):
+        rows = [row for row in ledger["failures"] if row["where"] == where]
+        nodes = join(f"{row['node']} {show(row['count'])}" for row in rows)
+        why = max(rows, key=lambda row: row["count"])["reason"]
+        mostly = f"; mostly {clean(why, 80)}" if why else ""
+        total = counted(sum(row["count"] for row in rows), "failure")
+        lines.append(f"{total} in {where} ({nodes}{mostly})")
     return lines
 
 
@@ -116,7 +126,9 @@ def _candidates(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _percent(share: float | None) -> str:
-    return "unknown" if share is None else f"{100 * share:.3g} %"
+    if share is None:
+        return "unknown"
+    return "< 0.1 %" if 0 < share < 0.001 else f"{100 * share:.3g} %"
 
 
 # -- the page -------------------------------------------------------------------------------------
@@ -125,6 +137,7 @@ def _percent(share: float | None) -> str:
 def page(verdict: Mapping[str, Any], nodes: Sequence[str]) -> dict[str, Any]:
     """Return what the page's section on the mechanism needs."""
     winner = next((c for c in verdict["causes"] if c["result"] == "cause"), None)
+    titles = {row["element"]: row["title"] for row in verdict["resources"]}
     return {
         "felt": KINDS[verdict["symptom"]["kind"]],
         "shares": [
@@ -134,12 +147,13 @@ def page(verdict: Mapping[str, Any], nodes: Sequence[str]) -> dict[str, Any]:
         ],
         "chain": _chain(verdict, winner),
         "ledger": _bars(verdict["ledger"], nodes),
-        "heat": _heat(verdict["resources"], nodes),
+        "heat": _heat(verdict["resources"], nodes, winner),
         "candidates": [
             {
                 **row,
                 "share": "not known" if row["share"] is None else _percent(row["share"]),
                 "contrast": f"{row['contrast']:.3g}",
+                "explains": join(titles.get(name, "") for name in row["explains"]),
             }
             for row in verdict["causes"]
         ],
@@ -153,7 +167,7 @@ def _chain(verdict: Mapping[str, Any], winner: Mapping[str, Any] | None) -> list
     titles = {row["element"]: row["title"] for row in verdict["resources"]}
     where = join(winner["nodes"])
     links = [
-        {"kind": "cause", "text": row["title"], "where": "not as shipped"}
+        {"kind": "cause", "text": row["title"], "where": "to be put back first"}
         for row in verdict["causes"]
         if row["result"] == "suspect"
     ]
@@ -161,7 +175,9 @@ def _chain(verdict: Mapping[str, Any], winner: Mapping[str, Any] | None) -> list
     explained = [titles[name] for name in winner["explains"] if name in titles]
     if explained:
         links.append({"kind": "through", "text": join(explained), "where": ""})
-    held = causes.files()[winner["element"]].holds_up.stages
+    # Of a mechanism that nobody has named, the stage is what is known.
+    named = winner["element"] != causes.UNLISTED
+    held = causes.files()[winner["element"]].holds_up.stages if named else tuple(STAGES)
     known = [row for row in verdict["ledger"]["stages"] if row["share"] and row["stage"] in held]
     if known:
         top = max(known, key=lambda row: row["share"])
@@ -202,10 +218,7 @@ def _bars(ledger: Mapping[str, Any], nodes: Sequence[str]) -> dict[str, Any] | N
             {"name": name, "total": total, "parts": _stacked(stages, shares)}
             for name, shares, total in rows
         ],
-        "failures": [
-            f"{show(row['count'])} at {row['where'].replace('_', ' ')}, {row['node']}"
-            for row in ledger["failures"]
-        ],
+        "failures": _failures(ledger),
     }
 
 
@@ -227,18 +240,27 @@ def _stacked(
     return parts
 
 
-def _heat(resources: Sequence[Mapping[str, Any]], nodes: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the table of elements x nodes; abnormal ones first, those without figures left out."""
+def _heat(
+    resources: Sequence[Mapping[str, Any]],
+    nodes: Sequence[str],
+    winner: Mapping[str, Any] | None,
+) -> list[dict[str, Any]]:
+    """Return the table of elements x nodes: the cause, other abnormal ones, then the rest.
+
+    Elements without figures are left out.
+    """
     rows = []
     order = {"abnormal": 0, "unknown": 2, "normal": 1}
-    for row in sorted(resources, key=lambda r: order[r["state"]]):
+    cause = None if winner is None else winner["element"]
+    for row in sorted(resources, key=lambda r: (r["element"] != cause, order[r["state"]])):
         if not row["measured"]:
             continue
         cells = []
         for place in ("", *nodes):
-            # What shows that it is abnormal is what a closed cell tells.
+            # What shows that it is abnormal is what a closed cell tells, and no zero.
             measured = sorted(
-                row["measured"].values(), key=lambda f: f["signal"] not in row["signs"]
+                row["measured"].values(),
+                key=lambda f: (f["signal"] not in row["signs"], not _at(f, place)),
             )
             figures = [_cell(figure, place) for figure in measured]
             known = [f for f in figures if f is not None]
@@ -260,8 +282,12 @@ def _heat(resources: Sequence[Mapping[str, Any]], nodes: Sequence[str]) -> list[
     return rows
 
 
+def _at(figure: Mapping[str, Any], place: str) -> Any:
+    return figure["nodes"].get(place) if place else figure["value"]
+
+
 def _cell(figure: Mapping[str, Any], place: str) -> dict[str, str] | None:
-    value = figure["nodes"].get(place) if place else figure["value"]
+    value = _at(figure, place)
     if value is None:
         return None
     entry = signals.catalogue()[figure["signal"]]

@@ -105,9 +105,11 @@ def next_step(verdict: Mapping[str, Any]) -> NextStep:
 
 
 def settings(verdict: Mapping[str, Any]) -> str:
-    """Return what differs from the shipped configuration in one phrase; empty if nothing does."""
+    """Return what is not as shipped, or not the scenario's own, in one phrase; empty if all is."""
     return "; ".join(
-        f"{s.get('name')} = {s.get('value')} (shipped: {s.get('shipped') or 'not known'})"
+        f"{s.get('name')} = {s.get('value')} "
+        f"({'scenario' if s.get('kind') == 'workload' else 'shipped'}: "
+        f"{s.get('shipped') or 'not known'})"
         for s in verdict.get("settings") or ()
     )
 

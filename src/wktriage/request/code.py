@@ -95,6 +95,12 @@ def built(inputs: Mapping[str, Any]) -> str | None:
     return match["commit"] if match and match["commit"] == inputs.get("git_revision") else None
 
 
+def build_of(inputs: Mapping[str, Any]) -> str | None:
+    """Return the name of the folder in DIRECTORY whose build these inputs ran; None: of none."""
+    match = _IMAGE.match(str(inputs.get("image")))
+    return f"{match['commit']}-{match['command']}" if match else None
+
+
 def turned(inputs: Mapping[str, Any], commit: str) -> dict[str, str]:
     """Return the code's inputs of another commit that the same command builds."""
     match = _IMAGE.match(str(inputs.get("image")))

@@ -120,6 +120,10 @@ class Unset(Declared, frozen=True, tag_field="kind", tag="unset"):
     """An experiment that takes one setting of the nodes away, so that the shipped one holds."""
 
 
+class OwnWorkload(Declared, frozen=True, tag_field="kind", tag="own"):
+    """An experiment that puts one value of the load back to the scenario's own."""
+
+
 class WorkloadChange(Declared, frozen=True, tag_field="kind", tag="workload"):
     """An experiment that changes one knob of the load: ``to`` a value, or by a ``factor``.
 
@@ -151,7 +155,7 @@ class Hypothesis(Declared, frozen=True):
     falsification_test: Purpose
     expected_result: str
     stop_condition: Purpose
-    experiment: StateChange | Recur | NoChange | Unset | WorkloadChange | ConfigChange
+    experiment: StateChange | Recur | NoChange | Unset | OwnWorkload | WorkloadChange | ConfigChange
     expect: str | None = None
     needs_nodes: bool = False
     needs_refused_setting: bool = False

@@ -30,21 +30,20 @@ def measure(ask: Callable[[], float], clock: Callable[[], float] = time.time) ->
     while len(readings) < ROUNDS:
         before = clock()
         there = ask()
-        readings.append(between(before, there, there, clock()))
+        readings.append(between(before, there, clock()))
         if readings[-1]["uncertainty_s"] <= GOOD_SECONDS:
             break
     return min(readings, key=lambda reading: float(reading["uncertainty_s"]))
 
 
-def between(before: float, began: float, ended: float, after: float) -> Reading:
-    """Return how far a host's clock is ahead, from something that it did.
+def between(before: float, there: float, after: float) -> Reading:
+    """Return how far a host's clock is ahead, from what it said between two of the controller's.
 
-    It says when it ``began`` and ``ended``; the controller's times enclose that (epoch seconds).
-    What remains beside the doing was the way there and back, as in NTP.
+    All are epoch seconds. The way there and the way back count as equal, as in NTP.
     """
     return {
-        "offset_s": round((began - before + ended - after) / 2, 6),
-        "uncertainty_s": round(max(0.0, (after - before) - (ended - began)) / 2, 6),
+        "offset_s": round(there - (before + after) / 2, 6),
+        "uncertainty_s": round(max(0.0, after - before) / 2, 6),
         "at": iso((before + after) / 2),
     }
 

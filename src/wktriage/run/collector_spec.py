@@ -36,8 +36,8 @@ def spec(topology: Topology, host: str, directory: str, **settings: Any) -> dict
     """Return what the collector of a host that the stack concerns is to do.
 
     ``settings`` holds run_id, stack_started_at, window_seconds, profile, profile_seconds,
-    ready_timeout, settle, docker_socket, interval, series_interval, hide_proc and clock_ahead_s.
-    Raises SchemaError when a value is wrong.
+    ready_timeout, settle, docker_socket, interval, series_interval, hide_proc, clock_ahead_s
+    and begin_at. Raises SchemaError when a value is wrong.
     """
     nodes = [n.as_dict() for n in topology.nodes if n.host == host]
     lead = topology.sim.host == host
@@ -63,6 +63,7 @@ def spec(topology: Topology, host: str, directory: str, **settings: Any) -> dict
         "disk_paths": [topology.data_root] if topology.data_root else [],
         "hide_proc": bool(settings["hide_proc"]),
         "clock_ahead_s": float(settings["clock_ahead_s"]),
+        "begin_at": None if settings["begin_at"] is None else float(settings["begin_at"]),
     }
     schemas.validate("collector_spec", document)
     return document

@@ -76,6 +76,14 @@ def check_python(host: str, version: str, *, findings: Findings) -> None:
         )
 
 
+def round_seconds(probes: Iterable[Mapping[str, Any]]) -> float:
+    """Return how long it took until all hosts had been asked something; 0.0 for one alone."""
+    spans = [(float(probe["asked_at"]), float(probe["answered_at"])) for probe in probes]
+    if len(spans) < 2:
+        return 0.0
+    return max(end for _, end in spans) - min(begin for begin, _ in spans)
+
+
 def boot_id(by_host: Mapping[str, str | None]) -> str | None:
     """Return one mark for the boot of all hosts; None when one host can't tell."""
     if any(not v for v in by_host.values()):

@@ -223,6 +223,11 @@ def end(paths: RunPaths) -> None:
     paths.pending_file.unlink(missing_ok=True)
 
 
+def under_way(runs_dir: Path) -> bool:
+    """Tell whether a run is under way there, or was interrupted and waits to be finalised."""
+    return any((runs_dir / ".pending").glob("*.json"))
+
+
 def interrupted(runs_dir: Path) -> list[RunPaths]:
     """Return the runs whose process is gone while their pending mark is there, oldest first."""
     runs = []

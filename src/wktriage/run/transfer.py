@@ -41,38 +41,29 @@ Ask = Callable[[int, int], str]
 
 @dataclass(frozen=True)
 class Offer:
-    """What a host has to hand in: bytes, their hash, and when it began and ended to pack them.
-
-    The times are epoch seconds by the host's own clock.
-    """
+    """What a host has to hand in: bytes, their hash, and the first piece as the host printed it."""
 
     size: int
     sha256: str
-    began: float
-    ended: float
+    first: str = ""
 
 
 def offered(printed: str) -> Offer | None:
-    """Return what a host offers on the last line that it printed, None when it has nothing.
+    """Return what a host offers on the last two lines that it printed, None when it has nothing.
 
-    Raises InfraError for anything else, and for more than a run can leave.
+    They are the offer and the first piece. Raises InfraError for anything else, and for more than
+    a run can leave.
     """
-    last = (printed.strip().splitlines() or [""])[-1]
-    if last == NOTHING:
+    *_, line, first = ["", "", *printed.strip().splitlines()]
+    if first == NOTHING:
         return None
-    document = parse_object(last) or {}
-    size, sha256, clock = (document.get(key) for key in ("bytes", "sha256", "clock"))
-    if (
-        type(size) is not int
-        or not isinstance(sha256, str)
-        or not _SHA256.fullmatch(sha256)
-        or not isinstance(clock, list)
-        or [type(moment) for moment in clock] != [float, float]
-    ):
-        raise InfraError(f"the host said what is no offer of evidence: {last[:80]!r}")
+    document = parse_object(line) or {}
+    size, sha256 = document.get("bytes"), document.get("sha256")
+    if type(size) is not int or not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+        raise InfraError(f"the host said what is no offer of evidence: {line[:80]!r}")
     if not 0 <= size <= LIMITS.total_bytes:
         raise InfraError(f"the host has {size} bytes to hand in: too many to be evidence of a run")
-    return Offer(size, sha256, *clock)
+    return Offer(size, sha256, first)
 
 
 def fetch(
@@ -95,7 +86,8 @@ def fetch(
     with part.open("ab") as out:
         while (have := out.tell()) < offer.size:
             length = min(PIECE_BYTES, offer.size - have)
-            piece = _piece(ask, have, length, broken, pause)
+            piece = _printed_first(offer, length) if have == 0 else b""
+            piece = piece or _piece(ask, have, length, broken, pause)
             out.write(piece)
             out.flush()
             fetched += len(piece)
@@ -106,6 +98,14 @@ def fetch(
         raise InfraError("what was fetched is not what the host packed: its sha256 is another")
     part.replace(target)
     return fetched
+
+
+def _printed_first(offer: Offer, length: int) -> bytes:
+    """Return the piece that came with the offer, nothing when it is not whole."""
+    try:
+        return _decoded(offer.first, length)
+    except InfraError:
+        return b""
 
 
 def _piece(

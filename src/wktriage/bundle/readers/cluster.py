@@ -1,4 +1,4 @@
-"""The nodes' own views of the cluster: slots, leaders, terms, replica lag."""
+"""The nodes' own views of the cluster: slots, leaders, replica lag."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ class ClusterView:
     """
 
     last_line: int = 0
-    term_growth: float | None = None
     leaderless: int | None = None
     leaderless_line: int = 0
     lag: dict[str, tuple[float, int]] = field(default_factory=dict)
@@ -27,8 +26,6 @@ class ClusterView:
 def read(bundle: EvidenceFiles, window: tuple[float, float] | None) -> ClusterView:
     """Read the samples of the window (progress is only told by a slot's leader: taken from all)."""
     view = ClusterView()
-    first: dict[str, float] = {}
-    last: dict[str, float] = {}
     for row in rows(bundle, "cluster.jsonl", whole=False):
         cluster = row.data.get("cluster")
         if row.time is None or not isinstance(cluster, dict):
@@ -45,16 +42,9 @@ def read(bundle: EvidenceFiles, window: tuple[float, float] | None) -> ClusterVi
                 continue
             if not slot.get("leader_id"):
                 leaderless += 1
-            term = number(slot.get("term"))
-            key = str(slot.get("slot_id"))
-            if term is not None:
-                first.setdefault(key, term)
-                last[key] = max(last.get(key, term), term)
             _progress(view, slot, str(row.data.get("node", "")), row.line)
         if view.leaderless is None or leaderless > view.leaderless:
             view.leaderless, view.leaderless_line = leaderless, row.line
-    if first:
-        view.term_growth = sum(last[k] - first[k] for k in first)
     return view
 
 

@@ -69,12 +69,12 @@ class Scrape:
 
 def parse(
     data: bytes,
-    wanted: Iterable[str],
+    families: Iterable[str],
     file: str = "",
     needles: Mapping[str, bytes] | None = None,
     known: dict[str, Point] | None = None,
 ) -> Scrape:
-    """Parse the wanted families out of a scrape; a damaged family is noted, never guessed.
+    """Parse the named families out of a scrape; a damaged family is noted, never guessed.
 
     ``needles`` keeps, for a family, only the lines that hold that text. ``known`` holds a point of
     each series that was seen before: what is alike is kept once.
@@ -92,7 +92,7 @@ def parse(
     if not complete:
         scrape.damaged.add(scrape.last_family)
     position = 0
-    for family in sorted(set(wanted)):
+    for family in sorted(set(families)):
         if family in scrape.damaged:
             continue
         mark = b"# TYPE " + family.encode("ascii") + b" "

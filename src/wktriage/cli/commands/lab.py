@@ -112,7 +112,8 @@ def run(
     ask = None if inventory is None else partial(run_on_host, inventory)
     injector = Injector(fault, paths.topology_file, hold_s=hold_s, node=node, seed=seed, ask=ask)
     with contextlib.ExitStack() as undo:
-        if fault.volume_mb is not None:
+        # On other machines it is theirs to have one: data_root names it.
+        if fault.volume_mb is not None and "data_root" not in parameters:
             volume = disk.volume(_runs_dir(parameters) / ".lab", fault.volume_mb)
             parameters["data_root"] = str(undo.enter_context(volume) / "data")
         injector.start()

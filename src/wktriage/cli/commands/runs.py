@@ -16,6 +16,7 @@ from wktriage.core.errors import UsageError
 from wktriage.core.paths import work_dir
 from wktriage.core.tables import aligned
 from wktriage.core.terminal import visible
+from wktriage.report.words import counted
 
 PATH = click.Path(path_type=Path)
 PURPOSES = ("target", "baseline", "experiment", "lab")
@@ -50,8 +51,8 @@ def runs(
     from wktriage.experiments import shelf
 
     rows = shelf.runs(_existing(runs_dir) or work_dir() / "runs")
-    for name, wanted in (("scenario", scenario), ("category", category), ("purpose", purpose)):
-        rows = [row for row in rows if wanted is None or getattr(row, name) == wanted]
+    for name, only in (("scenario", scenario), ("category", category), ("purpose", purpose)):
+        rows = [row for row in rows if only is None or getattr(row, name) == only]
     if as_json:
         for row in rows:
             say(msgspec.json.encode(row).decode())
@@ -77,25 +78,44 @@ def runs(
 def prune_command(
     runs_dir: Path | None, cases_dir: Path | None, keep: int, dry_run: bool, as_json: bool
 ) -> None:
-    """Remove all but the newest runs; those that a case or another run's baseline needs stay."""
+    """Remove all but the newest runs, and builds of git refs that no run needs any more.
+
+    Runs that a case or another run's baseline needs stay.
+    """
     from wktriage.experiments import shelf
 
     where = _existing(runs_dir) or work_dir() / "runs"
     plan = shelf.plan_prune(where, cases_dir or work_dir() / "cases", keep)
-    for row in plan.removed if not dry_run else ():
-        shutil.rmtree(where / row.id)
+    for path in [*(where / row.id for row in plan.removed), *(b.path for b in plan.builds)]:
+        if not dry_run:
+            _remove(path)
     if as_json:
         kept = [{"id": row.id, "why": why} for row, why in plan.needed]
         removed = [{"id": row.id, "bytes": row.bytes} for row in plan.removed]
-        say(json.dumps({"dry_run": dry_run, "kept": kept, "removed": removed}, sort_keys=True))
+        built = [{"path": str(build.path), "bytes": build.bytes} for build in plan.builds]
+        document = {"builds": built, "dry_run": dry_run, "kept": kept, "removed": removed}
+        say(json.dumps(document, sort_keys=True))
         return
+    done = "would remove" if dry_run else "removed"
     for row in plan.removed:
-        say(f"{'would remove' if dry_run else 'removed'} {row.id}")
+        say(f"{done} {row.id}")
+    for build in plan.builds:
+        say(f"{done} build {visible(str(build.path.relative_to(where)))}")
     for row, why in plan.needed:
         say(f"kept {row.id}: {visible(why)}")
-    total = sum(row.bytes for row in plan.removed)
-    many = "run" if len(plan.removed) == 1 else "runs"
-    say(f"{len(plan.removed)} {many}, {_size(total)}")
+    runs_bytes = _size(sum(row.bytes for row in plan.removed))
+    builds_bytes = _size(sum(build.bytes for build in plan.builds))
+    say(
+        f"{done} {counted(len(plan.removed), 'run')} ({runs_bytes}) and "
+        f"{counted(len(plan.builds), 'build')} ({builds_bytes})"
+    )
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @click.command()

@@ -148,14 +148,14 @@ def _refused(ctx: Context) -> list[Citation]:
 
     A simulator that refuses its workload exits before it answers anybody, again and again.
     """
-    given = ctx.bundle.workload
-    counts = (given.get(key) for key in INTEGERS)
-    if not ctx.samples or any(given.get(key) is None for key in KEYS):
+    workload = ctx.bundle.workload
+    counts = (workload.get(key) for key in INTEGERS)
+    if not ctx.samples or any(workload.get(key) is None for key in KEYS):
         return []
     if any(isinstance(count, bool) or not isinstance(count, int) for count in counts):
         return []
     try:
-        check(given)
+        check(workload)
     except UsageError:
         source = next(
             (f for f in ("config/workload.json", "env.txt") if ctx.bundle.exists(f)), None
@@ -251,7 +251,6 @@ def _cpu(ctx: Context) -> None:
     cores, cites = cpu_mean(ctx, SIM)
     ctx.put("sim_cpu_cores", cores, cites, why="no CPU samples of the simulator in the window")
     limit, limit_cites = limit_of(ctx, SIM)
-    ctx.put("sim_cpu_limit_cores", limit, limit_cites, why="the CPU limit is not recorded")
     ctx.put(
         "sim_cpu_of_limit",
         cores / limit if cores is not None and limit else None,
@@ -263,19 +262,13 @@ def _cpu(ctx: Context) -> None:
     usage = ctx.usage.get(SIM)
     inside = usage.within(*ctx.span) if usage and ctx.span else []
     with_memory = [s for s in inside if s.memory is not None]
-    if with_memory:
-        top = max(with_memory, key=lambda s: s.memory or 0.0)
-        where = ctx.cite_usage(SIM, [top])
-        ctx.put("sim_memory_bytes", top.memory, where)
-        ctx.put(
-            "sim_memory_of_limit",
-            (top.memory or 0.0) / top.memory_limit if top.memory_limit else None,
-            where,
-            why="the memory limit is not recorded",
-        )
-    else:
-        ctx.put("sim_memory_bytes", None, why="no memory samples of the simulator")
-        ctx.put("sim_memory_of_limit", None, why="no memory samples of the simulator")
+    top = max(with_memory, key=lambda s: s.memory or 0.0, default=None)
+    ctx.put(
+        "sim_memory_of_limit",
+        (top.memory or 0.0) / top.memory_limit if top is not None and top.memory_limit else None,
+        ctx.cite_usage(SIM, [top]) if top is not None else [],
+        why="the simulator's memory or its limit is not recorded",
+    )
     recorded = [s for s in (usage.samples if usage else []) if s.oom_killed is not None]
     killed = [s for s in recorded if s.oom_killed]
     ctx.put(

@@ -101,14 +101,6 @@ def _connections(ctx: Context) -> None:
         cites,
         why="the number of connections or of users is unknown",
     )
-    after_total = ctx.number("connections_after")
-    complete = len(last) == len(ctx.nodes) and bool(ctx.nodes)
-    ctx.put(
-        "connections_online_ratio",
-        after_total / users if after_total is not None and users and complete else None,
-        ctx.cites("connections_after"),
-        why="not every node was scraped at the end, or the number of users is unknown",
-    )
 
 
 def _sendacks(ctx: Context) -> None:
@@ -128,8 +120,8 @@ def _sendacks(ctx: Context) -> None:
         middle = other_rates.median(node)
         enough = (other_answers.median(node) or 0.0) >= MIN_SENDACKS
         ctx.put(
-            "sends_per_connection_vs_peers",
-            rates[node] / middle if node in rates and middle and enough else None,
+            "sends_missing_vs_peers",
+            max(0.0, 1 - rates[node] / middle) if node in rates and middle and enough else None,
             cites,
             node=node,
             why="too few sendacks, or no scrapes, of this node or of its peers",

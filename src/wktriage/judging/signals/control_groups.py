@@ -10,18 +10,23 @@ from wktriage.judging.signals.kernel import Reading
 
 MICROSECONDS = 1e6
 
+_RATES = {
+    "major_fault_rate": "major_faults",
+    "io_write_rate": "io_writes",
+    "io_write_bytes_rate": "io_write_bytes",
+}
+"""Signals that are the growth of a counter a second."""
+
 
 def compute(ctx: Context) -> None:
     """State what the control groups of the nodes and of the simulator met."""
     kernel.state(ctx, "memory_limit_hits", _grown, "sum")
-    kernel.state(ctx, "major_fault_rate", partial(_rate, "major_faults"), "sum")
-    kernel.state(ctx, "io_write_rate", partial(_rate, "io_writes"), "sum", simulator=False)
-    kernel.state(
-        ctx, "io_write_bytes_rate", partial(_rate, "io_write_bytes"), "sum", simulator=False
-    )
-    kernel.state(ctx, "cpu_pressure", partial(_pressure, "cpu"))
+    for name, counter in _RATES.items():
+        kernel.state(ctx, name, partial(_rate, counter), "sum", simulator=False)
     kernel.state(ctx, "memory_pressure", partial(_pressure, "memory"))
-    kernel.state(ctx, "io_pressure", partial(_pressure, "io"), simulator=False)
+    for resource in ("cpu", "io"):
+        of = partial(_pressure, resource)
+        kernel.state(ctx, f"{resource}_pressure", of, simulator=False)
 
 
 def _grown(ctx: Context, entity: str) -> Reading:

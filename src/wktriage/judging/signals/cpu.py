@@ -11,7 +11,7 @@ from wktriage.bundle.readers.jsonl import Row, number, rows
 from wktriage.bundle.readers.usage import SIM, UsageSample
 from wktriage.core.model import Citation
 from wktriage.core.yaml_files import parse_evidence
-from wktriage.judging.signals.context import Context, PerNode, versus_peers
+from wktriage.judging.signals.context import Context, PerNode
 
 COMPOSE_CAP = 1024 * 1024
 NO_CPU = "no CPU samples in the window"
@@ -197,12 +197,6 @@ def _nodes(ctx: Context) -> None:
         default_why="the CPU or its limit is not recorded",
     )
     ctx.gather("node_throttled_ratio", "max", per_node=throttling, default_why="it is not recorded")
-    versus_peers(
-        ctx,
-        "node_cpu_vs_peers",
-        "node_cpu_cores",
-        "the CPU of this node or of its peers is unknown",
-    )
 
 
 def _from_metrics(ctx: Context, node: str) -> tuple[float | None, list[Citation]]:
@@ -225,7 +219,6 @@ def _host(ctx: Context, hosts: list[HostSamples]) -> None:
     for name, field, share in (
         ("host_cpu_busy", "cpu_idle_ticks", HostSamples.busy),
         ("host_cpu_steal", "cpu_steal_ticks", lambda h: h.share("cpu_steal_ticks")),
-        ("host_iowait", "cpu_iowait_ticks", lambda h: h.share("cpu_iowait_ticks")),
     ):
         shares = [(s, h) for h in hosts if (s := share(h)) is not None]
         top = max(shares, key=lambda s: s[0], default=None)
@@ -241,7 +234,6 @@ def _host(ctx: Context, hosts: list[HostSamples]) -> None:
         ("host_memory_pressure", "psi_memory_some_avg10"),
     ):
         _extreme(ctx, name, hosts, lambda r, f=field: number(r.data.get(f)), f"/{field}")
-    _extreme(ctx, "host_load_per_cpu", hosts, _load_per_cpu, "/load1")
     _extreme(
         ctx, "host_mem_available_ratio", hosts, _memory_share, "/mem_available_bytes", low=True
     )
@@ -259,11 +251,6 @@ def _extreme(
         readings, key=lambda f: (f[0], -f[1].line if low else f[1].line)
     )
     ctx.put(name, value, [ctx.cite_row("host.jsonl", row, pointer)])
-
-
-def _load_per_cpu(row: Row) -> float | None:
-    load, cpus = number(row.data.get("load1")), number(row.data.get("ncpu"))
-    return load / cpus if load is not None and cpus else None
 
 
 def _memory_share(row: Row) -> float | None:
@@ -290,20 +277,6 @@ def _stack(ctx: Context) -> None:
     cites = [c for _, mean_cites in known.values() for c in mean_cites[:1]]
     total = sum(m[0] or 0.0 for m in known.values()) if known else None
     ctx.put("containers_cpu_cores", total, cites, why=NO_CPU)
-    rounds: dict[int, float] = {}
-    lines: dict[int, list[tuple[str, UsageSample]]] = {}
-    for entity in known:
-        for sample in cpu_samples(ctx, entity):
-            second = int(sample.time)
-            rounds[second] = rounds.get(second, 0.0) + (sample.cpu_cores or 0.0)
-            lines.setdefault(second, []).append((entity, sample))
-    best = max(rounds, key=lambda s: (rounds[s], s)) if rounds else None
-    ctx.put(
-        "containers_cpu_max_cores",
-        rounds[best] if best is not None else None,
-        [c for e, s in lines[best] for c in ctx.cite_usage(e, [s])] if best is not None else [],
-        why=NO_CPU,
-    )
 
 
 def _collector_cores(hosts: list[HostSamples]) -> float | None:

@@ -95,17 +95,6 @@ def _error_ratio(ctx: Context, name: str, errors: str, family: str) -> None:
 
 
 def _controller(ctx: Context) -> None:
-    present = P + "controller_leader_present"
-    per_node: PerNode = {}
-    for node in ctx.nodes:
-        points = [(s, p) for s in ctx.metrics.scrapes(node, present) if (p := s.first(present))]
-        if points:
-            absent = [(s, p) for s, p in points if p.value == 0]
-            per_node[node] = (
-                bool(absent),
-                [ctx.metrics.cite(s, p) for s, p in (absent or points)[:2]],
-            )
-    ctx.gather("controller_leader_absent", "any", per_node=per_node, default_why="no scrapes")
     best: tuple[float, list[Citation]] | None = None
     for node in ctx.nodes:
         for scrape in (ctx.metrics.before(node), ctx.metrics.after(node)):

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from wktriage.bundle import layout
+from wktriage.bundle.host_evidence import SILENT_SINCE
 from wktriage.bundle.readers import host_cpu
 from wktriage.bundle.readers.host_cpu import HostSamples
 from wktriage.bundle.readers.jsonl import number
 from wktriage.bundle.readers.usage import SIM
 from wktriage.core.model import Citation
+from wktriage.core.times import iso, parse_time
 from wktriage.judging.signals.context import Context
 from wktriage.judging.signals.cpu import cpu_mean
-from wktriage.judging.wording import clean
+from wktriage.judging.wording import clean, join
 
 ONE_HOST = "there is one host"
 NAME_MAX = 80
@@ -69,7 +71,6 @@ def _cpu(ctx: Context, hosts: list[HostSamples]) -> None:
     ctx.put(
         "foreign_cpu_of_host", foreign.share(foreign.foreign) if foreign else None, cites, why=why
     )
-    _name(ctx, "foreign_cpu_host", foreign.samples if foreign else None, hosts, cites)
 
 
 def _highest(loads: Iterable[Load], field: str) -> Load | None:
@@ -146,10 +147,13 @@ def _name(
 
 
 def _lost(ctx: Context) -> None:
-    """Name the hosts that handed in nothing, or whose collector died."""
+    """Name the hosts that handed in nothing, or whose collector died; say since when."""
     rows = (ctx.bundle.manifest or {}).get("collectors")
     if not isinstance(rows, list):
         ctx.put("hosts_lost", None, why="no manifest")
+        ctx.put("hosts_silent", None, why="no manifest")
+        for node in ctx.nodes:
+            ctx.put("node_host_silent", None, node=node, why="no manifest")
         return
     lost = [
         (place, row)
@@ -164,6 +168,24 @@ def _lost(ctx: Context) -> None:
     if len(lost) > LISTED:
         names += f" and {len(lost) - LISTED} more"
     ctx.put("hosts_lost", names or "none", cites or [ctx.bundle.cite("manifest.json")])
+    _silent(ctx, lost)
+
+
+def _silent(ctx: Context, lost: list[tuple[int, dict[str, Any]]]) -> None:
+    """State which nodes' hosts could not be reached any more, and since when."""
+    silent = {
+        str(row.get("host")): (last_heard, _collector_cite(ctx, place, row))
+        for place, row in lost
+        if (match := SILENT_SINCE.search(str(row.get("error"))))
+        and (last_heard := parse_time(match.group(1))) is not None
+    }
+    texts = [f"{clean(host, NAME_MAX)} (last heard {iso(at)})" for host, (at, _) in silent.items()]
+    cites = [cite for _, cite in silent.values()][:LISTED]
+    ctx.put("hosts_silent", join(texts[:LISTED]) or None, cites, why="every host could be reached")
+    hosts = {str(entry["name"]): str(entry.get("host")) for entry in ctx.bundle.topology_nodes}
+    for node in ctx.nodes:
+        heard, cite = silent.get(hosts.get(node, ""), (None, ctx.bundle.cite("manifest.json")))
+        ctx.put("node_host_silent", heard is not None, [cite], node=node, since=heard)
 
 
 def _collector_cite(ctx: Context, place: int, row: dict[str, Any]) -> Citation:

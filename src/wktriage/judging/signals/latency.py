@@ -23,7 +23,7 @@ from wktriage.judging.signals.metric_map import (
     Latency,
     is_not,
 )
-from wktriage.judging.signals.metrics import Labels, P, Where
+from wktriage.judging.signals.metrics import Labels, Where
 
 SLOW_S = 0.25
 """A send that takes longer (s) is a slow one: what the scenarios' criteria allow on average."""
@@ -202,17 +202,6 @@ def _sendacks(ctx: Context) -> None:
         ctx.cites("sendack_errors"),
         why=reason,
     )
-    attempts = None
-    sent, errors_seen = ctx.number("messages_sent"), ctx.number("send_errors")
-    if sent is not None and errors_seen is not None:
-        attempts = sent + errors_seen
-    complete = len(ratios) == len(ctx.nodes) and bool(ctx.nodes)
-    ctx.put(
-        "sendacks_missing_ratio",
-        max(0.0, 1 - total / attempts) if attempts and complete else None,
-        [*ctx.cites("messages_sent"), *cites],
-        why="not every node was scraped, or the attempts are unknown",
-    )
 
 
 def by_label(ctx: Context, node: str, family: str, label: str) -> dict[str, float]:
@@ -317,7 +306,6 @@ def _shares(ctx: Context) -> None:
             )
     for name, of in (
         ("append_vs_peers", "append_mean"),
-        ("send_server_latency_vs_peers", "send_server_latency_mean"),
         ("storage_commit_vs_peers", "storage_commit_mean"),
     ):
         # Service times only: waiting diverges near saturation, so that the best peer says little.
@@ -374,22 +362,3 @@ def _worst_steps(ctx: Context) -> None:
         ctx.gather(
             name, "max", per_node=per_node, default_why="no metrics series with enough observations"
         )
-    family = P + "slot_leader_elections_total"
-    early = total = 0.0
-    cites: list[Citation] = []
-    for node in ctx.nodes:
-        steps = ctx.metrics.steps(node, family)
-        for start, _, earlier, later in steps:
-            grown = prom.increase(earlier, later, family)
-            if grown is None or ctx.window is None:
-                continue
-            total += grown[0]
-            if start - ctx.window[0] < (ctx.window[1] - ctx.window[0]) / 3:
-                early += grown[0]
-            cites += [ctx.metrics.cite(later, p) for p in grown[1][:1]]
-    ctx.put(
-        "slot_elections_early_share",
-        early / total if total else None,
-        cites,
-        why="no metrics series, or no elections",
-    )

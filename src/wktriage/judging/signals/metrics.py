@@ -21,7 +21,6 @@ SERIES_FAMILIES = (
     "process_cpu_seconds_total",
     "process_start_time_seconds",
     P + "channelv2_append_duration_seconds",
-    P + "controller_leader_present",
     P + "delivery_push_rpc_total",
     P + "delivery_recipient_worker_queue_depth",
     P + "gateway_async_send_queue_depth",
@@ -29,7 +28,6 @@ SERIES_FAMILIES = (
     P + "gateway_connections_active",
     P + "gateway_frame_handle_duration_seconds",
     P + "gateway_sendacks_total",
-    P + "slot_leader_elections_total",
     P + "storage_commit_queue_depth",
 )
 """Families read from every scrape of the series: few, for an hour holds 360 scrapes a node."""
@@ -99,6 +97,7 @@ FAMILIES = (
     P + "slot_apply_duration_seconds",
     P + "slot_apply_gap",
     P + "slot_leader_changes_total",
+    P + "slot_leader_elections_total",
     P + "slot_proposal_admission_total",
     P + "storage_commit_batch_duration_seconds",
     P + "storage_commit_request_duration_seconds",

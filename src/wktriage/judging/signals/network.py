@@ -18,25 +18,30 @@ _COUNTS: dict[str, tuple[str, ...]] = {
     "tcp_connects_failed": ("tcp_connects_failed",),
     "tcp_resets": ("tcp_established_resets",),
     "tcp_drops": ("tcp_backlog_drops", "tcp_receive_queue_drops"),
+    "listen_overflows": ("listen_overflows",),
     "link_drops": ("link_rx_drops", "link_tx_drops"),
     "link_errors": ("link_rx_errors", "link_tx_errors"),
 }
 """Signals that are the growth of counters in the window."""
+
+_OF_SIMULATOR = ("tcp_connects_failed", "link_drops")
+"""Those that are stated for the simulator, too: it has no peers to be compared with."""
 
 
 def compute(ctx: Context) -> None:
     """State what the network of each node and of the simulator did."""
     shared = _shared_namespaces(ctx)
     for name, counters in _COUNTS.items():
-        kernel.state(ctx, name, _grown(*counters), "sum", why=shared)
-    kernel.state(
-        ctx, "listen_overflows", _grown("listen_overflows"), "sum", simulator=False, why=shared
-    )
+        simulator = name in _OF_SIMULATOR
+        kernel.state(ctx, name, _grown(*counters), "sum", simulator=simulator, why=shared)
     kernel.state(ctx, "tcp_retransmit_ratio", _retransmitted, why=shared)
-    kernel.state(ctx, "time_wait_sockets", _time_wait, why=shared)
+    kernel.state(ctx, "time_wait_sockets", _time_wait, simulator=False, why=shared)
     kernel.state(ctx, "ports_used", _ports_used, why=shared)
-    kernel.state(ctx, "link_receive_rate", _rate("link_rx_bytes"), "sum", why=shared)
-    kernel.state(ctx, "link_send_rate", _rate("link_tx_bytes"), "sum", why=shared)
+    for name, counter in (
+        ("link_receive_rate", "link_rx_bytes"),
+        ("link_send_rate", "link_tx_bytes"),
+    ):
+        kernel.state(ctx, name, _rate(counter), "sum", simulator=False, why=shared)
     value, cites = kernel.descriptors_used(ctx, SIM)
     ctx.put("sim_descriptors_used", value, cites, why=kernel.NOT_COUNTED)
 

@@ -25,7 +25,6 @@ def compute(ctx: Context) -> None:
     total_of(ctx, "nodes_never_up", "node_never_up")
     for node in ctx.nodes:
         _absent(ctx, node)
-    total_of(ctx, "nodes_absent", "node_absent")
     _readiness(ctx)
     _reachability(ctx)
     total_of(ctx, "nodes_unreachable", "node_unreachable")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from wktriage.bundle.readers import cluster, prom
 from wktriage.core.model import Citation
 from wktriage.judging.signals.context import CITE_MAX, Context, Others, PerNode
@@ -14,11 +11,10 @@ PUSH = P + "delivery_push_rpc_duration_seconds"
 
 
 def compute(ctx: Context) -> None:
-    """State who blames whom, and what singles out a node; needs the other node signals."""
+    """State who blames whom, and who is slow to answer."""
     _blame(ctx)
     _slow_targets(ctx)
     _cluster(ctx)
-    _suspects(ctx)
 
 
 def _blame(ctx: Context) -> None:
@@ -171,7 +167,6 @@ def _cluster(ctx: Context) -> None:
     view = cluster.read(ctx.bundle, ctx.window)
     cite_last = [ctx.bundle.cite("cluster.jsonl", line=view.last_line)] if view.last_line else []
     why = "cluster.jsonl holds no sample in the window"
-    ctx.put("slot_term_growth", view.term_growth, cite_last, why=why)
     ctx.put(
         "slots_without_leader",
         view.leaderless,
@@ -206,47 +201,3 @@ def _cluster(ctx: Context) -> None:
         per_node=gaps,
         default_why="there is neither a scrape nor a cluster view",
     )
-
-
-def _above(limit: float) -> Callable[[Any, Context], bool]:
-    return lambda value, ctx: not isinstance(value, str) and float(value) > limit
-
-
-_KINDS = (
-    ("node_unreachable", lambda value, ctx: value is True),
-    ("node_frozen", lambda value, ctx: value is True),
-    ("node_restarted", lambda value, ctx: value is True),
-    ("node_killed", lambda value, ctx: value is True),
-    ("peers_reporting_failures", lambda value, ctx: value >= max(1, (len(ctx.nodes) - 1) // 2 + 1)),
-    ("push_rpc_latency_to_vs_others", _above(4.0)),
-    ("rpc_served_vs_peers", lambda value, ctx: value < 0.2),
-    ("node_throttled_ratio", _above(0.25)),
-    ("connections_lost_ratio", _above(0.1)),
-    ("replica_lag_entries", _above(1000.0)),
-    ("append_vs_peers", _above(4.0)),
-    ("storage_commit_vs_peers", _above(4.0)),
-)
-
-
-def _suspects(ctx: Context) -> None:
-    """Count the independent kinds of evidence that single out a node."""
-    for node in ctx.nodes:
-        cites: list[Citation] = []
-        score = 0
-        judged = False
-        for name, holds in _KINDS:
-            value = ctx.value(name, node)
-            if value is None:
-                continue
-            judged = True
-            if holds(value, ctx):
-                score += 1
-                cites += ctx.cites(name, node)[:1]
-        basis = cites or [c for name, _ in _KINDS for c in ctx.cites(name, node)[:1]]
-        ctx.put(
-            "node_suspect_score",
-            score if judged else None,
-            basis,
-            node=node,
-            why="nothing about this node is recorded",
-        )

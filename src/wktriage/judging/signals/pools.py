@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from wktriage.bundle.readers import prom
-from wktriage.bundle.readers.prom import Scrape
+from wktriage.bundle.readers.prom import Histogram, Scrape
 from wktriage.core.model import Citation
 from wktriage.judging.signals.context import Context, PerNode
-from wktriage.judging.signals.metric_map import ANTS_CAPACITY, APPEND_STAGE, EFFECT, POOL_WAIT
+from wktriage.judging.signals.metric_map import (
+    ANTS_CAPACITY,
+    APPEND_STAGE,
+    EFFECT,
+    POOL_WAIT,
+    SEND,
+)
 from wktriage.judging.signals.metrics import Labels, P
 
 EFFECT_POOLS = {"append": "append_effect", "post_commit": "post_commit"}
 """Which goroutine pool works off which stage of the effects."""
+
+
+CREATION = "meta_create_write"
+"""The append stage in which a channel is created, all steps and waits of it (slot_meta.go)."""
+
+_WHOLE = "send_server_latency_mean"
 
 
 def compute(ctx: Context) -> None:
@@ -20,6 +32,7 @@ def compute(ctx: Context) -> None:
     _gauges(ctx)
     _pools(ctx)
     _meta(ctx)
+    _creations(ctx)
 
 
 def _highest(
@@ -162,32 +175,6 @@ def _gauges(ctx: Context) -> None:
     active = P + "channelv2_active_runtimes"
     leaders = _summed(active, role="leader")
     _highest(ctx, "active_channels", (active,), leaders, "sum", last=True)
-    counts = [ctx.number("active_channels", n) for n in ctx.nodes]
-    total = sum(c for c in counts if c is not None)
-    complete = bool(counts) and None not in counts and total > 0
-    ctx.put(
-        "leader_skew",
-        max(c for c in counts if c is not None) / total if complete else None,
-        ctx.cites("active_channels"),
-        why="not every node was scraped at the end, or no channel is active",
-    )
-    growth = None
-    if complete:
-        was = 0.0
-        for node in ctx.nodes:
-            before = ctx.metrics.before(node)
-            value = leaders(before) if before is not None and before.known(active) else None
-            if value is None:
-                break
-            was += value[0]
-        else:
-            growth = (total - was) / total
-    ctx.put(
-        "active_channels_growth",
-        growth,
-        ctx.cites("active_channels"),
-        why="not every node was scraped at both ends",
-    )
     _highest(ctx, "node_goroutines", ("go_goroutines",), _largest("go_goroutines"), last=True)
     pool = P + "transport_connections_pool_active"
     per_pool: PerNode = {}
@@ -352,3 +339,35 @@ def _meta(ctx: Context) -> None:
         ctx.cites("channel_metadata_created"),
         why="creations or the number of channels are unknown",
     )
+
+
+def _creations(ctx: Context) -> None:
+    """State the time that a send spends on creating its channel, as a mean over all sends.
+
+    A channel is created by the first message to it: the sender's node waits for its slot.
+    """
+    pooled: list[Histogram] = []
+    sent: list[Histogram] = []
+    cites: list[Citation] = []
+    why = "no sends in the window, or no scrapes"
+    for node in ctx.nodes:
+        created = ctx.metrics.histogram(node, APPEND_STAGE, {"stage": CREATION})
+        sends = ctx.metrics.histogram(node, SEND, {"frame_type": "SEND"})
+        if isinstance(created, str) or isinstance(sends, str):
+            ctx.put("channel_create_mean", None, node=node, why=str(created))
+            continue
+        here = ctx.metrics.cite_histogram(node, APPEND_STAGE, {"stage": CREATION})
+        mean = created.total / sends.count if sends.count else None
+        ctx.put("channel_create_mean", mean, here, node=node, why=why)
+        pooled, sent, cites = [*pooled, created], [*sent, sends], [*cites, *here[:2]]
+    total, count = sum(h.total for h in pooled), sum(h.count for h in sent)
+    ctx.put("channel_create_mean", total / count if count else None, cites, why=why)
+    for place in (*ctx.nodes, None):
+        mean, whole = (ctx.number(n, place) for n in ("channel_create_mean", _WHOLE))
+        ctx.put(
+            "channel_create_share",
+            min(1.0, mean / whole) if mean is not None and whole else None,
+            [*ctx.cites("channel_create_mean", place)[:3], *ctx.cites(_WHOLE, place)[:2]],
+            node=place,
+            why=why,
+        )

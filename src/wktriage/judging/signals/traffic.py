@@ -197,8 +197,6 @@ def _errors(ctx: Context, in_window: list[Step]) -> None:
         "recv_errors",
         "send_error_ratio",
         "recv_error_ratio",
-        "recv_share_of_errors",
-        "worst_send_error_ratio",
     )
     if not in_window:
         for name in names:
@@ -235,21 +233,6 @@ def _errors(ctx: Context, in_window: list[Step]) -> None:
             not_before=not_before,
             why="nothing was sent and nothing failed",
         )
-    both = sum(totals.values())
-    ctx.put(
-        "recv_share_of_errors",
-        totals["recv_errors"] / both if both else None,
-        [*ctx.cites("recv_errors"), *ctx.cites("send_errors")],
-        why="there were no errors",
-    )
-    worst = max(in_window, key=lambda s: s.send_errors / max(1.0, s.sent + s.send_errors))
-    ctx.put(
-        "worst_send_error_ratio",
-        worst.send_errors / max(1.0, worst.sent + worst.send_errors),
-        [ctx.cite_status(s, "send_errors") for s in (worst.first, worst.last)],
-        since=worst.last.time if worst.send_errors else None,
-        not_before=worst.first.time if worst.send_errors else None,
-    )
 
 
 def _refine(ctx: Context, name: str, start: float, end: float) -> tuple[float, list[Citation]]:
@@ -284,7 +267,7 @@ def _ahead(ctx: Context) -> None:
 
 
 def _timing(ctx: Context, in_window: list[Step]) -> None:
-    names = ("errors_early_share", "error_free_tail", "error_free_head", "error_intervals_ratio")
+    names = ("errors_early_share", "error_free_tail", "error_intervals_ratio")
     if not in_window or ctx.window is None:
         for name in names:
             ctx.put(name, None, why=NO_STEPS)
@@ -308,7 +291,6 @@ def _timing(ctx: Context, in_window: list[Step]) -> None:
         "errors_early_share", early / total if total else None, cites, why="there were no errors"
     )
     ctx.put("error_free_tail", end - failing[-1].last.time if failing else end - start, cites)
-    ctx.put("error_free_head", failing[0].first.time - start if failing else end - start, cites)
     ctx.put(
         "error_intervals_ratio",
         sum(s.seconds for s in failing) / sum(s.seconds for s in in_window),

@@ -40,7 +40,6 @@ def _declared(ctx: Context) -> None:
     document = bundle.read_json("window.json")
     window = ctx.window
     if window is None:
-        ctx.put("window_known", False if ctx.samples else None, _some(ctx), why=NO_STATUS)
         ctx.put("window_seconds", None, why=NO_WINDOW)
     elif document is not None and ctx.bundle.exists("window.json"):
         cites = [
@@ -48,12 +47,9 @@ def _declared(ctx: Context) -> None:
             for k in ("start", "end")
             if isinstance(document.get(k), str)
         ] or [bundle.cite("window.json")]
-        ctx.put("window_known", True, cites)
         ctx.put("window_seconds", window[1] - window[0], cites)
     else:
-        cites = _some(ctx)
-        ctx.put("window_known", True, cites)
-        ctx.put("window_seconds", window[1] - window[0], cites)
+        ctx.put("window_seconds", window[1] - window[0], _some(ctx))
     valid = (document or {}).get("valid")
     known = isinstance(valid, bool)
     ctx.put(
@@ -142,10 +138,8 @@ def _life(ctx: Context, answered: list[Sample]) -> None:
     names = (
         "sim_restarts",
         "sim_ever_running",
-        "sim_running_ratio",
         "sim_retries",
         "counters_moved",
-        "seconds_to_running",
     )
     if not answered:
         why = "the simulator never answered" if ctx.samples else NO_STATUS
@@ -159,14 +153,6 @@ def _life(ctx: Context, answered: list[Sample]) -> None:
         bool(running),
         [ctx.cite_status(running[0], "state")] if running else ends,
     )
-    if running:
-        ctx.put(
-            "seconds_to_running",
-            running[0].time - ctx.samples[0].time,
-            [ctx.cite_status(running[0], "state")],
-        )
-    else:
-        ctx.put("seconds_to_running", None, why="the simulator was never seen running")
     restarts: list[tuple[Sample, Sample]] = []
     retries: list[tuple[Sample, Sample]] = []
     begun = running[0].time if running else float("inf")
@@ -180,17 +166,13 @@ def _life(ctx: Context, answered: list[Sample]) -> None:
     _changes(ctx, "sim_restarts", restarts, "run_id", ends)
     _changes(ctx, "sim_retries", retries, "state", ends)
     if ctx.window is None:
-        ctx.put("sim_running_ratio", None, why=NO_WINDOW)
         ctx.put("counters_moved", False, ends)
         return
     start, end = ctx.window
     inside = [s for s in answered if start <= s.time <= end]
     if not inside:
-        ctx.put("sim_running_ratio", None, why="no status in the window")
         ctx.put("counters_moved", None, why="no status in the window")
         return
-    edges = [ctx.cite_status(s, "state") for s in (inside[0], inside[-1])]
-    ctx.put("sim_running_ratio", sum(s.state == "running" for s in inside) / len(inside), edges)
     moved = any(b.total > a.total for a, b in itertools.pairwise(inside))
     ctx.put(
         "counters_moved",

@@ -12,7 +12,6 @@ from wktriage.lab.actions.control_groups import control_group
 from wktriage.lab.actions.cycles import Cycles
 from wktriage.lab.actions.tables import ActionTable, CheckTable, check_each, for_each
 
-CYCLE_SECONDS = 300
 TOOLS: Mapping[str, Sequence[str]] = {"squeeze": ()}
 """What the actions that only root may do call on this machine."""
 STARTED_AT = "{{.State.StartedAt}}"
@@ -22,11 +21,10 @@ class ContainerActions:
     """What is done to containers as a whole."""
 
     def __init__(self, cycles: Cycles) -> None:
-        self._cycles = cycles
         self._started: dict[str, str] = {}
         self.actions: ActionTable = {
             "verb": self._verb,
-            "cycle": for_each(self._cycle),
+            "cycle": cycles.of_verbs(lambda target, verb: commands.run(target.verbs[verb])),
             "update": for_each(self._update),
             "squeeze": for_each(self._squeeze),
         }
@@ -46,25 +44,6 @@ class ContainerActions:
         """Do it to all targets at once: a restart takes ten seconds."""
         with ThreadPoolExecutor(max(1, len(targets))) as pool:
             list(pool.map(lambda target: commands.run(target.verbs[verb]), targets))
-
-    def _cycle(
-        self,
-        target: Target,
-        on: str,
-        off: str,
-        on_s: float,
-        off_s: float,
-        seconds: float = CYCLE_SECONDS,
-    ) -> None:
-        """Alternate two verbs until healed, or at most ``seconds``."""
-        self._cycles.start(
-            target,
-            lambda: commands.run(target.verbs[on]),
-            lambda: commands.run(target.verbs[off]),
-            on_s=on_s,
-            off_s=off_s,
-            seconds=seconds,
-        )
 
     def _update(self, target: Target, **limits: str | float) -> None:
         """Change the container's resource limits, e.g. ``cpus: 0.2``."""

@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 from wktriage.core.errors import InfraError
 from wktriage.lab.actions.commands import Target
+from wktriage.lab.actions.tables import Action, for_each
 
 END_SECONDS = 15
+VERBS_SECONDS = 300
 
 
 class Cycles:
@@ -47,6 +49,28 @@ class Cycles:
 
         self._threads[target.name] = threading.Thread(target=alternate, daemon=True)
         self._threads[target.name].start()
+
+    def of_verbs(self, act: Callable[[Target, str], object]) -> Action:
+        """Return the action that alternates two verbs; ``act`` does one to a target."""
+
+        def cycle(
+            target: Target,
+            on: str,
+            off: str,
+            on_s: float,
+            off_s: float,
+            seconds: float = VERBS_SECONDS,
+        ) -> None:
+            self.start(
+                target,
+                lambda: act(target, on),
+                lambda: act(target, off),
+                on_s=on_s,
+                off_s=off_s,
+                seconds=seconds,
+            )
+
+        return for_each(cycle)
 
     def end(self) -> None:
         """End all cycles, each after its ``off``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wktriage.core.errors import InfraError, UsageError
@@ -30,12 +30,12 @@ TOOLS: Mapping[str, Sequence[str]] = {
 """What the actions that only root may do call on this machine."""
 
 
-HERE = ("hog", "fill", "stick")
+HERE = ("hog", "stick")
 """Actions on the machine itself, not on a target."""
 
-UNDONE_HERE = ("end_hogs", "unfill", "unstick", "end_cycle")
+UNDONE_HERE = ("end_hogs", "unstick", "end_cycle")
 
-SEEN_HERE = ("hogged", "full", "stuck")
+SEEN_HERE = ("hogged", "stuck")
 WHERE = ("sh", "-c", "cat /proc/sys/kernel/random/boot_id; readlink /proc/self/ns/mnt")
 """Prints what tells a machine, and what files a process sees on it."""
 
@@ -43,17 +43,18 @@ WHERE = ("sh", "-c", "cat /proc/sys/kernel/random/boot_id; readlink /proc/self/n
 class Actions:
     """Performs steps on targets and remembers what must be undone.
 
-    ``ask`` runs commands on the ``hosts`` of processes, which may be other machines.
+    ``processes`` are the parts of a stack of processes, none for one of containers; ``ask`` runs
+    commands on their hosts, which may be other machines.
     """
 
     def __init__(
-        self, data_root: str | None, ask: Ask | None = None, hosts: Collection[str] = ()
+        self, data_root: str | None, ask: Ask | None = None, processes: Sequence[Target] = ()
     ) -> None:
         cycles = Cycles()
         self._ask: Ask = ask or (lambda _host, argv: commands.run(argv))
-        self._hosts = hosts
+        self._parts = processes
         self._container = ContainerActions(cycles)
-        self._process = ProcessActions(cycles, self._ask)
+        self._process = ProcessActions(cycles, self._ask, processes)
         kinds = (
             self._container,
             NetworkActions(cycles),
@@ -68,9 +69,9 @@ class Actions:
             self.actions |= kind.actions
             self.checks |= kind.checks
         here = {name: self.actions[name] for name in (*HERE, *UNDONE_HERE)}
-        self._on_processes = {**here, **self._process.actions}
+        self.process_actions = {**here, **self._process.actions}
         seen = {name: self.checks[name] for name in (*SEEN_HERE, "cycling")}
-        self._of_processes = {**seen, **self._process.checks}
+        self.process_checks = {**seen, **self._process.checks}
 
     def remember(self, targets: Sequence[Target]) -> None:
         """Note since when the targets run: checks compare with it later."""
@@ -87,7 +88,7 @@ class Actions:
 
         Raises InfraError when it cannot be done, UsageError when such targets know no such action.
         """
-        table = self._on_processes if _processes(targets) else self.actions
+        table = self.process_actions if _processes([*targets, *self._parts]) else self.actions
         if do not in table:
             raise UsageError(f"{do} can't be done to processes")
         if do in HERE and self._elsewhere():
@@ -99,12 +100,13 @@ class Actions:
 
     def _elsewhere(self) -> bool:
         """Tell whether any host is another machine, or sees other files than this one."""
-        own = _identity(commands.run(WHERE)) if self._hosts else ""
-        return any(_identity(self._ask(host, WHERE)) != own for host in self._hosts)
+        hosts = {part.host for part in self._parts}
+        own = _identity(commands.run(WHERE)) if hosts else ""
+        return any(_identity(self._ask(host, WHERE)) != own for host in hosts)
 
     def check(self, do: str, arguments: Mapping[str, Any], targets: Sequence[Target]) -> list[str]:
         """Return what did not take hold ([] = all of it did)."""
-        table = self._of_processes if _processes(targets) else self.checks
+        table = self.process_checks if _processes([*targets, *self._parts]) else self.checks
         if do not in table:
             return [f"{do} can't be checked of processes"]
         try:

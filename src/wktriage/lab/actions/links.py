@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from wktriage.core.errors import InfraError
 from wktriage.lab.actions import commands
 from wktriage.lab.actions.commands import Target, in_namespace
+from wktriage.lab.actions.firewall import CHAIN
 from wktriage.lab.actions.tables import ActionTable, CheckTable, check_each, for_each
 
-CHAIN = "WKTRIAGE"
 PROXY_PORT = 17999
 PROXY_MARK = 87
 PROXY_MAX_SECONDS = 600

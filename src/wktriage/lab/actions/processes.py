@@ -11,12 +11,15 @@ from wktriage.core.json_files import parse_object
 from wktriage.core.topology import Node
 from wktriage.lab.actions.commands import Target
 from wktriage.lab.actions.cycles import Cycles
-from wktriage.lab.actions.network import CHAIN
-from wktriage.lab.actions.network import CYCLE_SECONDS as LINK_SECONDS
-from wktriage.lab.actions.tables import ActionTable, CheckTable, check_each, for_each
-
-CYCLE_SECONDS = 300
-IPTABLES = ("iptables", "-w", "5")
+from wktriage.lab.actions.firewall import CHAIN, Firewall, texts
+from wktriage.lab.actions.tables import (
+    ActionTable,
+    CheckTable,
+    check_each,
+    check_host,
+    for_each,
+    on_host,
+)
 
 PORTS = {"5001": "api", "5100": "gateway", "5200": "websocket", "7000": "cluster"}
 """What listens at the ports that faults name, those of a container."""
@@ -26,20 +29,28 @@ Ask = Callable[[str, Sequence[str]], str]
 
 
 class ProcessActions:
-    """What is done to processes as a whole, and to what reaches their ports."""
+    """What is done to processes as a whole, and to what reaches their ports.
 
-    def __init__(self, cycles: Cycles, ask: Ask) -> None:
-        self._cycles = cycles
+    ``parts`` are all processes of the stack: a volume may be that of several.
+    """
+
+    def __init__(self, cycles: Cycles, ask: Ask, parts: Sequence[Target]) -> None:
+        self._keeping = list({p.host: p for p in parts if isinstance(p, Node)}.values())
+        self._severed: dict[str, int] = {}
         self._ask = ask
+        self._firewall = Firewall(
+            cycles, lambda target, argv: ask(target.host, argv), chain=_chain, words=_own_ports
+        )
         self._started: dict[str, str] = {}
         self.actions: ActionTable = {
             "verb": for_each(self._verb),
-            "cycle": for_each(self._cycle),
+            "cycle": cycles.of_verbs(self._verb),
             "update": for_each(self._update),
-            "firewall": for_each(self._firewall),
-            "firewall_off": for_each(self._firewall_off),
-            "firewall_cycle": for_each(self._firewall_cycle),
+            **self._firewall.actions,
             "part": self._part,
+            "sever": for_each(self._sever),
+            "fill": on_host(self._fill),
+            "unfill": on_host(self._unfill),
             "limit_descriptors": for_each(self._limit_descriptors),
             "unlimit_descriptors": for_each(self._unlimit_descriptors),
             "throttle_writes": for_each(self._throttle_writes),
@@ -48,7 +59,9 @@ class ProcessActions:
             "state": check_each(self._has_state),
             "restarted": check_each(self._restarted),
             "limited": check_each(self._limited),
-            "firewalled": check_each(self._firewalled),
+            **self._firewall.checks,
+            "severed": check_each(self._severed_some),
+            "full": check_host(self._full),
             "descriptors_exhausted": check_each(self._exhausted),
             "writing_slowly": check_each(self._writing_slowly),
         }
@@ -68,33 +81,14 @@ class ProcessActions:
     def _verb(self, target: Target, verb: str) -> None:
         self._ask(target.host, target.verbs[verb])
 
-    def _cycle(
-        self,
-        target: Target,
-        on: str,
-        off: str,
-        on_s: float,
-        off_s: float,
-        seconds: float = CYCLE_SECONDS,
-    ) -> None:
-        self._cycles.start(
-            target,
-            lambda: self._verb(target, on),
-            lambda: self._verb(target, off),
-            on_s=on_s,
-            off_s=off_s,
-            seconds=seconds,
-        )
-
     def _update(self, target: Target, **limits: str | float) -> None:
         """Change the limits of the process; only its CPU has one."""
         if set(limits) != {"cpus"}:
             raise UsageError(f"{target.name} is a process: only its CPU can be limited (cpus)")
         self._ask(target.host, [*target.verbs["cpus"], str(limits["cpus"])])
 
-    def _limit_descriptors(self, target: Target, spare: int) -> None:
-        """Let the process open only so many descriptors more than it has now."""
-        count = int(self.known(target)["open"] or 0) + int(spare)
+    def _limit_descriptors(self, target: Target, count: int) -> None:
+        """Allow the process ``count`` descriptors; those that are open stay open."""
         self._ask(target.host, [*target.verbs["descriptors"], str(count)])
 
     def _unlimit_descriptors(self, target: Target) -> None:
@@ -106,35 +100,32 @@ class ProcessActions:
             raise UsageError(f"{target.name} keeps no data, so no disk of it can be slowed down")
         self._ask(target.host, [*target.verbs["writes"], str(iops), target.data_dir])
 
-    def _firewall(self, target: Target, rule: Sequence[Any], chain: str = "INPUT") -> None:
-        """Add one rule, in a chain of the lab for this target, on the target's host."""
-        own, existing = _chain(target), self._iptables(target, "-S")
-        if f"-N {own}" not in existing:
-            self._iptables(target, "-N", own)
-        if f"-A {chain} -j {own}" not in existing:
-            self._iptables(target, "-I", chain, "1", "-j", own)
-        self._iptables(target, "-A", own, *_own_ports(target, rule))
+    def _fill(self, leave_mb: float) -> None:
+        """Fill the volume of the data but for ``leave_mb``, on every host that keeps data."""
+        for node in self._keeping:
+            self._ask(node.host, [*node.verbs["fill"], str(leave_mb), str(node.data_dir)])
 
-    def _firewall_off(self, target: Target) -> None:
-        own, existing = _chain(target), self._iptables(target, "-S")
-        for chain in ("INPUT", "OUTPUT"):
-            if f"-A {chain} -j {own}" in existing:
-                self._iptables(target, "-D", chain, "-j", own)
-        if f"-N {own}" in existing:
-            self._iptables(target, "-F", own)
-            self._iptables(target, "-X", own)
+    def _unfill(self) -> None:
+        for node in self._keeping:
+            self._ask(node.host, node.verbs["unfill"])
 
-    def _firewall_cycle(
-        self, target: Target, rule: Sequence[Any], on_s: float, off_s: float
-    ) -> None:
-        self._cycles.start(
-            target,
-            lambda: self._firewall(target, rule=rule),
-            lambda: self._firewall_off(target),
-            on_s=on_s,
-            off_s=off_s,
-            seconds=LINK_SECONDS,
+    def _full(self, leave_mb: float) -> str | None:
+        left = {node.host: self.known(node)["filled_mb_left"] for node in self._keeping}
+        free = [host for host, mb in left.items() if mb is None or mb > leave_mb + 1]
+        return f"the volume of {', '.join(free)} has space" if free or not left else None
+
+    def _sever(self, target: Target, port: int) -> None:
+        """Destroy what is connected to that port of the process, once."""
+        own = _own_ports(target, ["--sport", port])[1]
+        closed = self._ask(
+            target.host,
+            ["ss", "-K", "-t", "-n", "-H", "state", "established", f"( sport = :{own} )"],
         )
+        self._severed[target.name] = len(closed.splitlines())
+
+    def _severed_some(self, target: Target) -> str | None:
+        count = self._severed.get(target.name, 0)
+        return None if count else f"{target.name} had no connection that could be destroyed"
 
     def _part(self, targets: Sequence[Target], port: int) -> None:
         """Drop what the targets send to that port of each other."""
@@ -149,7 +140,7 @@ class ProcessActions:
                 if other.name != target.name:
                     source = addresses[other.name]
                     rule = ["-s", source, "-p", "tcp", "--dport", str(port), "-j", "DROP"]
-                    self._firewall(target, rule=rule)
+                    self._firewall.add(target, rule)
 
     def _has_state(self, target: Target, equals: str) -> str | None:
         state = self.known(target)["state"]
@@ -175,15 +166,6 @@ class ProcessActions:
         held, allowed = known["open"] or 0, known["descriptors"] or 0
         return None if held >= allowed else f"{target.name} has {held} of {allowed} files open"
 
-    def _firewalled(self, target: Target) -> str | None:
-        rows = self._iptables(target, "-L", _chain(target), "-v", "-x", "-n").splitlines()
-        first_columns = [row.split()[0] for row in rows if row.split()]
-        hit = any(column not in {"0", "Chain", "pkts"} for column in first_columns)
-        return None if hit else f"no packet of {target.name} met the rule"
-
-    def _iptables(self, target: Target, *args: str) -> str:
-        return self._ask(target.host, [*IPTABLES, *args])
-
 
 def _chain(target: Target) -> str:
     """Return the name of a target's chain: several may be on one host."""
@@ -193,7 +175,7 @@ def _chain(target: Target) -> str:
 def _own_ports(target: Target, rule: Sequence[Any]) -> list[str]:
     """Return a rule for containers as one for this process, which has ports of its own."""
     ports = target.handle.ports or {}
-    words = [str(word) for word in rule]
+    words = texts(rule)
     for place, word in enumerate(words[:-1]):
         if word in ("--dport", "--sport"):
             listener = PORTS.get(words[place + 1], "")

@@ -26,8 +26,8 @@ ON_HOSTS = "host:"
 
 HOST_PROGRAM = "wk_supervisor.py"
 LIMITS_PROGRAM = "wk_limits.py"
-LIMITS = ("state", "cpus", "descriptors", "writes")
-"""What the lab asks a host of one process; all but the first take a number more."""
+LIMITS = ("state", "cpus", "descriptors", "writes", "fill", "unfill")
+"""What the lab asks of a host of one process; what limits or fills takes a number more."""
 
 VERBS = ("pause", "unpause", "kill", "stop", "start", "restart", "logs")
 STOP_SECONDS = 10  # what a container gets too
@@ -110,11 +110,11 @@ def plan(request: Request, site: Site) -> dict[str, Any]:
 def _copies(request: Request, placed: Layout) -> list[dict[str, Any]]:
     users = {"wukongim": [n.host for n in placed.nodes], "wkbench": [placed.sim.host]}
     copies = []
-    for name, found in request.own["programs"].items():
+    for name, program in request.own["programs"].items():
         remote = [h for h in dict.fromkeys(users[name]) if h not in request.own["local"]]
-        if found["sha256"] is not None and remote:
+        if program["sha256"] is not None and remote:
             to = copied_to(request, name)
-            copies.append({"file": found["file"], "to": to, "hosts": remote})
+            copies.append({"file": program["file"], "to": to, "hosts": remote})
     return copies
 
 

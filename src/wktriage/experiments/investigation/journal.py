@@ -42,14 +42,14 @@ How = Literal["isolated", "healthy", "not_again", "unclassified", "budget", "not
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One step.
 
-    ``what`` is it in words, ``came_of`` what came of it; None while it is under way. ``given`` are
+    ``what`` is it in words, ``came_of`` what came of it; None while it is under way. ``asked`` are
     the extra vars of its run or experiment. ``control`` says that experiments start from its
     bundle. ``looks`` are the outcomes that its experiment had before this step.
     """
 
     kind: Kind
     what: str
-    given: dict[str, Any] = {}
+    asked: dict[str, Any] = msgspec.field(default_factory=dict, name="given")
     bundle: str | None = None
     category: str | None = None
     control: bool = False

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wktriage.core.errors import UsageError
-from wktriage.experiments import bisection, design
-from wktriage.experiments.bisection import Bisection, Step
+from wktriage.experiments import culprit, design
 from wktriage.experiments.case import Case
+from wktriage.experiments.culprit import Bisection, Step
 from wktriage.experiments.effects import Outcome
 
 SUSPECT = 0.01
@@ -61,7 +61,7 @@ class Search:
             for step in self.tried()
             if step.outcome is not Outcome.INCONCLUSIVE and step.place < commits - 1
         ]
-        return bisection.chances(commits, steps)
+        return culprit.chances(commits, steps)
 
     def shown_by_bad(self) -> Outcome | None:
         """Return whether the bad commit shows it; None before that experiment is over."""

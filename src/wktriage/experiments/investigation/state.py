@@ -11,11 +11,12 @@ import msgspec
 
 from wktriage.bundle.bundle import Bundle
 from wktriage.core.errors import UsageError
-from wktriage.experiments import belief, candidates, conduct, grounds, investigation
-from wktriage.experiments.candidates import Candidate
+from wktriage.experiments import belief, conduct, grounds
 from wktriage.experiments.case import Case, Experiment
 from wktriage.experiments.grounds import Bench
-from wktriage.experiments.investigation import Ended, Investigation, Step
+from wktriage.experiments.investigation import candidates, journal
+from wktriage.experiments.investigation.candidates import Candidate
+from wktriage.experiments.investigation.journal import Ended, Investigation, Step
 from wktriage.run import record
 
 
@@ -38,7 +39,7 @@ class State:
         self.bench = bench
         self.ends_at = ends_at
         self.runs_dir = runs_dir_of(document, bench)
-        self.stack = investigation.stack_of(document.request)
+        self.stack = journal.stack_of(document.request)
 
     # -- time -------------------------------------------------------------------------------------
 
@@ -78,9 +79,9 @@ class State:
 
     def window(self, control: Step) -> int:
         """Return the seconds of the window of runs like that of ``control``."""
-        given = self.document.request.get("duration")
-        if given is not None and self.document.start is not None:
-            return int(given)
+        seconds = self.document.request.get("duration")
+        if seconds is not None and self.document.start is not None:
+            return int(seconds)
         return grounds.window_of(self.bundle(str(control.bundle)))
 
     def experiment(self, step: Step) -> Experiment | None:
@@ -140,7 +141,7 @@ class State:
         steps = self.document.steps
         self.save(steps=(*(steps[:-1] if self.document.under_way else steps), step))
 
-    def end(self, how: investigation.How, why: str, then: Sequence[str] = ()) -> None:
+    def end(self, how: journal.How, why: str, then: Sequence[str] = ()) -> None:
         """Note that it is over: how, why, and what would come next."""
         self.save(ended=Ended(how, why, tuple(dict.fromkeys(then))))
 
@@ -149,4 +150,4 @@ class State:
         changed = msgspec.structs.replace(self.document, **changes)
         spent = round(changed.budget - self.left, 1)
         self.document = msgspec.structs.replace(changed, spent=spent)
-        investigation.save(self.case, self.document)
+        journal.save(self.case, self.document)

@@ -20,16 +20,16 @@ from wktriage.core import git
 from wktriage.core.errors import UsageError
 from wktriage.core.model import Tri
 from wktriage.core.times import utc_now
-from wktriage.experiments import asking, bisection, builds, conduct, design, expectations
+from wktriage.experiments import asking, builds, conduct, culprit, design, expectations
 from wktriage.experiments import case as cases
-from wktriage.experiments.bisection import Bisection, Skipped
+from wktriage.experiments.bisection.search import Search
 from wktriage.experiments.case import Case, Experiment
 from wktriage.experiments.compare import fingerprint_of
+from wktriage.experiments.culprit import Bisection, Skipped
 from wktriage.experiments.effects import Outcome
 from wktriage.experiments.grounds import Bench, RefusedError
 from wktriage.experiments.hypothesis import MIN_EFFECT
 from wktriage.experiments.registration import DEFAULT_ALPHA
-from wktriage.experiments.search import Search
 from wktriage.judging import signals
 from wktriage.request import code as codes
 from wktriage.request.request import KNOWN, new_bundle_id
@@ -74,7 +74,7 @@ def read(values: Mapping[str, Any], root: Path) -> Asked:
     if codes.CODE in held:
         raise UsageError("code is what a bisection turns: leave it out")
     try:
-        sure = float(str(held.get("sure", bisection.SURE)))
+        sure = float(str(held.get("sure", culprit.SURE)))
     except ValueError:
         sure = 0.0
     if not 0.5 <= sure < 1:
@@ -184,10 +184,10 @@ class Bisect:
             for place, commit in enumerate(state.commits[:-1])
             if commit not in skipped
             and place not in undecided
-            and tried[place] < bisection.MOST_TRIES
+            and tried[place] < culprit.MOST_TRIES
         ]
         alpha = float(self.asked.further.get("alpha", DEFAULT_ALPHA))
-        place = bisection.next_place(self.search.likely(), alpha / 2, places)
+        place = culprit.next_place(self.search.likely(), alpha / 2, places)
         return None if place is None else self._experiment(state.commits[place])
 
     def _going_on(self, last: Experiment) -> dict[str, Any] | None:

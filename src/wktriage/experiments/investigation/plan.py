@@ -7,12 +7,13 @@ from typing import Any
 
 from wktriage.core.categories import ABSTAIN
 from wktriage.core.errors import UsageError
-from wktriage.experiments import asking, candidates, conduct, grounds, investigation, looks
-from wktriage.experiments.candidates import Candidate
+from wktriage.experiments import asking, conduct, grounds, looks
 from wktriage.experiments.compare import fingerprint_of
 from wktriage.experiments.grounds import RefusedError
-from wktriage.experiments.investigation import Step
-from wktriage.experiments.investigation_state import State
+from wktriage.experiments.investigation import candidates, journal
+from wktriage.experiments.investigation.candidates import Candidate
+from wktriage.experiments.investigation.journal import Step
+from wktriage.experiments.investigation.state import State
 from wktriage.experiments.registration import DEFAULT_ALPHA
 from wktriage.judging.proposals import parts
 from wktriage.judging.verdict import judge
@@ -68,9 +69,9 @@ class Plan:
             return None
         if pairs is None or 2 * pairs * self._state.run_seconds() > self._state.left:
             return None
-        given = {"extend": self._state.case.document.id, "repeats": pairs, **self._common()}
+        asked = {"extend": self._state.case.document.id, "repeats": pairs, **self._common()}
         return Step(
-            "experiment", f"{_pairs(pairs)} of the last experiment", given, cause=last.cause,
+            "experiment", f"{_pairs(pairs)} of the last experiment", asked, cause=last.cause,
             number=last.number, looks=len(experiment.outcomes),
         )  # fmt: skip
 
@@ -78,9 +79,9 @@ class Plan:
         """Return the next part of the traffic, or the next experiment that is not refused."""
         may = self._state.document.may_change
         allowed = [c for c in self._state.candidates() if c.kind in may]
-        away = [c for c in allowed if c.kind == investigation.SETTINGS]
+        away = [c for c in allowed if c.kind == journal.SETTINGS]
         step = self._first(away)
-        if step is None and investigation.WORKLOAD in may:
+        if step is None and journal.WORKLOAD in may:
             step = self._part()
         return step or self._first([c for c in allowed if c not in away])
 
@@ -116,14 +117,14 @@ class Plan:
         pairs = int(self._state.left / (2 * self._state.run_seconds()))
         pairs = min(self._state.document.repeats, pairs)
         pairs = max(pairs, min(FEWEST_PAIRS, self._state.document.repeats))
-        given = {**candidate.given, **self._common(), "repeats": pairs}
-        given["control"] = str(self._state.place(str(self._state.control.bundle)))
-        given["question"] = self._state.case.document.question
-        given["case"] = self._state.case.document.id
+        asked = {**candidate.asked, **self._common(), "repeats": pairs}
+        asked["control"] = str(self._state.place(str(self._state.control.bundle)))
+        asked["question"] = self._state.case.document.question
+        asked["case"] = self._state.case.document.id
         if self._state.document.seed is not None:
-            given["seed"] = self._state.document.seed
+            asked["seed"] = self._state.document.seed
         try:
-            conduct.prepare(asking.read(given, self._state.bench.root), self._state.bench)
+            conduct.prepare(asking.read(asked, self._state.bench.root), self._state.bench)
         except RefusedError as exc:
             self._passed(candidate, str(exc))
             return None
@@ -134,13 +135,13 @@ class Plan:
         if pairs < self._state.document.repeats:
             what += f" instead of {self._state.document.repeats}, which do not fit into the budget"
         number = len(self._state.case.document.experiments) + 1
-        return Step("experiment", what, given, cause=candidate.cause, number=number)
+        return Step("experiment", what, asked, cause=candidate.cause, number=number)
 
     def _passed(self, candidate: Candidate, why: str) -> None:
         self._state.pass_over(Step("passed", candidate.change, cause=candidate.cause, came_of=why))
 
     def _nothing_left(self) -> None:
-        held = [c.change for c in self._state.candidates() if c.kind in investigation.MAY_CHANGE]
+        held = [c.change for c in self._state.candidates() if c.kind in journal.MAY_CHANGE]
         why = "Nothing is left to try"
         why += " of what may be changed." if held else "."
         experiments = self._state.case.document.experiments
@@ -155,7 +156,7 @@ class Plan:
         """Return the seconds that a step takes; of an experiment begun, those of one run."""
         runs = 1
         if step.kind == "experiment" and step is not self._state.document.under_way:
-            runs = 2 * int(step.given["repeats"])
+            runs = 2 * int(step.asked["repeats"])
         return runs * self._state.run_seconds()
 
     def out_of_time(self, needed: float) -> str:
@@ -168,22 +169,22 @@ class Plan:
 
     def then(self, step: Step | None) -> list[str]:
         """Return what would come after a step, with what only a person may allow or do."""
-        told: list[str] = []
+        lines: list[str] = []
         if self._state.document.control is None:
-            return told
+            return lines
         undecided = [s for s in self._state.document.steps if s.kind == "experiment" and s.number]
-        for done in undecided[-1:] if step is None or "extend" not in step.given else ():
+        for done in undecided[-1:] if step is None or "extend" not in step.asked else ():
             pairs = self._state.more_pairs(self._state.experiment(done))
             if pairs is not None:
-                told.append(
+                lines.append(
                     f"{_pairs(pairs)} of experiment {done.number} would decide it: wktriage "
                     f"experiment -e extend={self._state.case.document.id}"
                 )
         for candidate in self._state.candidates():
             if step is not None and candidate.cause == step.cause:
                 continue
-            told.append(candidate.told(self._state.document.may_change))
-        return told
+            lines.append(candidate.told(self._state.document.may_change))
+        return lines
 
     def _common(self) -> dict[str, Any]:
         """Return what every experiment is asked with: where it runs, and its window."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from wktriage.bundle.bundle import Bundle
 from wktriage.experiments.hypothesis import MIN_EFFECT
-from wktriage.experiments.investigation import CONFIGURATION, MAY_CHANGE, SETTINGS, WORKLOAD
+from wktriage.experiments.investigation.journal import CONFIGURATION, MAY_CHANGE, SETTINGS, WORKLOAD
 from wktriage.experiments.registration import Variable
 from wktriage.experiments.variables import NOT_SET
 from wktriage.judging.proposals import Proposal, proposals
@@ -26,14 +26,14 @@ class Candidate:
     """One cause with the change that would show it.
 
     ``kind`` is one of MAY_CHANGE, or PERSON where no knob makes the change. ``change`` is the
-    change in words, ``given`` what an experiment is asked with.
+    change in words, ``asked`` what an experiment is asked with.
     """
 
     cause: str
     kind: str
     change: str
     share: float
-    given: Mapping[str, Any] = field(default_factory=dict)
+    asked: Mapping[str, Any] = field(default_factory=dict)
     check: str | None = None
 
     def told(self, may_change: Collection[str]) -> str:
@@ -98,7 +98,7 @@ def _candidate(proposal: Proposal, belief: Mapping[str, float]) -> Candidate | N
     if kind == PERSON:
         to_do = str(experiment["expected_result"])
         return Candidate(proposal.cause, kind, to_do, share, check=experiment["check"])
-    given = {
+    asked = {
         "variable": experiment["knob"],
         "value": "" if kind == SETTINGS else str(experiment["to"]),
         "expect": experiment["expect"],
@@ -108,7 +108,7 @@ def _candidate(proposal: Proposal, belief: Mapping[str, float]) -> Candidate | N
     }
     after = None if kind == SETTINGS else experiment["to"]
     change = _change(str(experiment["variable"]), experiment["from"], after)
-    return Candidate(proposal.cause, kind, change, share, given)
+    return Candidate(proposal.cause, kind, change, share, asked)
 
 
 def _change(name: str, before: object, after: object) -> str:

@@ -18,13 +18,14 @@ from wktriage.bundle.bundle import Bundle
 from wktriage.core.categories import ABSTAIN, HEALTHY
 from wktriage.core.errors import UsageError
 from wktriage.core.times import utc_now
-from wktriage.experiments import candidates, conduct, design, grounds, investigation
 from wktriage.experiments import case as cases
+from wktriage.experiments import conduct, design, grounds
 from wktriage.experiments.case import Case
 from wktriage.experiments.grounds import Bench
-from wktriage.experiments.investigation import Asked, Investigation, Step
-from wktriage.experiments.investigation_plan import Plan, named
-from wktriage.experiments.investigation_state import State, runs_dir_of
+from wktriage.experiments.investigation import candidates, journal
+from wktriage.experiments.investigation.journal import Asked, Investigation, Step
+from wktriage.experiments.investigation.plan import Plan, named
+from wktriage.experiments.investigation.state import State, runs_dir_of
 from wktriage.judging.verdict import judge
 from wktriage.report import words
 from wktriage.request.request import new_bundle_id
@@ -81,10 +82,10 @@ class Investigate:
             if step is not self.state.document.under_way:
                 self.state.save(steps=(*self.state.document.steps, step))
             if step.kind == "experiment":
-                return Due(step, experiment=step.given)
-            named = str(step.given.get("scenario") or "replay")
-            run = {**step.given, "fail_on": "never"}
-            if not step.given.get("incident"):
+                return Due(step, experiment=step.asked)
+            named = str(step.asked.get("scenario") or "replay")
+            run = {**step.asked, "fail_on": "never"}
+            if not step.asked.get("incident"):
                 run["bundle_id"] = new_bundle_id(named)
             return Due(step, run=run)
         return None
@@ -220,7 +221,7 @@ def begin(asked: Asked, bench: Bench) -> Investigate:
 def resume(case_id: str, cases_dir: Path, bench: Bench, ends_at: float) -> Investigate:
     """Return an investigation that :func:`begin` opened before."""
     case = Case.load(cases_dir, case_id)
-    document = investigation.load(case)
+    document = journal.load(case)
     if document is None:
         raise UsageError(f"{case_id}: no investigation was begun in that case")
     return Investigate(State(case, document, bench, ends_at))
@@ -230,7 +231,7 @@ def _known(asked: Asked) -> tuple[Case, Investigation] | None:
     """Return the case that was named, else the newest open one that asks the very same."""
     if asked.case is not None:
         case = Case.load(asked.cases_dir, asked.case)
-        document = investigation.load(case)
+        document = journal.load(case)
         if document is None:
             raise UsageError(f"{asked.case}: no investigation was begun in that case")
         return case, document
@@ -238,7 +239,7 @@ def _known(asked: Asked) -> tuple[Case, Investigation] | None:
         if listed.problem is not None:
             continue
         case = Case.load(asked.cases_dir, listed.id)
-        document = investigation.load(case)
+        document = journal.load(case)
         open_still = document is not None and document.ended is None
         if document is not None and open_still and document.asks_the_same(asked.document):
             return case, document

@@ -1,0 +1,1 @@
+"""Which commit brought it: a search in steps, each of which is an experiment that may err."""
