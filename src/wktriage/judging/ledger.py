@@ -74,12 +74,12 @@ _NO_REASON = (None, "none", "unknown")
 
 @dataclass(frozen=True)
 class Failures:
-    """How many failures were counted at one stage of one node; ``reason`` is empty if unknown."""
+    """How many failures were counted at one stage of one node; ``reason`` is None if unknown."""
 
     where: str
     node: str
     count: float
-    reason: str = ""
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -216,4 +216,4 @@ def _failures(signal_set: SignalSet) -> Iterator[Failures]:
         for node in signal_set.nodes:
             if count := number(signal_set, name, node):
                 known = [v for r in reasons if (v := signal_set.value(r, node)) not in _NO_REASON]
-                yield Failures(where, node, count, str(known[0]) if known else "")
+                yield Failures(where, node, count, str(known[0]) if known else None)
