@@ -48,6 +48,7 @@ class World:
         self.lab, self.repository, self.slow = lab, repository, slow
         lab.bench = Built("processes", True, lab.root, lab.bench.hosts)
         self.runs = 0
+        self.stops: list[dict[str, str]] = []
 
     def given(self, **changes: Any) -> dict[str, Any]:
         values = {
@@ -68,9 +69,7 @@ class World:
         self.runs += 1
         value = (0.45 if slow else 0.96) + 0.003 * (self.runs % 4)
         self.lab.values[bundle_id] = {"achieved_rate_ratio": value}
-        # What is slow is not healthy: its verdict says what must not be done next.
-        stops = [{"id": "isolate_before_mixed", "text": "Run the isolated scenarios first."}]
-        self.lab.verdicts[bundle_id] = {"hard_stops": stops if slow else []}
+        self.lab.verdicts[bundle_id] = {"hard_stops": self.stops if slow else []}
         bundle(self.lab.root / "runs", bundle_id, inputs)
 
     def control(self, values: dict[str, Any]) -> str:
@@ -114,7 +113,10 @@ class World:
 
 @pytest.fixture
 def world(lab: conducted.Lab, repository: Path, commits: list[str]) -> World:
-    return World(lab, repository, set(commits[CULPRIT - 1 :]))
+    world = World(lab, repository, set(commits[CULPRIT - 1 :]))
+    # What is slow is not healthy: its verdict says what must not be done next.
+    world.stops = [{"id": "isolate_before_mixed", "text": "Run the isolated scenarios first."}]
+    return world
 
 
 def test_it_names_the_culprit_and_skips_what_does_not_build(
