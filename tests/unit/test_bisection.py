@@ -49,6 +49,7 @@ class World:
         lab.bench = Built("processes", True, lab.root, lab.bench.hosts)
         self.runs = 0
         self.stops: list[dict[str, str]] = []
+        self.disturbed: dict[str, int] = {}
 
     def given(self, **changes: Any) -> dict[str, Any]:
         values = {
@@ -69,6 +70,10 @@ class World:
         self.runs += 1
         value = (0.45 if slow else 0.96) + 0.003 * (self.runs % 4)
         self.lab.values[bundle_id] = {"achieved_rate_ratio": value}
+        left = self.disturbed.get(inputs["git_revision"], 0)
+        if left:
+            self.disturbed[inputs["git_revision"]] = left - 1
+            self.lab.values[bundle_id]["foreign_cpu_of_host"] = 0.9
         self.lab.verdicts[bundle_id] = {"hard_stops": self.stops if slow else []}
         bundle(self.lab.root / "runs", bundle_id, inputs)
 
@@ -169,6 +174,19 @@ def test_killed_in_the_middle_of_a_step_it_goes_on(world: World) -> None:
     assert len(experiments[0].runs) == 8
     assert search.runs() == world.runs == 1 + 8 * len(experiments)
     assert len(list((world.lab.root / "cases").glob("*/case.json"))) == 1
+
+
+@pytest.mark.parametrize("place", [CULPRIT - 1, 15])
+def test_a_commit_whose_runs_were_disturbed_is_tried_again(
+    world: World, commits: list[str], place: int
+) -> None:
+    # Three disturbed runs of one place end the experiment, which has told nothing of its commit.
+    world.disturbed = {commits[place]: 3}
+    search = world.search()
+    stopped = [step for step in search.tried() if step.stopped]
+    assert [step.place for step in stopped] == [place]
+    assert search.suspects()[0][0] == commits[CULPRIT - 1]
+    assert search.answered()
 
 
 def test_a_bad_commit_that_is_like_the_good_one_ends_the_search(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 from wktriage.cli.main import group
 from wktriage.core.errors import UsageError
 from wktriage.lab import faults, plan
+from wktriage.lab.actions import dispatcher
 from wktriage.lab.actions.dispatcher import Actions
 
 
@@ -70,3 +72,14 @@ def test_a_named_scenario_takes_no_workload_but_its_own() -> None:
     smoke = plan.run_parameters({"rate": "1/s"}, {"scenario": "smoke-default"})
     assert smoke.keys().isdisjoint({"rate", "users", "concurrency"})
     assert plan.hold_seconds(smoke) == 45 + 5 + plan.HEAL_MARGIN_S
+
+
+def test_a_fault_with_a_volume_of_its_own_takes_no_other_data_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "require_tools", lambda _names: None)
+    words = ["lab", "run", "stuck-volume", "-e", f"data_root={tmp_path}/data"]
+    done = CliRunner().invoke(group, [*words, "-e", f"runs_dir={tmp_path}/runs"])
+    assert isinstance(done.exception, UsageError)
+    assert "leave data_root out" in str(done.exception)
+    assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -105,6 +106,13 @@ def run(
         # Of what is needed elsewhere the hosts tell themselves.
         dispatcher.require_tools([step.do for step in fault.inject])
     parameters = plan.run_parameters(fault.run, parse_extra_vars(extra))
+    if inventory is None and fault.volume_mb is not None and "data_root" in parameters:
+        mounted = Path(str(parameters["data_root"])).expanduser().parent
+        if not os.path.ismount(mounted):
+            raise UsageError(
+                f"{name} gets a volume of its own for the data: leave data_root out (or name a "
+                f"directory right below a volume that you mounted; {mounted} is none)"
+            )
     parameters["lab_fault"] = name
     parameters["bundle_id"] = bundle_id = new_bundle_id(f"lab-{name}")
     paths = RunPaths(_runs_dir(parameters), bundle_id)

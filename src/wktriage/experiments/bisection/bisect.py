@@ -171,13 +171,18 @@ class Bisect:
         if (going := self._going_on(experiments[-1])) is not None:
             return going
         self.believe()
+        over = self.search.tried()
+        tried = Counter(step.place for step in over)
+        last = len(state.commits) - 1
+        if over and over[-1].place == last and over[-1].stopped:
+            return self._experiment(state.bad) if tried[last] < culprit.MOST_TRIES else None
         if self.search.shown_by_bad() is not Outcome.SUPPORTED or self.search.answered():
             return None
         if len(experiments) >= MOST_EXPERIMENTS:
             return None
-        over = self.search.tried()
-        tried = Counter(step.place for step in over)
-        undecided = {step.place for step in over if step.outcome is Outcome.INCONCLUSIVE}
+        undecided = {
+            step.place for step in over if step.outcome is Outcome.INCONCLUSIVE and not step.stopped
+        }
         skipped = {skip.commit for skip in state.skipped}
         places = [
             place

@@ -16,12 +16,16 @@ SUSPECT = 0.01
 
 @dataclass(frozen=True)
 class Tried:
-    """One experiment that is over: its number, the place of its commit, its outcome and level."""
+    """One experiment that is over: its number, the place of its commit, its outcome and level.
+
+    One that ended before its last run (``stopped``) has told nothing of its commit.
+    """
 
     number: int
     place: int
     outcome: Outcome
     level: float
+    stopped: bool
 
 
 class Search:
@@ -49,7 +53,8 @@ class Search:
             if due is None and experiment.outcomes and commit in self.state.commits:
                 last = experiment.outcomes[-1]
                 place = self.state.commits.index(commit)
-                over.append(Tried(experiment.number, place, last.outcome, last.level))
+                stopped = experiment.stop is not None
+                over.append(Tried(experiment.number, place, last.outcome, last.level, stopped))
         return over
 
     def likely(self) -> list[float]:
