@@ -22,10 +22,26 @@ def _git(root: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
+def _play(playbook: str, asked: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "-i", "inventory/replay", playbook,
+            *(word for name, value in asked.items() for word in ("-e", f"{name}={value}")),
+        ],
+        cwd=ROOT, capture_output=True, text=True, timeout=600,
+        env={**os.environ, "WKTRIAGE_PLAIN": "1"},
+    )  # fmt: skip
+
+
+def _repository(directory: Path) -> Path:
+    directory.mkdir()
+    _git(directory, "init", "-q", "-b", "main")
+    return directory
+
+
 def test_a_good_commit_that_is_slow_is_refused_after_its_run(tmp_path: Path) -> None:
-    repository = tmp_path / "repository"
-    repository.mkdir()
-    _git(repository, "init", "-q", "-b", "main")
+    repository = _repository(tmp_path / "repository")
     for tag in ("good", "bad"):
         (repository / "play").write_text("slowvol-all\n")
         (repository / "tag").write_text(tag)
@@ -45,15 +61,7 @@ def test_a_good_commit_that_is_slow_is_refused_after_its_run(tmp_path: Path) -> 
         "duration": "12",
         "profile_seconds": "0",
     }
-    done = subprocess.run(
-        [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            "-i", "inventory/replay", "playbooks/bisect.yml",
-            *(word for name, value in asked.items() for word in ("-e", f"{name}={value}")),
-        ],
-        cwd=ROOT, capture_output=True, text=True, timeout=600,
-        env={**os.environ, "WKTRIAGE_PLAIN": "1"},
-    )  # fmt: skip
+    done = _play("playbooks/bisect.yml", asked)
     assert done.returncode != 0
     shown = " ".join(done.stdout.split())
     assert "The good commit does not show send_server_latency_mean <= 0.2" in shown, shown[-4000:]
@@ -71,9 +79,7 @@ def test_a_good_commit_that_is_slow_is_refused_after_its_run(tmp_path: Path) -> 
 
 
 def test_what_cannot_be_run_is_refused_before_it_is_built(tmp_path: Path) -> None:
-    repository = tmp_path / "repository"
-    repository.mkdir()
-    _git(repository, "init", "-q", "-b", "main")
+    repository = _repository(tmp_path / "repository")
     _git(repository, "commit", "-q", "--allow-empty", "-m", "first")
     asked = {
         "scenario": "custom",
@@ -83,15 +89,7 @@ def test_what_cannot_be_run_is_refused_before_it_is_built(tmp_path: Path) -> Non
         "wukongim_checkout": str(repository),
         "runs_dir": str(tmp_path / "runs"),
     }
-    done = subprocess.run(
-        [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            "-i", "inventory/replay", "triage.yml",
-            *(word for name, value in asked.items() for word in ("-e", f"{name}={value}")),
-        ],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-        env={**os.environ, "WKTRIAGE_PLAIN": "1"},
-    )  # fmt: skip
+    done = _play("triage.yml", asked)
     assert done.returncode != 0
     assert "unknown extra var 'duratoin'" in " ".join(done.stdout.split())
     assert not (tmp_path / "built").exists()

@@ -22,7 +22,7 @@ def main() -> None:
     else:
         path = lock.lock_path(name)
         lock.acquire(path, pid=os.getpid(), run_id="someone-else", now="2026-01-01T00:00:00.000Z")
-    sign = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "work", "held")
+    sign = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "stack", "held")
     sign.touch()
     end = time.monotonic() + AT_MOST_S
     while sign.exists() and time.monotonic() < end:
