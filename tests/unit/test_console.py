@@ -116,6 +116,12 @@ def test_the_command_of_the_next_step_is_one_line_that_can_be_run_here(
     assert console.command_lines(verdict)[1].startswith("  wktriage triage -e users=2")
 
 
+def test_a_command_on_old_data_says_which_data_it_goes_on_with() -> None:
+    step = STEP | {"command": "wktriage triage -e mode=accumulated"}
+    verdict = {"category": "send_path", "next_experiment": step}
+    assert "data_root=DIR" in "\n".join(console.command_lines(verdict))
+
+
 def test_a_healthy_verdict_needs_no_step_and_gets_no_command() -> None:
     verdict = {"category": "healthy", "next_experiment": STEP}
     assert console.command_lines(verdict) == []

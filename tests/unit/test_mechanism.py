@@ -96,6 +96,13 @@ def test_timeouts_account_for_what_they_displaced() -> None:
     assert shares["failed_sends"] == pytest.approx(600 / 12000)
 
 
+def test_where_all_that_was_tried_failed_what_was_not_tried_is_displaced_too() -> None:
+    # Half of the offer came after the quorum was lost: a few senders wait out one timeout each.
+    lost = symptom.of(run(send_errors=120, unsent_beside_failures_ratio=0.44, **HALF), SUCCESS)
+    assert lost.shares["displaced"] == pytest.approx(0.44)
+    assert lost.kind == "failed_sends"
+
+
 def test_what_cannot_be_counted_leaves_it_open_what_dominates() -> None:
     open_ = symptom.of(run(send_errors=1, **(HALF | {"messages_sent": None})), SUCCESS)
     assert open_.kind == "unknown"

@@ -70,17 +70,14 @@ class Control:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A cause that could explain the control's symptom, and how its own experiment stands.
+    """A cause that could explain the control's symptom, whose experiment is still open.
 
-    ``kind`` and ``knob`` are of the variable that its experiment turns. ``predicts`` says whether
-    the observation that is registered now would be seen if this cause were the true one.
+    ``kind`` and ``knob`` are of the variable that its experiment turns.
     """
 
     cause: str
     kind: Kind
     knob: str
-    refuted: bool = False
-    predicts: Tri = Tri.UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -290,8 +287,9 @@ def workload_first(request: Request) -> Refusal | None:
     if request.kind not in ("config", "code") or request.takes_away:
         return None
     before = ("workload",) if request.kind == "config" else ("workload", "config")
-    open_ones = [e for e in request.explanations if e.kind in before and not e.refuted]
-    open_ones = [e for e in open_ones if e.cause != request.cause]
+    open_ones = [
+        e for e in request.explanations if e.kind in before and e.cause != request.cause
+    ]
     if not open_ones:
         return None
     first = open_ones[0]
@@ -352,21 +350,7 @@ def stops_at_once(control: Control, request: Request, catalogue: Catalogue) -> R
 
 
 def tells_nothing_apart(request: Request) -> Refusal | None:
-    """Refuse an observation that every cause predicts, as half the rate is wont to be.
-
-    Less load relieves whatever is the limit. It is accepted where a rival cause is known that
-    predicts otherwise.
-    """
-    rivals = [e for e in request.explanations if e.cause != request.cause and not e.refuted]
-    if any(e.predicts is Tri.NO for e in rivals):
-        return None
-    if rivals and all(e.predicts is Tri.YES for e in rivals):
-        names = ", ".join(e.cause for e in rivals)
-        return Refusal(
-            "same_prediction",
-            f"Every other cause ({names}) predicts the same, so that whatever comes out fits all.",
-            "Turn a variable on which the causes disagree.",
-        )
+    """Refuse half the rate, and any lower one: less load relieves whatever is the limit."""
     if request.knob == "rate" and _number(request.after) < _number(request.before):
         return Refusal(
             "same_prediction",

@@ -9,7 +9,9 @@ of twelve thousand does not hide that half of the offer was never sent:
 - ``failed_sends``: sends that failed.
 - ``failed_receives``: messages that were sent and did not arrive.
 - ``displaced``: messages that were not sent because failures held their places. A failed message
-  holds one of the places in flight for :data:`HELD_S`, and its sender with it (Little's law).
+  holds one of the places in flight for :data:`HELD_S`, and its sender with it (Little's law). How
+  many places there are is known as an upper bound only, so that where most of what was tried in an
+  interval failed, as large a share of what was not tried is displaced, too.
 - ``not_sent``: the rest of the offer that was not sent.
 - ``slow``: sent messages that took longer than the criteria allow.
 
@@ -208,10 +210,13 @@ def _displaced(
     holding = failed + (lost or 0.0 if verified else 0.0)
     if holding == 0 or gap == 0:
         return 0.0
-    offered, limit = (number(signal_set, n) for n in ("offered_rate", "in_flight_limit"))
+    offered, limit, beside = (
+        number(signal_set, name)
+        for name in ("offered_rate", "in_flight_limit", "unsent_beside_failures_ratio")
+    )
     if offered is None or not limit:
         return None
-    return min(gap, holding * HELD_S * offered / limit)
+    return min(gap, max(holding * HELD_S * offered / limit, beside or 0.0))
 
 
 def _slow(

@@ -22,6 +22,8 @@ CHECKOUT = "wukongim_checkout=PATH"
 CHECKOUT_NOTE = "PATH is your WuKongIM checkout."
 BINARIES = "wukongim_binary=PATH"
 BINARIES_NOTE = "Each PATH is that of the binary, INVENTORY is the one of your hosts."
+OLD_DATA = "mode=accumulated"
+OLD_DATA_NOTE = "It goes on with the data that is there: add -e data_root=DIR if this run had its own."
 NO_STEP = "none needed"
 
 FIRST_SIGNS = {
@@ -95,7 +97,7 @@ def next_step(verdict: Mapping[str, Any]) -> NextStep:
     if step.get("from") != step.get("to"):
         change += f": {step.get('from')} -> {step.get('to')}"
     command = str(step.get("command") or "") or None
-    places = {CHECKOUT: CHECKOUT_NOTE, BINARIES: BINARIES_NOTE}
+    places = {CHECKOUT: CHECKOUT_NOTE, BINARIES: BINARIES_NOTE, OLD_DATA: OLD_DATA_NOTE}
     notes = [note for word, note in places.items() if command and word in command]
     if command and step.get("by") == "person":
         notes.insert(0, "Run it after you have made the change.")

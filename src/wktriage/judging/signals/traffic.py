@@ -100,6 +100,7 @@ def _rates(ctx: Context, in_window: list[Step], offered: float | None) -> None:
         "attempted_rate_ratio",
         "worst_achieved_rate_ratio",
         "intervals_below_offer_ratio",
+        "unsent_beside_failures_ratio",
     )
     seconds = sum(s.seconds for s in in_window)
     if not in_window or seconds <= 0:
@@ -141,6 +142,13 @@ def _rates(ctx: Context, in_window: list[Step], offered: float | None) -> None:
             else ends,
             since=short[0].last.time if short else None,
             not_before=short[0].first.time if short else None,
+        )
+        beside = sum(_unsent_beside_failures(s, offered) for s in in_window)
+        failed = [
+            ctx.cite_status(in_window[-1].last, name) for name in ("send_errors", "recv_errors")
+        ]
+        ctx.put(
+            "unsent_beside_failures_ratio", beside / (offered * seconds), [*ends, *failed, *basis]
         )
     _publications(ctx, in_window)
     _ending(ctx, in_window, offered)
@@ -189,6 +197,18 @@ def _share_of(offered: float, messages: float, seconds: float) -> float:
     A window holds a few more publications of the counters than seconds would have: never above 1.
     """
     return min(1.0, messages / (offered * seconds))
+
+
+def _unsent_beside_failures(step: Step, offered: float) -> float:
+    """Return how many messages of a step's offer (1/s) failures kept from being sent, at least.
+
+    Where so many of the messages that were tried failed, at least so many of those that were not
+    tried waited for a failed one: it holds its place for longer than one that succeeds.
+    """
+    tried = step.sent + step.send_errors
+    failed = step.send_errors + step.recv_errors
+    unsent = max(0.0, offered * step.seconds - tried)
+    return unsent * min(1.0, failed / tried) if tried > 0 else 0.0
 
 
 def _errors(ctx: Context, in_window: list[Step]) -> None:
