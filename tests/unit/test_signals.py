@@ -322,6 +322,20 @@ def test_a_stall_that_is_over_at_the_end_still_counts(tmp_path: Path) -> None:
     assert value(signals, "error_intervals_ratio") == 0
 
 
+def test_what_failures_kept_from_being_sent_is_told_by_the_intervals_they_fill(
+    tmp_path: Path,
+) -> None:
+    # Half of the window sends all of its offer of 10/s; then three intervals fail, five sends each.
+    def sent(second: int) -> int:
+        return 100 * min(4, max(0, (second - 30) // 10))
+
+    def failed(second: int) -> int:
+        return 5 * max(0, (second - 70) // 10)
+
+    signals = Scenario(tmp_path, sent=sent, send_errors=failed).signals()
+    assert value(signals, "unsent_beside_failures_ratio") == pytest.approx(3 * 95 / 600, rel=1e-3)
+
+
 def test_counters_that_stand_still_at_the_end_are_a_step(tmp_path: Path) -> None:
     signals = Scenario(tmp_path, sent=lambda s: min(300, max(0, (s - 30) // 10) * 100)).signals()
     assert value(signals, "sent_rate") == pytest.approx(200 / 60, rel=1e-5)

@@ -331,14 +331,13 @@ def _storage(ctx: Context) -> None:
     why: dict[str, str] = {}
     for node in ctx.nodes:
         commits = ctx.metrics.histogram(node, COMMIT, {"stage": "commit"})
-        total = ctx.metrics.histogram(node, COMMIT, {"stage": "total"})
-        if isinstance(commits, str) or isinstance(total, str) or ctx.window is None:
+        if isinstance(commits, str) or ctx.window is None:
             why[node] = commits if isinstance(commits, str) else "no measured window"
             continue
         seconds = ctx.window[1] - ctx.window[0]
         cites = ctx.metrics.cite_histogram(node, COMMIT, {"stage": "commit"})
         rates[node] = (commits.count / seconds, cites)
-        busy[node] = (min(1.0, (total.total or commits.total) / seconds), cites)
+        busy[node] = (min(1.0, commits.total / seconds), cites)
     ctx.gather("storage_commit_rate", per_node=rates, why=why)
     ctx.gather("storage_commit_busy", "max", per_node=busy, why=why)
 

@@ -110,6 +110,7 @@ LATENCIES = (
     ),
     Latency(P + "channelappend_router_duration_seconds", {"path": "remote"}, "forward_append_p99"),
     Latency(COMMIT, {"stage": "commit"}, "storage_commit_p99", "storage_commit_mean"),
+    Latency(COMMIT, {"stage": "collect"}, mean="storage_collect_mean"),
     Latency(REQUEST, {}, "storage_request_p99", "storage_request_mean"),
     Latency(P + "slot_apply_duration_seconds", {}, "slot_apply_p99"),
     Latency(P + "transport_rpc_duration_seconds", {}, "rpc_latency_p99"),
