@@ -514,6 +514,24 @@ def test_killed_and_restarted_node(tmp_path: Path) -> None:
             assert value(signals, name, node) is False, (name, node)
 
 
+def test_a_node_whose_address_another_one_has_did_not_restart(tmp_path: Path) -> None:
+    def scrape(node: str, when: str) -> dict[str, float]:
+        lost = node == "wk-node2" and when == "after"
+        number = "3" if lost else node[-1]
+        begun = T0 - 5 + int(number)
+        return {
+            "process_start_time_seconds": begun,
+            P + f'gateway_connections_active{{node_id="{number}"}}': 7.0,
+            P + f'gateway_sendacks_total{{class="none",node_id="{number}"}}': 50.0,
+        }
+
+    signals = Scenario(tmp_path, scrape=scrape).signals()
+    assert value(signals, "answered_by_others", "wk-node2") == 1
+    assert value(signals, "answered_by_others", "wk-node3") == 0
+    assert value(signals, "node_restarted", "wk-node2") is False
+    assert value(signals, "sendack_errors", "wk-node2") is None
+
+
 def test_node_that_freezes_on_a_duty_cycle(tmp_path: Path) -> None:
     signals = Scenario(
         tmp_path,

@@ -84,7 +84,10 @@ class Candidate:
 
 
 def abnormal(cause: Cause, signal_set: SignalSet) -> Abnormal:
-    """Return whether an element is abnormal. The first sign that holds names the nodes."""
+    """Return whether an element is abnormal.
+
+    The first sign that holds names the nodes; every one that holds of them may be the clearest.
+    """
     parts: list[Evaluation] = []
     best: Abnormal | None = None
     for sign, predicate in cause.signs:
@@ -94,7 +97,10 @@ def abnormal(cause: Cause, signal_set: SignalSet) -> Abnormal:
             else predicate.evaluate(signal_set)
         )
         parts.append(evaluation)
-        if evaluation.tri is Tri.YES and best is None:
+        if evaluation.tri is Tri.YES and best is not None:
+            clearer = _contrast(evaluation, best.nodes) if sign.where == "node" else 1.0
+            best = replace(best, contrast=max(best.contrast, clearer))
+        elif evaluation.tri is Tri.YES:
             nodes = evaluation.nodes if sign.where == "node" else ()
             # What is true of every node singles out none.
             everywhere = len(signal_set.nodes) > 1 and len(nodes) == len(signal_set.nodes)

@@ -91,9 +91,15 @@ class Account:
     stages: Mapping[str, float | None]
 
     def share(self, stage: str) -> float | None:
-        """Return the share (0 to 1) of the whole that is spent in a stage, None when unknown."""
+        """Return the share (0 to 1) of the whole that is spent in a stage, None when unknown.
+
+        Where failed messages count in some stages only, these may sum to more than the whole: then
+        it is the share of their sum.
+        """
         seconds = self.stages.get(stage)
-        return seconds / self.whole if seconds is not None and self.whole else None
+        if seconds is None or not self.whole:
+            return None
+        return seconds / max(self.whole, sum(s for s in self.stages.values() if s is not None))
 
 
 @dataclass(frozen=True)

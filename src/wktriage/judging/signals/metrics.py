@@ -135,6 +135,7 @@ class Metrics:
         self._series_files: dict[str, list[tuple[float, str]]] = {}
         self._failed: dict[str, list[str]] = {}
         self._known: dict[str, Point] = {}
+        self._foreign: dict[str, list[str]] = {}
         window = bundle.window
         nodes = frozenset(bundle.nodes)
         by_key = {bundle.metrics_key(n): n for n in bundle.nodes}
@@ -177,7 +178,20 @@ class Metrics:
         return self._load(self.file(node, before=True), FAMILIES)
 
     def _after(self, node: str) -> Scrape | None:
-        return self._load(self.file(node), FAMILIES)
+        return self._own(node, self._load(self.file(node), FAMILIES))
+
+    def _own(self, node: str, scrape: Scrape | None) -> Scrape | None:
+        """Return a scrape of a node, None when another node answered at its address."""
+        first = self.before(node)
+        if scrape is None or first is None or _identity(scrape) in (None, _identity(first)):
+            return scrape
+        self._foreign.setdefault(node, []).append(scrape.file)
+        return None
+
+    def foreign(self, node: str) -> list[str]:
+        """Return the scrapes that another node answered at the node's address."""
+        self.series(node), self.after(node)
+        return sorted(self._foreign.get(node, []))
 
     def _series(self, node: str) -> list[tuple[float, Scrape]]:
         files = sorted(self._series_files.get(node, []))
@@ -185,7 +199,7 @@ class Metrics:
         chosen = files[::step]
         if files and chosen[-1] != files[-1]:
             chosen.append(files[-1])
-        loaded = ((time, self._load(rel, SERIES_FAMILIES)) for time, rel in chosen)
+        loaded = ((t, self._own(node, self._load(rel, SERIES_FAMILIES))) for t, rel in chosen)
         return [(time, scrape) for time, scrape in loaded if scrape is not None]
 
     def failed_scrapes(self, node: str) -> list[str]:
@@ -203,6 +217,8 @@ class Metrics:
         series = [s for _, s in self.series(node)] if family in SERIES_FAMILIES else []
         after = self.after(node) or (series[-1] if series else None)
         before = self.before(node) or (series[0] if series else None)
+        if after is None and self.foreign(node):
+            return f"another node answered at the address of {node}"
         if after is None:
             reason = self.bundle.error(self.file(node))
             return f"no scrape of {node} at the end" + (f": {reason}" if reason else "")
@@ -337,6 +353,12 @@ def _same_series(scrape: Scrape | None, family: str, point: Point) -> Point | No
     if scrape is None:
         return None
     return next((p for p in scrape.families.get(family, ()) if p.series == point.series), None)
+
+
+def _identity(scrape: Scrape) -> str | None:
+    """Return the id of the node that answered a scrape, None when it does not tell."""
+    point = scrape.first(P + "gateway_connections_active")
+    return point.labels.get("node_id") if point is not None else None
 
 
 def _start_time(scrape: Scrape) -> float | None:

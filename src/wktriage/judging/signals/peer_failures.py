@@ -15,6 +15,19 @@ def compute(ctx: Context) -> None:
     _blame(ctx)
     _slow_targets(ctx)
     _cluster(ctx)
+    _impostors(ctx)
+
+
+def _impostors(ctx: Context) -> None:
+    """Count the scrapes of a node that another node answered: two hosts with one address."""
+    counts: PerNode = {}
+    for node in ctx.nodes:
+        if ctx.metrics.before(node) is None:
+            continue
+        foreign = ctx.metrics.foreign(node)
+        files = foreign or [ctx.metrics.file(node, before=True)]
+        counts[node] = (len(foreign), [ctx.bundle.cite(rel) for rel in files[:CITE_MAX]])
+    ctx.gather("answered_by_others", per_node=counts, default_why="no scrape of it")
 
 
 def _blame(ctx: Context) -> None:

@@ -22,6 +22,8 @@ def compute(ctx: Context) -> None:
 def _restarts(ctx: Context) -> None:
     counts: PerNode = {}
     resets: PerNode = {}
+    boots = {node: _boots(ctx, node) for node in ctx.nodes}
+    whose = {answers[0][1]: node for node, answers in boots.items() if answers}
     for node in ctx.nodes:
         moments: list[Evidence] = []
         known: list[Citation] = []
@@ -46,7 +48,9 @@ def _restarts(ctx: Context) -> None:
                 moments.append(
                     Evidence([ctx.metrics.cite(scrapes[-1], point)], begun[-1], begun[-1])
                 )
-        moments += _boot_changes(ctx, node, known)
+        # What another node answers at this one's address says nothing of this one.
+        own = [(probe, boot) for probe, boot in boots[node] if whose.get(boot, node) == node]
+        moments += _boot_changes(ctx, own, known)
         moments += _container_starts(ctx, node, known)
         for time, file, line in ctx.log_starts.get(node, []):
             if window is not None and window[0] < time <= window[1]:
@@ -76,15 +80,12 @@ def _distinct(moments: list[Evidence], apart: float = 5.0) -> list[float]:
     return distinct
 
 
-def _boot_changes(ctx: Context, node: str, known: list[Citation]) -> list[Evidence]:
+def _boot_changes(
+    ctx: Context, boots: list[tuple[Probe, str]], known: list[Citation]
+) -> list[Evidence]:
     changes: list[Evidence] = []
     last: tuple[str, Probe] | None = None
-    for probe in ctx.health.get(node, []):
-        if probe.kind != "goroutines" or not probe.ok:
-            continue
-        boot = str(probes.summary(probe).get("boot_id") or "")
-        if not boot:
-            continue
+    for probe, boot in boots:
         known.append(cite_probe(ctx, probe)) if last is None else None
         if last is not None and boot != last[0] and in_window(ctx, probe.time):
             start = parse_time(probes.summary(probe).get("process_started_at"))
@@ -97,6 +98,13 @@ def _boot_changes(ctx: Context, node: str, known: list[Citation]) -> list[Eviden
             )
         last = (boot, probe)
     return changes
+
+
+def _boots(ctx: Context, node: str) -> list[tuple[Probe, str]]:
+    """Return the answers of a node that tell which process gave them, and which one it was."""
+    answered = [p for p in ctx.health.get(node, []) if p.kind == "goroutines" and p.ok]
+    told = [(p, str(probes.summary(p).get("boot_id") or "")) for p in answered]
+    return [(probe, boot) for probe, boot in told if boot]
 
 
 def _container_starts(ctx: Context, node: str, known: list[Citation]) -> list[Evidence]:
