@@ -287,9 +287,7 @@ def workload_first(request: Request) -> Refusal | None:
     if request.kind not in ("config", "code") or request.takes_away:
         return None
     before = ("workload",) if request.kind == "config" else ("workload", "config")
-    open_ones = [
-        e for e in request.explanations if e.kind in before and e.cause != request.cause
-    ]
+    open_ones = [e for e in request.explanations if e.kind in before and e.cause != request.cause]
     if not open_ones:
         return None
     first = open_ones[0]

@@ -23,7 +23,9 @@ CHECKOUT_NOTE = "PATH is your WuKongIM checkout."
 BINARIES = "wukongim_binary=PATH"
 BINARIES_NOTE = "Each PATH is that of the binary, INVENTORY is the one of your hosts."
 OLD_DATA = "mode=accumulated"
-OLD_DATA_NOTE = "It goes on with the data that is there: add -e data_root=DIR if this run had its own."
+OLD_DATA_NOTE = (
+    "It goes on with the data that is there: add -e data_root=DIR if this run had its own."
+)
 NO_STEP = "none needed"
 
 FIRST_SIGNS = {
