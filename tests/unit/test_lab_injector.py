@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 from tests.unit.labfakes import topology
 
+from wktriage.core.errors import InfraError
 from wktriage.lab import faults, injector
 from wktriage.lab.injector import Injector
 
@@ -83,6 +84,27 @@ def test_a_fault_that_went_with_its_container_is_healed(
     thread.join(timeout=10)
     assert thread.record.took_hold is True
     assert len(thread.record.problems) == problems
+
+
+def test_what_was_seen_last_is_said_when_the_target_ends_before_the_fault_does(
+    tmp_path: Path, simulator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter(["running", "running"])
+
+    def inspect(*_: object) -> str:
+        if (answer := next(answers, None)) is None:
+            raise InfraError("docker inspect 1f: Error: No such object: 1f")
+        return answer
+
+    monkeypatch.setattr("wktriage.lab.actions.commands.inspect", inspect)
+    monkeypatch.setattr(injector, "CHECK_AFTER_SECONDS", 0.01)
+    fault = replace(faults.load("pause-node"), after_s=0.01)
+    thread = Injector(fault, topology(tmp_path, simulator), hold_s=5, node=None, seed=1)
+    thread.start()
+    thread.join(timeout=4)
+    thread.end()
+    assert thread.record.took_hold is False
+    assert "is running, not paused" in thread.record.problems[0]
 
 
 def test_a_run_that_ends_before_its_load_injects_nothing(tmp_path: Path) -> None:

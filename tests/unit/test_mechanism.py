@@ -174,6 +174,16 @@ def test_every_node_beyond_the_gap_is_named() -> None:
     assert said.winner.nodes == ("wk-node2", "wk-node3")
 
 
+def test_a_queue_of_a_node_without_cpu_is_no_cause() -> None:
+    starved = {"wk-node2": {"node_cpu_of_limit": 1.5, "node_throttled_ratio": 1.0}}
+    said = judged(starved, controller_queue_fill=0.6, send_errors=900, send_error_ratio=0.07)
+    assert said.winner is not None
+    assert (element(said), said.winner.nodes) == ("node_cpu", ("wk-node2",))
+    assert element(judged(controller_queue_fill=0.6, send_errors=900, send_error_ratio=0.07)) == (
+        "controller_queue"
+    )
+
+
 def test_the_worst_tier_names_the_nodes() -> None:
     nodes = {
         "wk-node1": {"push_rpc_latency_to_vs_others": 5, "push_rpc_latency_to_mean": 0.2},

@@ -745,6 +745,21 @@ def test_a_cut_link_is_told_from_a_cut_off_node(tmp_path: Path) -> None:
     assert suspects("off", {"1>2", "3>2", "2>1", "2>3"}) == [False, False, False]
 
 
+@pytest.mark.parametrize(("there", "back", "suspected"), [(5.0, 2.0, True), (2.0, 2.0, False)])
+def test_failures_of_a_link_count_together(
+    tmp_path: Path, there: float, back: float, suspected: bool
+) -> None:
+    def scrape(node: str, when: str) -> dict[str, float]:
+        failed = {"wk-node1": ("2", there), "wk-node2": ("1", back)}.get(node)
+        if failed is None or when != "after":
+            return {}
+        family = P + 'delivery_push_rpc_total{result="timeout",target_node="%s"}'
+        return {family % failed[0]: failed[1]}
+
+    found = Scenario(tmp_path, scrape=scrape).signals()
+    assert [value(found, "link_failure_suspected", n) for n in NODES] == [suspected] * 2 + [False]
+
+
 # -- servers and host -----------------------------------------------------------------------------
 
 

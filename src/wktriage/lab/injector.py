@@ -116,10 +116,16 @@ class Injector(threading.Thread):
 
     def _check(self, actions: Actions, check: Step, targets: list[Target], end: float) -> list[str]:
         """Return what has not taken hold when the fault ends; some take a while (an OOM kill)."""
-        while problems := actions.check(check.do, check.arguments, targets):
-            left = end - time.monotonic()
-            if left <= 0 or self._ended.wait(min(CHECK_AFTER_SECONDS, left)):
+        problems = actions.check(check.do, check.arguments, targets)
+        while problems and (left := end - time.monotonic()) > 0:
+            if self._ended.wait(min(CHECK_AFTER_SECONDS, left)):
                 break
+            try:
+                problems = actions.check(check.do, check.arguments, targets)
+            except TriageError as exc:
+                if not _gone(exc):
+                    raise
+                break  # The run is over: what was seen last is what there is to say.
         return problems
 
     def _heal(self, actions: Actions, targets: list[Target]) -> None:
@@ -127,7 +133,7 @@ class Injector(threading.Thread):
             try:
                 actions.perform(step.do, step.arguments, targets)
             except TriageError as exc:
-                if not self._ended.is_set() and not any(text in str(exc) for text in GONE):
+                if not self._ended.is_set() and not _gone(exc):
                     self.record.problems.append(f"healing: {exc}")
         self.record.healed_at = utc_now()
 
@@ -173,6 +179,11 @@ class Injector(threading.Thread):
                 return
             self._ended.wait(POLL_SECONDS)
         raise InfraError("the load never ran: nothing was injected")
+
+
+def _gone(exc: TriageError) -> bool:
+    """Tell whether what was asked of a target failed because the target has ended."""
+    return any(text in str(exc) for text in GONE)
 
 
 def _of_processes(topology: topologies.Topology) -> list[Target]:

@@ -9,6 +9,9 @@ from wktriage.judging.signals.metrics import P
 
 PUSH = P + "delivery_push_rpc_duration_seconds"
 
+LINK_FAILURES = 5
+"""Failures between two nodes from which on their link is suspected: fewer come of one restart."""
+
 
 def compute(ctx: Context) -> None:
     """State who blames whom, and who is slow to answer."""
@@ -81,7 +84,7 @@ def _blame(ctx: Context) -> None:
             named[node] = named.get(node, 0.0) + count
             if count >= 2 and count >= 0.25 * total:
                 blamers[node].append(peer)
-    link = _link(blamers)
+    link = _link(blamers, named)
     for node in ctx.nodes:
         peers = blamers[node]
         mine = named.get(node, 0.0)
@@ -124,15 +127,18 @@ def _blame(ctx: Context) -> None:
         )
 
 
-def _link(blamers: dict[str, list[str]]) -> tuple[str, ...]:
+def _link(blamers: dict[str, list[str]], named: dict[str, float]) -> tuple[str, ...]:
     """Return two nodes that blame each other while nobody else blames or is blamed.
 
-    One that is cut off from all complains of all, and they of it: here it is the link between.
+    One that is cut off from all complains of all, and they of it: here it is the link between. How
+    often each is ``named`` depends on where leaders sit: both count together.
     """
     blamed = [n for n, peers in blamers.items() if peers]
     if len(blamers) < 3 or len(blamed) != 2:
         return ()
     one, other = blamed
+    if named[one] + named[other] < LINK_FAILURES:
+        return ()
     return (one, other) if blamers[one] == [other] and blamers[other] == [one] else ()
 
 
