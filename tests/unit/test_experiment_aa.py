@@ -88,9 +88,10 @@ REAL = Path(__file__).resolve().parents[1] / "fixtures" / "noise" / "client-limi
 @pytest.mark.parametrize("scheme", aa.SCHEMES)
 @pytest.mark.parametrize("signal", ["achieved_rate_ratio", "send_server_latency_mean"])
 def test_equal_runs_of_the_real_cluster_are_hardly_ever_supported(signal: str, scheme: str) -> None:
-    """Seventeen runs of as many stack instances, recorded on one day on a shared disk."""
+    """Runs of as many stack instances, recorded on two days on a shared disk."""
     recorded = noise.load(REAL)
-    assert len({run.instance for run in recorded.runs}) == 17
+    assert len({run.instance for run in recorded.runs}) == 22
+    assert len({run.day for run in recorded.runs}) == 2
     result = aa.share(recorded.runs, plan(signal=signal, scheme=scheme))
     assert result.comparisons == 200
     assert result.share <= 0.05
