@@ -190,7 +190,8 @@ class Metrics:
 
     def foreign(self, node: str) -> list[str]:
         """Return the scrapes that another node answered at the node's address."""
-        self.series(node), self.after(node)
+        self.series(node)
+        self.after(node)
         return sorted(self._foreign.get(node, []))
 
     def _series(self, node: str) -> list[tuple[float, Scrape]]:
